@@ -1,0 +1,43 @@
+/*
+ * Every maximum that bounds what comes from outside, each with its reason.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* OCI distribution-spec: registries accept at least 4 MiB; nobody sends more. */
+#define LIMIT_MANIFEST_SIZE ((size_t)4 << 20)
+/* Image configs carry history and labels; 8 MiB is far past any real one. */
+#define LIMIT_CONFIG_SIZE ((size_t)8 << 20)
+/* BuildKit reads Dockerfiles of up to 16 MiB by its gRPC limit; ours is linear beyond. */
+#define LIMIT_DOCKERFILE_SIZE ((size_t)64 << 20)
+#define LIMIT_DOCKERIGNORE_SIZE ((size_t)16 << 20)
+/* Linux: a path handed to the kernel; a name in a directory. */
+#define LIMIT_PATH_SIZE ((size_t)4096)
+#define LIMIT_NAME_SIZE ((size_t)255)
+/* Symlinks followed in one lookup, as the kernel's MAXSYMLINKS. */
+#define LIMIT_SYMLINKS 40
+/* A tar header extension (PAX, GNU long name) of one entry. */
+#define LIMIT_TAR_EXTENSION ((size_t)1 << 20)
+/* Linux: XATTR_SIZE_MAX for one value, XATTR_LIST_MAX for the names of one file. */
+#define LIMIT_XATTR_SIZE ((size_t)65536)
+/* Entries of one layer: the index addresses them with 32 bits; real ones stay below 2 M. */
+#define LIMIT_LAYER_ENTRIES ((uint64_t)16 << 20)
+/* Unpacked bytes of one layer: a bomb would fill the disk first. */
+#define LIMIT_LAYER_SIZE ((uint64_t)1 << 40)
+/* Layers of one image: overlayfs mounts at most 500. */
+#define LIMIT_LAYERS 500
+/* JSON nesting: deeper documents are hostile. */
+#define LIMIT_JSON_DEPTH 64
+/* A secret file: BuildKit's limit is 500 KiB. */
+#define LIMIT_SECRET_SIZE ((size_t)500 << 10)
+/* passwd and group files that are looked into for names. */
+#define LIMIT_PASSWD_SIZE ((size_t)8 << 20)
+/* A message, path list or other text that we build ourselves. */
+#define LIMIT_TEXT_SIZE ((size_t)16 << 20)
+/* HTTP: one header line, all headers, a token or error body. */
+#define LIMIT_HTTP_HEADER ((size_t)64 << 10)
+#define LIMIT_HTTP_BODY_SMALL ((size_t)1 << 20)
+/* Lookups that race with renames elsewhere give up after this many tries. */
+#define FS_RACE_RETRIES 64u
