@@ -1,0 +1,56 @@
+/*
+ * The store: an OCI image layout with blobs, beside it unpacked layers, layer indexes, stat
+ * files and metadata (SQLite). See the header of each for what it keeps:
+ *
+ *     cas/blob.h     blobs/ALG/HEX, ingest/
+ *     cas/ref.h      names, their history, index.json
+ *     cas/record.h   layer records and build cache
+ *     cas/layer.h    making layers;  cas/index.h, cas/tree.h reading what is in them
+ *     cas/snapshot.h layers/ID: unpacked layers, and mounts made of them
+ *
+ * Many processes, also in different pid namespaces, share one store. Opening takes a lease
+ * (leases/ID, held by flock): while it is held nothing that this handle saw or made is
+ * collected. A handle may be shared between threads.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "base/macros.h"
+
+#include <stdbool.h>
+
+struct cas_store;
+
+enum cas_store_open_flags {
+    CAS_STORE_OPEN_DEFAULT = 0,
+    CAS_STORE_OPEN_NO_CREATE = 1, /* ERROR_NOT_FOUND where there is none */
+};
+
+/* The path that is used without an explicit one: $COOPER_ROOT, else /var/lib/cooper for the
+ * real root, else $XDG_DATA_HOME/cooper, else ~/.local/share/cooper. malloc'ed. `real_uid` is
+ * the user's id outside of any user namespace that we made. */
+char *cas_store_default_path(unsigned real_uid);
+
+/* Opens or creates. Clears what crashed processes left (ingest, leases, mounts), mends
+ * index.json. Refuses network file systems (ERROR_UNSUPPORTED). The database is opened
+ * lazily where it is not needed. */
+MUST_CHECK struct cas_store *cas_store_open(const char *path, enum cas_store_open_flags flags, struct error *err);
+void cas_store_close(struct cas_store *s); /* NULL is fine */
+void cas_store_closep(struct cas_store **s);
+
+const char *cas_store_path(const struct cas_store *s); /* absolute; borrowed */
+int cas_store_fd(const struct cas_store *s);           /* directory descriptor; borrowed */
+
+/* Everything written before is on disk after this: blobs, renames, database. Called once by
+ * a build before its ref becomes visible. */
+MUST_CHECK int cas_store_sync(struct cas_store *s, struct error *err);
+
+struct cas_gc_result {
+    unsigned long blobs;
+    unsigned long layers;
+    unsigned long long bytes;
+};
+/* Removes what no ref, no kept cache record (keep_cache) and no other process's lease needs.
+ * Decides and unlinks under one lock; with other leases held only things older than their
+ * start are taken. */
+MUST_CHECK int cas_store_gc(struct cas_store *s, bool keep_cache, struct cas_gc_result *out, struct error *err);
