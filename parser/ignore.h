@@ -1,0 +1,69 @@
+/*
+ * Sets of patterns that leave files out: .dockerignore, COPY --exclude.
+ *
+ *     *  any characters but '/'      ?  one character but '/'     [a-z] [^a-z]  a class
+ *     ** any number of directories   \c the character c           !p    takes back what
+ *                                                                       earlier patterns left out
+ *
+ * A pattern that matches a directory leaves out all beneath it. The last pattern that
+ * matches wins. Paths are relative to the context, clean, with '/' and without a leading one.
+ *
+ * A set is compiled once and then read-only: it may be shared between threads. Matching a
+ * path is linear in the number of patterns and, for each, in the path.
+ * Spec: moby/patternmatcher (and its ignorefile), which BuildKit uses.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "base/macros.h"
+#include "base/view.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct dockerfile_ignore;
+
+/*
+ * Read a .dockerignore: one pattern a line, `#` in the first column starts a comment, white
+ * space around patterns is dropped, a byte order mark too. `source_name` is copied.
+ *
+ * Ownership: dockerfile_ignore_free.
+ * Errors:    ERROR_INVALID at the pattern's line; ERROR_LIMIT past LIMIT_DOCKERIGNORE_SIZE.
+ */
+MUST_CHECK struct dockerfile_ignore *dockerfile_ignore_parse(struct view text,
+                                                             const char *source_name,
+                                                             struct error *err);
+
+/* A set from single patterns, as --exclude gives them. ERROR_INVALID names the pattern. */
+MUST_CHECK struct dockerfile_ignore *dockerfile_ignore_new(const struct view *patterns,
+                                                           size_t count,
+                                                           struct error *err);
+
+void dockerfile_ignore_free(struct dockerfile_ignore *set);   /* NULL is fine */
+void dockerfile_ignore_freep(struct dockerfile_ignore **set); /* for CLEANUP */
+
+/* Patterns in the set; with 0 nothing is ever left out. */
+size_t dockerfile_ignore_count(const struct dockerfile_ignore *set);
+
+/* Is `path` left out, by a pattern that matches it or one of its parents? (patternmatcher
+ * MatchesOrParentMatches.) "." never is. */
+bool dockerfile_ignore_match(const struct dockerfile_ignore *set, struct view path);
+
+/*
+ * The same for a walk, without looking at the parents again: the caller carries for every
+ * open directory a state of dockerfile_ignore_state_size() bytes. `parent` is that of the
+ * directory which `path` is in, NULL at the top; `state` gets that of `path`, and may be
+ * NULL if it is no directory. Returns whether `path` is left out. (MatchesUsingParentResults,
+ * which BuildKit uses for contexts and copies: it differs from dockerfile_ignore_match where
+ * a pattern is repeated after an exception.)
+ */
+bool dockerfile_ignore_step(const struct dockerfile_ignore *set,
+                            struct view path,
+                            const uint8_t *parent,
+                            uint8_t *state);
+size_t dockerfile_ignore_state_size(const struct dockerfile_ignore *set);
+
+/* The directory `path` is left out: can an exception still bring back something beneath it?
+ * If not, a walk need not enter. Never false wrongly. */
+bool dockerfile_ignore_may_reinclude(const struct dockerfile_ignore *set, struct view path);
