@@ -1,0 +1,129 @@
+/*
+ * The distribution protocol, one call a verb. One client a process or build; shared between
+ * threads, so that they share connections and tokens.
+ *
+ * Every call retries what may go better a second time (408, 429 with its Retry-After, 5xx,
+ * broken connections) with exponential backoff and jitter, and nothing else. Whatever is
+ * received is verified before it is handed on as complete. Repositories are given as references
+ * whose tag and digest are ignored where the call does not speak of them.
+ *
+ * Spec: OCI distribution-spec 1.1.
+ */
+#pragma once
+
+#include "base/buf.h"
+#include "base/error.h"
+#include "base/event.h"
+#include "base/macros.h"
+#include "cas/descriptor.h"
+#include "registry/config.h"
+#include "registry/http.h"
+#include "registry/reference.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct registry_client;
+
+struct registry_client_options {
+    struct registry_http_options http;     /* insecure hosts, CA, time-outs, cancellation */
+    struct registry_config_options config; /* where credentials are */
+    unsigned parallel;                     /* transfers at once of one pull or push; 0: 6 */
+    unsigned attempts;                     /* tries of one request; 0: 5 */
+    uint32_t backoff_ms;                   /* before the first retry, doubling; 0: 250 */
+};
+
+/* `options` may be NULL. Opens no connection and loads nothing yet. */
+struct registry_client *registry_client_new(const struct registry_client_options *options);
+void registry_client_free(struct registry_client *c); /* NULL is fine */
+void registry_client_freep(struct registry_client **c);
+unsigned registry_client_parallel(const struct registry_client *c);
+struct registry_config *registry_client_config(struct registry_client *c); /* borrowed */
+
+/* Where progress of transfers is told: EVENT_PROGRESS with `name` "pull sha256:..." or "push
+ * sha256:...". NULL in its place is silence. */
+struct registry_progress {
+    const struct event_sink *sink;
+    uint32_t step; /* of the build, or 0 */
+};
+
+/* GET /v2/ with this credential (NULL: what the configuration has): does the registry accept
+ * it? ERROR_DENIED if not. For `cooper login`. */
+MUST_CHECK int registry_client_ping(struct registry_client *c,
+                                    const char *host,
+                                    const struct registry_credential *credential,
+                                    struct error *err);
+
+/* --- Manifests. The reference's digest counts, else its tag ("latest" where it has neither). --- */
+
+/* The raw bytes, appended to `out`; *desc gets media type, digest, size. The digest is that
+ * of the bytes; it must be the reference's and what the registry claims. At most
+ * LIMIT_MANIFEST_SIZE. ERROR_NOT_FOUND; ERROR_CORRUPT. */
+MUST_CHECK int registry_manifest_get(struct registry_client *c,
+                                     const struct registry_reference *ref,
+                                     struct buf *out,
+                                     struct descriptor *desc,
+                                     struct error *err);
+/* Is it there, and what is it? A registry that tells no digest is asked for the whole. */
+MUST_CHECK int registry_manifest_head(struct registry_client *c,
+                                      const struct registry_reference *ref,
+                                      bool *found,
+                                      struct descriptor *desc,
+                                      struct error *err);
+/* Stores `manifest` under the reference's tag, or under its digest. The registry must answer with the
+ * digest that the bytes have. */
+MUST_CHECK int registry_manifest_put(struct registry_client *c,
+                                     const struct registry_reference *ref,
+                                     const char *media_type,
+                                     struct view manifest,
+                                     struct digest *out,
+                                     struct error *err);
+
+/* --- Blobs --- */
+
+MUST_CHECK int registry_blob_head(struct registry_client *c,
+                                  const struct registry_reference *repository,
+                                  const struct digest *digest,
+                                  bool *found,
+                                  uint64_t *size,
+                                  struct error *err);
+
+/* Receives a blob's bytes in order. `restart` is called before the first byte and whenever a
+ * broken transfer begins anew: forget what came before. Both return 0, or -1 with err set. */
+struct registry_blob_sink {
+    int (*restart)(void *context, struct error *err);
+    int (*write)(void *context, const void *data, size_t size, struct error *err);
+    void *context;
+};
+/* At most desc->size bytes are passed on; fewer is ERROR_CORRUPT, as is a wrong digest; neither
+ * is known before the end, so the receiver keeps everything hidden until this returned 0. A
+ * transfer that breaks off continues by a Range request. */
+MUST_CHECK int registry_blob_get(struct registry_client *c,
+                                 const struct registry_reference *repository,
+                                 const struct descriptor *desc,
+                                 const struct registry_blob_sink *sink,
+                                 const struct registry_progress *progress,
+                                 struct error *err);
+
+struct registry_upload_options {
+    const char *mount_from; /* repository path on the same host that has the blob, or NULL */
+    uint64_t chunk_size;    /* 0: one request, chunks of 8 MiB only after a 413 */
+    bool is_known_absent;   /* skip asking whether it is there */
+};
+
+enum registry_upload_result { REGISTRY_UPLOAD_PRESENT, REGISTRY_UPLOAD_MOUNTED, REGISTRY_UPLOAD_SENT };
+
+/*
+ * Brings a blob into the repository: HEAD; mount; upload. `body` must have desc->size bytes. It
+ * may be NULL if the blob is not at hand: then only HEAD and mount are tried, and failing both
+ * is ERROR_NOT_FOUND.
+ */
+MUST_CHECK int registry_blob_upload(struct registry_client *c,
+                                    const struct registry_reference *repository,
+                                    const struct descriptor *desc,
+                                    const struct registry_http_body *body,
+                                    const struct registry_upload_options *options,
+                                    const struct registry_progress *progress,
+                                    enum registry_upload_result *result,
+                                    struct error *err);
