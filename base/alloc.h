@@ -11,14 +11,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-void *base_alloc(size_t size);                         /* zeroed; free() */
-void *base_alloc_array(size_t count, size_t size);     /* zeroed; overflow aborts */
+void *base_alloc(size_t size);                     /* zeroed; free() */
+void *base_alloc_array(size_t count, size_t size); /* zeroed; overflow aborts */
 void *base_realloc_array(void *p, size_t count, size_t size);
-void *base_alloc_try(size_t size);                     /* zeroed; NULL when exhausted */
-char *base_strdup(const char *text);                   /* NULL stays NULL */
+void *base_alloc_try(size_t size);   /* zeroed; NULL when exhausted */
+char *base_strdup(const char *text); /* NULL stays NULL */
 char *base_strndup(const char *text, size_t size);
 char *base_format(const char *format, ...) PRINTF_LIKE(1, 2); /* malloc'ed text */
-void base_freep(void *pointer_to_pointer);             /* for CLEANUP: free and set NULL */
+void base_freep(void *pointer_to_pointer); /* for CLEANUP: free and set NULL */
 
 /* Overflow-checked sums and products: false on overflow, and *out is not to be read. */
 static inline bool size_add(size_t a, size_t b, size_t *out)

@@ -21,9 +21,9 @@ struct buf {
     bool failed;
 };
 
-#define BUF_INIT(max_size)                                                                   \
-    {                                                                                        \
-        NULL, 0, 0, (max_size), false                                                        \
+#define BUF_INIT(max_size)                                                                 \
+    {                                                                                      \
+        NULL, 0, 0, (max_size), false                                                      \
     }
 
 void buf_init(struct buf *b, size_t max);

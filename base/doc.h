@@ -1,11 +1,11 @@
 /*
- * JSON documents (RFC 8259): strict reading, order kept, compact writing with the same bytes
- * for the same document. jansson does the work behind this door.
+ * JSON documents (RFC 8259): strict reading, order kept, compact writing with the same
+ * bytes for the same document. jansson does the work behind this door.
  *
  * A `struct doc` is one JSON value with a reference count; members that are looked up are
  * borrowed and live as long as their container. NULL is accepted wherever a value is read
- * and reads as absent, so look-ups chain: doc_text(doc_get(doc_get(m, "config"), "digest")).
- * One thread at a time.
+ * and reads as absent, so look-ups chain: doc_text(doc_get(doc_get(m, "config"),
+ * "digest")). One thread at a time.
  */
 #pragma once
 
@@ -18,7 +18,16 @@
 
 struct doc;
 
-enum doc_type { DOC_ABSENT, DOC_NULL, DOC_BOOL, DOC_INT, DOC_REAL, DOC_TEXT, DOC_ARRAY, DOC_OBJECT };
+enum doc_type {
+    DOC_ABSENT,
+    DOC_NULL,
+    DOC_BOOL,
+    DOC_INT,
+    DOC_REAL,
+    DOC_TEXT,
+    DOC_ARRAY,
+    DOC_OBJECT
+};
 
 /* One whole value and nothing after it; valid UTF-8; no duplicate keys; nesting at most
  * LIMIT_JSON_DEPTH. ERROR_INVALID with line and column of the text in the message. */
@@ -30,14 +39,21 @@ void doc_unrefp(struct doc **d);
 
 enum doc_type doc_type(const struct doc *d);
 const struct doc *doc_get(const struct doc *object, const char *key); /* NULL: absent */
-size_t doc_count(const struct doc *container);                       /* 0 for others */
+size_t doc_count(const struct doc *container);                        /* 0 for others */
 const struct doc *doc_at(const struct doc *array, size_t index);
-/* The index'th member in document order. O(1) when visited in order. */
+/* Steps through an object in document order: *key NULL begins, false ends. Constant time
+ * a step. The object must not change meanwhile, and *key must be what the last step gave.
+ *
+ *     for (const char *key = NULL; doc_next(labels, &key, &value);)
+ */
+bool doc_next(const struct doc *object, const char **key, const struct doc **value);
+/* The index'th member in document order; NULL past the end. Counts from the first member
+ * on, so loops over what comes from outside use doc_next. */
 const struct doc *doc_member_at(const struct doc *object, size_t index, const char **key);
 const char *doc_text(const struct doc *d); /* NULL unless a string without NUL inside */
 struct view doc_view(const struct doc *d); /* {NULL, 0} unless a string */
 bool doc_int(const struct doc *d, int64_t *out); /* false unless an integer */
-bool doc_bool(const struct doc *d);        /* false unless true */
+bool doc_bool(const struct doc *d);              /* false unless true */
 bool doc_equal(const struct doc *a, const struct doc *b);
 
 struct doc *doc_new_object(void);

@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static char *format_text(const char *format, va_list args) __attribute__((format(printf, 1, 0)));
+static char *format_text(const char *format, va_list args)
+    __attribute__((format(printf, 1, 0)));
 
 /* Where memory is gone there is nobody left to tell: aborts, as base_alloc does. */
 static char *format_text(const char *format, va_list args)
@@ -73,11 +74,8 @@ int error_sys(struct error *err, const char *format, ...)
     return -1;
 }
 
-int error_at(struct error *err,
-             struct source_pos pos,
-             enum error_code code,
-             const char *format,
-             ...)
+int error_at(
+    struct error *err, struct source_pos pos, enum error_code code, const char *format, ...)
 {
     va_list args;
 

@@ -49,9 +49,9 @@ struct error {
     char *chain;           /* "pull alpine: manifest: size 12, not 40"; owned */
 };
 
-#define ERROR_INIT                                                                           \
-    {                                                                                        \
-        0                                                                                    \
+#define ERROR_INIT                                                                         \
+    {                                                                                      \
+        0                                                                                  \
     }
 
 /* Replaces what `err` held. Returns -1, so that one can `return error_set(...)`. */

@@ -1,6 +1,6 @@
 /*
- * Files and safe paths. In trees that we do not trust (contexts, root file systems, unpacked
- * layers) every lookup goes through openat2 beneath a directory descriptor:
+ * Files and safe paths. In trees that we do not trust (contexts, root file systems,
+ * unpacked layers) every lookup goes through openat2 beneath a directory descriptor:
  * fs_open_in_root gives symlinks the meaning they have inside the image; fs_open_beneath
  * makes leaving the tree an error. To change something, open its parent that way and act on
  * one final name with AT_SYMLINK_NOFOLLOW.
@@ -26,31 +26,44 @@ int fd_take(int *fd);
 
 /* openat2(2) with RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS. `path` may be absolute: "/" is
  * root_fd. Retries when a rename elsewhere raced the lookup. */
-MUST_CHECK int fs_open_in_root(int root_fd, const char *path, int flags, mode_t mode, struct error *err);
+MUST_CHECK int fs_open_in_root(
+    int root_fd, const char *path, int flags, mode_t mode, struct error *err);
 /* openat2(2) with RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS; `path` is relative. */
-MUST_CHECK int fs_open_beneath(int root_fd, const char *path, int flags, mode_t mode, struct error *err);
+MUST_CHECK int fs_open_beneath(
+    int root_fd, const char *path, int flags, mode_t mode, struct error *err);
 /* As fs_open_beneath, and no component may be a symlink (RESOLVE_NO_SYMLINKS). */
-MUST_CHECK int fs_open_nofollow(int root_fd, const char *path, int flags, mode_t mode, struct error *err);
-/* The kernel's openat2 without an error value, for hot loops: a descriptor or -1 and errno. */
+MUST_CHECK int fs_open_nofollow(
+    int root_fd, const char *path, int flags, mode_t mode, struct error *err);
+/* The kernel's openat2 without an error value, for hot loops: a descriptor or -1 and errno.
+ */
 int fs_openat2(int root_fd, const char *path, int flags, mode_t mode, uint64_t resolve);
 
 /* openat(2) for paths that the user typed. dir_fd may be AT_FDCWD. */
-MUST_CHECK int fs_open_at(int dir_fd, const char *path, int flags, mode_t mode, struct error *err);
+MUST_CHECK int fs_open_at(
+    int dir_fd, const char *path, int flags, mode_t mode, struct error *err);
 
 /* Reads to the end, appending to `out`; ERROR_LIMIT past the buffer's maximum. */
 MUST_CHECK int fs_read_all(int fd, struct buf *out, struct error *err);
 /* Opens, reads and closes a whole file. */
-MUST_CHECK int fs_read_file_at(int dir_fd, const char *path, struct buf *out, struct error *err);
+MUST_CHECK int fs_read_file_at(int dir_fd,
+                               const char *path,
+                               struct buf *out,
+                               struct error *err);
 /* Writes everything, through short writes and EINTR. */
 MUST_CHECK int fs_write_all(int fd, const void *data, size_t size, struct error *err);
 /* Writes a temporary file beside `path`, fsyncs it, renames it over `path` and fsyncs the
  * directory. */
-MUST_CHECK int fs_replace_file_at(int dir_fd, const char *path, struct view data, mode_t mode, struct error *err);
+MUST_CHECK int fs_replace_file_at(
+    int dir_fd, const char *path, struct view data, mode_t mode, struct error *err);
 
 /* mkdir -p for a path that the user or we chose (not beneath an untrusted root). */
-MUST_CHECK int fs_mkdir_all_at(int dir_fd, const char *path, mode_t mode, struct error *err);
-/* rm -rf of one name in a directory, never following symlinks nor crossing mounts; absent
- * is fine. Makes directories without permission writable first. */
+MUST_CHECK int fs_mkdir_all_at(int dir_fd,
+                               const char *path,
+                               mode_t mode,
+                               struct error *err);
+/* rm -rf of one name in a directory (or of a relative path whose parents are ours), never
+ * following symlinks nor crossing mounts; absent is fine. Makes directories without
+ * permission writable first. */
 MUST_CHECK int fs_remove_tree_at(int dir_fd, const char *name, struct error *err);
 /* The link's target, any length; malloc'ed, NULL on failure. */
 MUST_CHECK char *fs_readlink_at(int dir_fd, const char *name, struct error *err);

@@ -11,7 +11,7 @@
 /* Image configs carry history and labels; 8 MiB is far past any real one. */
 #define LIMIT_CONFIG_SIZE ((size_t)8 << 20)
 /* BuildKit reads Dockerfiles of up to 16 MiB by its gRPC limit; ours is linear beyond. */
-#define LIMIT_DOCKERFILE_SIZE ((size_t)64 << 20)
+#define LIMIT_DOCKERFILE_SIZE   ((size_t)64 << 20)
 #define LIMIT_DOCKERIGNORE_SIZE ((size_t)16 << 20)
 /* ${a:-${b:-...}}: open at once in one word. Each costs memory, none C stack. */
 #define LIMIT_DOCKERFILE_NESTING ((size_t)100000)
@@ -39,7 +39,7 @@
 /* A message, path list or other text that we build ourselves. */
 #define LIMIT_TEXT_SIZE ((size_t)16 << 20)
 /* HTTP: one header line, all headers, a token or error body. */
-#define LIMIT_HTTP_HEADER ((size_t)64 << 10)
+#define LIMIT_HTTP_HEADER     ((size_t)64 << 10)
 #define LIMIT_HTTP_BODY_SMALL ((size_t)1 << 20)
 /* Lookups that race with renames elsewhere give up after this many tries. */
 #define FS_RACE_RETRIES 64u

@@ -49,7 +49,8 @@ bool view_ends(struct view a, const char *suffix)
 {
     const size_t size = strlen(suffix);
 
-    return size == 0 || (a.size >= size && bytes_eq(a.data + (a.size - size), suffix, size));
+    return size == 0 ||
+           (a.size >= size && bytes_eq(a.data + (a.size - size), suffix, size));
 }
 
 int view_compare(struct view a, struct view b)
