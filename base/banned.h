@@ -9,6 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifdef NDEBUG
+#error "broken invariants are caught in released programs too: build without NDEBUG"
+#endif
+
 #define BANNED(call) use_of_##call##_is_banned
 
 #undef strcpy

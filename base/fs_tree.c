@@ -53,7 +53,8 @@ struct removal {
 
 static struct frame *top(const struct removal *r)
 {
-    return r->count ? &r->frames[r->count - 1] : NULL;
+    assert(r->count > 0);
+    return &r->frames[r->count - 1];
 }
 
 static int top_fd(const struct removal *r)
