@@ -61,10 +61,10 @@ MUST_CHECK int fs_mkdir_all_at(int dir_fd,
                                const char *path,
                                mode_t mode,
                                struct error *err);
-/* rm -rf of one name in a directory (or of a relative path whose parents are ours), never
- * following symlinks nor crossing mounts; absent is fine. Makes directories without
- * permission writable first. */
-MUST_CHECK int fs_remove_tree_at(int dir_fd, const char *name, struct error *err);
+/* rm -rf of `path`, whose parents are ours (symlinks in them are followed); below, symlinks
+ * are never followed nor mounts crossed, and directories without permission are made
+ * writable first. Absent is fine. */
+MUST_CHECK int fs_remove_tree_at(int dir_fd, const char *path, struct error *err);
 /* The link's target, any length; malloc'ed, NULL on failure. */
 MUST_CHECK char *fs_readlink_at(int dir_fd, const char *name, struct error *err);
 MUST_CHECK int fs_sync(int fd, const char *what, struct error *err); /* fsync */

@@ -258,12 +258,12 @@ static int remove_directory(struct removal *r, const char *name, struct error *e
     return 0;
 }
 
-int fs_remove_tree_at(int dir_fd, const char *name, struct error *err)
+/* `name` is a single component. */
+static int remove_name(int dir_fd, const char *name, struct error *err)
 {
     CLEANUP(removal_release) struct removal r = {.dir_fd = dir_fd};
 
-    assert(name[0] && !strchr(name, '/') && strcmp(name, ".") != 0 &&
-           strcmp(name, "..") != 0);
+    assert(strcmp(name, ".") != 0 && strcmp(name, "..") != 0);
     if (unlinkat(dir_fd, name, 0) == 0 || errno == ENOENT)
         return 0;
     if (errno != EISDIR)
@@ -272,4 +272,20 @@ int fs_remove_tree_at(int dir_fd, const char *name, struct error *err)
     if (remove_directory(&r, name, err) < 0)
         return error_wrap(err, "remove %s", name);
     return 0;
+}
+
+int fs_remove_tree_at(int dir_fd, const char *path, struct error *err)
+{
+    CLEANUP(base_freep) char *name = view_dup(path_base(view_of(path)));
+    CLEANUP(fd_closep) int parent = -1;
+
+    if (strchr(path, '/')) {
+        CLEANUP(base_freep) char *dir = view_dup(path_dir(view_of(path)));
+
+        parent = openat(dir_fd, dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (parent < 0)
+            return errno == ENOENT ? 0 : error_sys(err, "open directory %s", dir);
+        dir_fd = parent;
+    }
+    return remove_name(dir_fd, name, err);
 }
