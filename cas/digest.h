@@ -26,8 +26,8 @@ struct digest_text {
     char text[7 + 2 * DIGEST_BYTES_MAX + 1];
 };
 
-size_t digest_size(enum digest_alg alg);            /* 32, 64 or 0 */
-const char *digest_alg_name(enum digest_alg alg);   /* "sha256", "sha512" */
+size_t digest_size(enum digest_alg alg);          /* 32, 64 or 0 */
+const char *digest_alg_name(enum digest_alg alg); /* "sha256", "sha512" */
 /* Exactly ALG:lower-case-hex of the right length. ERROR_INVALID; ERROR_UNSUPPORTED for an
  * algorithm that is well-formed but unknown. */
 MUST_CHECK int digest_parse(struct view text, struct digest *out, struct error *err);
