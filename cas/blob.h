@@ -17,29 +17,50 @@
 #include <stdint.h>
 
 /* Is it there? `size` may be NULL. */
-MUST_CHECK int cas_blob_find(struct cas_store *s, const struct digest *d, bool *found, uint64_t *size, struct error *err);
+MUST_CHECK int cas_blob_find(struct cas_store *s,
+                             const struct digest *d,
+                             bool *found,
+                             uint64_t *size,
+                             struct error *err);
 /* A read-only descriptor; ERROR_NOT_FOUND. */
-MUST_CHECK int cas_blob_open(struct cas_store *s, const struct digest *d, struct error *err);
+MUST_CHECK int cas_blob_open(struct cas_store *s,
+                             const struct digest *d,
+                             struct error *err);
 /* Reads a small blob (at most out->max bytes) and verifies its digest. */
-MUST_CHECK int cas_blob_read(struct cas_store *s, const struct digest *d, struct buf *out, struct error *err);
+MUST_CHECK int cas_blob_read(struct cas_store *s,
+                             const struct digest *d,
+                             struct buf *out,
+                             struct error *err);
 /* Reads, verifies and parses a JSON blob. */
-MUST_CHECK struct doc *cas_blob_read_doc(struct cas_store *s, const struct descriptor *d, size_t max, struct error *err);
+MUST_CHECK struct doc *cas_blob_read_doc(struct cas_store *s,
+                                         const struct descriptor *d,
+                                         size_t max,
+                                         struct error *err);
 /* Stores a small blob from memory; *out gets its digest. Present already is success. */
-MUST_CHECK int cas_blob_put(struct cas_store *s, struct view data, struct digest *out, struct error *err);
+MUST_CHECK int cas_blob_put(struct cas_store *s,
+                            struct view data,
+                            struct digest *out,
+                            struct error *err);
 
 struct cas_blob_writer;
 
-/* Begins an ingest. The writer hashes what is written with `alg`. */
-MUST_CHECK struct cas_blob_writer *cas_blob_writer_new(struct cas_store *s, enum digest_alg alg, struct error *err);
-MUST_CHECK int cas_blob_writer_write(struct cas_blob_writer *w, const void *data, size_t size, struct error *err);
-/* Already hashed elsewhere (parallel compression): appends without hashing; then commit must
- * be given the digest as `trusted`. */
+/* Begins an ingest. The writer hashes what is written with `alg`; with DIGEST_NONE it does
+ * not, as the caller hashes already (parallel compression): then the commit's `want` is
+ * believed. */
+MUST_CHECK struct cas_blob_writer *cas_blob_writer_new(struct cas_store *s,
+                                                       enum digest_alg alg,
+                                                       struct error *err);
+MUST_CHECK int cas_blob_writer_write(struct cas_blob_writer *w,
+                                     const void *data,
+                                     size_t size,
+                                     struct error *err);
+/* Bytes written so far. */
 uint64_t cas_blob_writer_size(const struct cas_blob_writer *w);
 
 /*
  * Seal: check that the content has the digest `want` (NULL: whatever it has) and, unless
- * UINT64_MAX, exactly `want_size` bytes; flush; make it visible by one rename. Storing what is
- * present succeeds. `got` (may be NULL) receives the digest, `got_size` the size.
+ * UINT64_MAX, exactly `want_size` bytes; flush; make it visible by one rename. Storing what
+ * is present succeeds. `got` (may be NULL) receives the digest, `got_size` the size.
  * Ownership: consumes `w`, also on failure.
  * Errors:    ERROR_CORRUPT if size or digest differ; ERROR_SYSTEM. Nothing is visible then.
  */

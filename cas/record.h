@@ -19,18 +19,43 @@
 /* --- Layers --- */
 
 /* `blob` (media type, digest, size) unpacks to `diff_id`. Many blobs may. */
-MUST_CHECK int cas_layer_record_put(struct cas_store *s, const struct digest *diff_id, const struct descriptor *blob, struct error *err);
+MUST_CHECK int cas_layer_record_put(struct cas_store *s,
+                                    const struct digest *diff_id,
+                                    const struct descriptor *blob,
+                                    struct error *err);
 /* A blob of that layer which the store has now, preferring `media_type` if not NULL. */
-MUST_CHECK int cas_layer_record_find(struct cas_store *s, const struct digest *diff_id, const char *media_type, bool *found, struct descriptor *blob, struct error *err);
+MUST_CHECK int cas_layer_record_find(struct cas_store *s,
+                                     const struct digest *diff_id,
+                                     const char *media_type,
+                                     bool *found,
+                                     struct descriptor *blob,
+                                     struct error *err);
 /* The diffID of a blob that was unpacked or made before. */
-MUST_CHECK int cas_layer_record_find_blob(struct cas_store *s, const struct digest *blob, bool *found, struct digest *diff_id, struct error *err);
+MUST_CHECK int cas_layer_record_find_blob(struct cas_store *s,
+                                          const struct digest *blob,
+                                          bool *found,
+                                          struct digest *diff_id,
+                                          struct error *err);
 
 /* --- Build cache --- */
 
 /* Keys are SHA-256 digests made by builder/key. `op` groups the records of one operation
  * whatever its inputs were (for "why did it miss?" and for asking whether any exist). */
-MUST_CHECK int cas_cache_put(struct cas_store *s, const struct digest *key, const struct digest *op, const struct doc *value, struct error *err);
-MUST_CHECK int cas_cache_find(struct cas_store *s, const struct digest *key, bool *found, struct doc **value, struct error *err);
+MUST_CHECK int cas_cache_put(struct cas_store *s,
+                             const struct digest *key,
+                             const struct digest *op,
+                             const struct doc *value,
+                             struct error *err);
+MUST_CHECK int cas_cache_find(struct cas_store *s,
+                              const struct digest *key,
+                              bool *found,
+                              struct doc **value,
+                              struct error *err);
 /* Is there any record of this operation? */
-MUST_CHECK int cas_cache_has_op(struct cas_store *s, const struct digest *op, bool *found, struct error *err);
-MUST_CHECK int cas_cache_delete(struct cas_store *s, const struct digest *key, struct error *err);
+MUST_CHECK int cas_cache_has_op(struct cas_store *s,
+                                const struct digest *op,
+                                bool *found,
+                                struct error *err);
+MUST_CHECK int cas_cache_delete(struct cas_store *s,
+                                const struct digest *key,
+                                struct error *err);

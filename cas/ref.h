@@ -1,6 +1,7 @@
 /*
  * Refs: names for manifests or indexes ("docker.io/library/debian:12"), with the history of
- * where each pointed. The store treats names as opaque text; the registry room normalises them.
+ * where each pointed. The store treats names as opaque text; the registry room normalises
+ * them.
  *
  * A ref is set only when everything it needs is in the store and synced. index.json is
  * regenerated from the refs under a lock, each ref as annotation
@@ -31,15 +32,34 @@ void cas_ref_release(struct cas_ref *r);
 void cas_ref_list_release(struct cas_ref_list *l);
 
 /* Syncs the store, then points `name` at `target` and records it in the history with `why`
- * ("build", "pull", "tag", "import", "load"). Pointing where it points already changes nothing. */
-MUST_CHECK int cas_ref_set(struct cas_store *s, const char *name, const struct descriptor *target, const char *why, struct error *err);
+ * ("build", "pull", "tag", "import", "load"). Pointing where it points already changes
+ * nothing. */
+MUST_CHECK int cas_ref_set(struct cas_store *s,
+                           const char *name,
+                           const struct descriptor *target,
+                           const char *why,
+                           struct error *err);
 /* Several refs to one target in one transaction. */
-MUST_CHECK int cas_ref_set_many(struct cas_store *s, const char *const *names, size_t count, const struct descriptor *target, const char *why, struct error *err);
-MUST_CHECK int cas_ref_find(struct cas_store *s, const char *name, bool *found, struct cas_ref *out, struct error *err);
+MUST_CHECK int cas_ref_set_many(struct cas_store *s,
+                                const char *const *names,
+                                size_t count,
+                                const struct descriptor *target,
+                                const char *why,
+                                struct error *err);
+MUST_CHECK int cas_ref_find(struct cas_store *s,
+                            const char *name,
+                            bool *found,
+                            struct cas_ref *out,
+                            struct error *err);
 /* By name. */
-MUST_CHECK int cas_ref_list(struct cas_store *s, struct cas_ref_list *out, struct error *err);
+MUST_CHECK int cas_ref_list(struct cas_store *s,
+                            struct cas_ref_list *out,
+                            struct error *err);
 /* ERROR_NOT_FOUND if absent. The history stays, with an entry for the removal. */
-MUST_CHECK int cas_ref_delete(struct cas_store *s, const char *name, const char *why, struct error *err);
+MUST_CHECK int cas_ref_delete(struct cas_store *s,
+                              const char *name,
+                              const char *why,
+                              struct error *err);
 
 struct cas_ref_event {
     int64_t time;
@@ -48,5 +68,9 @@ struct cas_ref_event {
     char *why;
 };
 /* Newest first; *out malloc'ed array (each `why` owned). */
-MUST_CHECK int cas_ref_history(struct cas_store *s, const char *name, struct cas_ref_event **out, size_t *count, struct error *err);
+MUST_CHECK int cas_ref_history(struct cas_store *s,
+                               const char *name,
+                               struct cas_ref_event **out,
+                               size_t *count,
+                               struct error *err);
 void cas_ref_history_free(struct cas_ref_event *events, size_t count);

@@ -27,14 +27,18 @@ enum cas_store_open_flags {
 };
 
 /* The path that is used without an explicit one: $COOPER_ROOT, else /var/lib/cooper for the
- * real root, else $XDG_DATA_HOME/cooper, else ~/.local/share/cooper. malloc'ed. `real_uid` is
- * the user's id outside of any user namespace that we made. */
+ * real root, else $XDG_DATA_HOME/cooper, else ~/.local/share/cooper. malloc'ed. `real_uid`
+ * is the user's id outside of any user namespace that we made. */
 char *cas_store_default_path(unsigned real_uid);
 
-/* Opens or creates. Clears what crashed processes left (ingest, leases, mounts), mends
- * index.json. Refuses network file systems (ERROR_UNSUPPORTED). The database is opened
- * lazily where it is not needed. */
-MUST_CHECK struct cas_store *cas_store_open(const char *path, enum cas_store_open_flags flags, struct error *err);
+/* Opens or creates. Clears what crashed processes left (ingest, leases), mends index.json.
+ * Errors: ERROR_UNSUPPORTED on a network file system or for a store of a newer version;
+ *         ERROR_DENIED for a store of another user; ERROR_INVALID for a directory that is
+ *         neither empty nor a store; ERROR_CORRUPT if meta.db is damaged.
+ * The handle must not be shared with child processes that outlive it. */
+MUST_CHECK struct cas_store *cas_store_open(const char *path,
+                                            enum cas_store_open_flags flags,
+                                            struct error *err);
 void cas_store_close(struct cas_store *s); /* NULL is fine */
 void cas_store_closep(struct cas_store **s);
 
@@ -50,7 +54,10 @@ struct cas_gc_result {
     unsigned long layers;
     unsigned long long bytes;
 };
-/* Removes what no ref, no kept cache record (keep_cache) and no other process's lease needs.
- * Decides and unlinks under one lock; with other leases held only things older than their
- * start are taken. */
-MUST_CHECK int cas_store_gc(struct cas_store *s, bool keep_cache, struct cas_gc_result *out, struct error *err);
+/* Removes what no ref, no kept cache record (keep_cache) and no other process's lease
+ * needs. Decides and unlinks under one lock; with other leases held only things older than
+ * their start are taken. */
+MUST_CHECK int cas_store_gc(struct cas_store *s,
+                            bool keep_cache,
+                            struct cas_gc_result *out,
+                            struct error *err);

@@ -1,0 +1,85 @@
+#include "cas/ingest.h"
+
+#include "base/alloc.h"
+#include "base/fs.h"
+#include "cas/store_priv.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct cas_ingest {
+    struct cas_store *store; /* borrowed */
+    char *name;              /* NULL once renamed */
+    int fd;
+    uint64_t size;
+};
+
+char *cas_ingest_name(struct cas_store *s)
+{
+    return base_format(
+        "ingest/%s.%lu", cas_lease_id(s->lease), atomic_fetch_add(&s->ingest_count, 1));
+}
+
+struct cas_ingest *cas_ingest_new(struct cas_store *s, struct error *err)
+{
+    struct cas_ingest *g = base_alloc(sizeof *g);
+
+    g->store = s;
+    g->name = cas_ingest_name(s);
+    /* Read-only for everyone who opens it later. */
+    g->fd = openat(s->fd, g->name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
+    if (g->fd >= 0)
+        return g;
+    error_sys(err, "create %s in the store", g->name);
+    free(g->name);
+    free(g);
+    return NULL;
+}
+
+int cas_ingest_write(struct cas_ingest *g, const void *data, size_t size, struct error *err)
+{
+    if (fs_write_all(g->fd, data, size, err) < 0)
+        return error_wrap(err, "write to the store %s", g->store->path);
+    g->size += size;
+    return 0;
+}
+
+uint64_t cas_ingest_size(const struct cas_ingest *g)
+{
+    return g->size;
+}
+
+int cas_ingest_publish(struct cas_ingest *consumed, const char *path, struct error *err)
+{
+    CLEANUP(cas_ingest_abortp) struct cas_ingest *g = consumed;
+
+    if (fs_sync(g->fd, path, err) < 0)
+        return error_wrap(err, "write to the store %s", g->store->path);
+    if (renameat(g->store->fd, g->name, g->store->fd, path) < 0)
+        return error_sys(err, "rename %s to %s in the store", g->name, path);
+    base_freep(&g->name);
+    return 0;
+}
+
+void cas_ingest_abort(struct cas_ingest *g)
+{
+    if (!g)
+        return;
+    fd_closep(&g->fd);
+    if (g->name)
+        unlinkat(g->store->fd, g->name, 0);
+    free(g->name);
+    free(g);
+}
+
+void cas_ingest_abortp(struct cas_ingest **g)
+{
+    const int saved = errno;
+
+    cas_ingest_abort(*g);
+    *g = NULL;
+    errno = saved;
+}

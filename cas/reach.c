@@ -1,0 +1,138 @@
+#include "cas/reach.h"
+
+#include "base/limits.h"
+#include "cas/blob.h"
+
+#include <string.h>
+
+#define DEPTH_MAX 8u
+
+struct reach {
+    struct cas_store *store;
+    cas_reach_fn *visit;
+    void *context;
+};
+
+static int walk(const struct reach *r,
+                const struct descriptor *d,
+                unsigned depth,
+                struct error *err);
+
+static bool is_index(const char *type)
+{
+    return strcmp(type, MEDIA_OCI_INDEX) == 0 || strcmp(type, MEDIA_DOCKER_INDEX) == 0;
+}
+
+static bool is_manifest(const char *type)
+{
+    return strcmp(type, MEDIA_OCI_MANIFEST) == 0 ||
+           strcmp(type, MEDIA_DOCKER_MANIFEST) == 0;
+}
+
+static int walk_entry(const struct reach *r,
+                      const struct doc *entry,
+                      unsigned depth,
+                      struct error *err)
+{
+    CLEANUP(descriptor_release) struct descriptor d = {0};
+
+    if (descriptor_parse(entry, &d, err) < 0)
+        return -1;
+    return walk(r, &d, depth + 1, err);
+}
+
+static int walk_array(const struct reach *r,
+                      const struct doc *array,
+                      unsigned depth,
+                      struct error *err)
+{
+    for (size_t i = 0; i < doc_count(array); i++) {
+        if (walk_entry(r, doc_at(array, i), depth, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int walk_document(const struct reach *r,
+                         const struct descriptor *d,
+                         unsigned depth,
+                         struct error *err)
+{
+    CLEANUP(doc_unrefp)
+    struct doc *doc = cas_blob_read_doc(r->store, d, LIMIT_MANIFEST_SIZE, err);
+
+    if (!doc)
+        return -1;
+    if (is_index(d->media_type))
+        return walk_array(r, doc_get(doc, "manifests"), depth, err);
+    if (walk_entry(r, doc_get(doc, "config"), depth, err) < 0)
+        return -1;
+    return walk_array(r, doc_get(doc, "layers"), depth, err);
+}
+
+static int walk(const struct reach *r,
+                const struct descriptor *d,
+                unsigned depth,
+                struct error *err)
+{
+    bool descend = is_index(d->media_type) || is_manifest(d->media_type);
+
+    if (depth > DEPTH_MAX)
+        return error_set(err, ERROR_LIMIT, "indexes nested deeper than %u", DEPTH_MAX);
+    if (r->visit(r->context, d, &descend, err) < 0)
+        return -1;
+    if (descend && walk_document(r, d, depth, err) < 0)
+        return error_wrap(err, "%s", digest_format(&d->digest).text);
+    return 0;
+}
+
+int cas_reach_walk(struct cas_store *s,
+                   const struct descriptor *target,
+                   cas_reach_fn *visit,
+                   void *context,
+                   struct error *err)
+{
+    const struct reach r = {s, visit, context};
+
+    return walk(&r, target, 0, err);
+}
+
+/* layer.md "Non-Distributable Layers", and Docker's "foreign" ones. */
+static bool may_be_absent(const char *type)
+{
+    return strstr(type, ".nondistributable.") || strstr(type, ".foreign.");
+}
+
+static int check(void *context,
+                 const struct descriptor *d,
+                 bool *descend,
+                 struct error *err)
+{
+    struct cas_store *s = context;
+    bool found;
+    uint64_t size;
+
+    (void)descend;
+    if (cas_blob_find(s, &d->digest, &found, &size, err) < 0)
+        return -1;
+    if (!found) {
+        return may_be_absent(d->media_type) ? 0
+                                            : error_set(err,
+                                                        ERROR_NOT_FOUND,
+                                                        "blob %s is not in the store",
+                                                        digest_format(&d->digest).text);
+    }
+    if (size != d->size)
+        return error_set(err,
+                         ERROR_CORRUPT,
+                         "blob %s has %ju bytes, its descriptor says %ju",
+                         digest_format(&d->digest).text,
+                         (uintmax_t)size,
+                         (uintmax_t)d->size);
+    return 0;
+}
+
+int cas_reach_check(struct cas_store *s, const struct descriptor *target, struct error *err)
+{
+    return cas_reach_walk(s, target, check, s, err);
+}

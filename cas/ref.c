@@ -1,0 +1,531 @@
+#include "cas/ref.h"
+
+#include "base/alloc.h"
+#include "base/fs.h"
+#include "base/limits.h"
+#include "cas/layout.h"
+#include "cas/reach.h"
+#include "cas/ref_priv.h"
+#include "cas/store_priv.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <time.h>
+
+#define INDEX_LOCK ".index"
+
+static const char sql_generation[] = "SELECT value FROM counter WHERE name = 'generation'";
+static const char sql_set_generation[] =
+    "UPDATE counter SET value = ? WHERE name = 'generation'";
+static const char sql_find[] = "SELECT name, digest, target, time FROM ref WHERE name = ?";
+static const char sql_list[] = "SELECT name, digest, target, time FROM ref ORDER BY name";
+static const char sql_set[] =
+    "INSERT OR REPLACE INTO ref(name, digest, target, time) VALUES(?, ?, ?, ?)";
+static const char sql_delete[] = "DELETE FROM ref WHERE name = ?";
+static const char sql_add_event[] =
+    "INSERT INTO ref_event(name, time, old, new, why) VALUES(?, ?, ?, ?, ?)";
+static const char sql_history[] =
+    "SELECT time, old, new, why FROM ref_event WHERE name = ? ORDER BY id DESC";
+
+void cas_ref_release(struct cas_ref *r)
+{
+    free(r->name);
+    descriptor_release(&r->target);
+    *r = (struct cas_ref){0};
+}
+
+void cas_ref_list_release(struct cas_ref_list *l)
+{
+    for (size_t i = 0; i < l->count; i++)
+        cas_ref_release(&l->items[i]);
+    free(l->items);
+    *l = (struct cas_ref_list){0};
+}
+
+/* --- Reading; the caller holds the lock of meta.db --- */
+
+static int parse_target(struct view text, struct descriptor *out, struct error *err)
+{
+    CLEANUP(doc_unrefp) struct doc *doc = doc_parse(text, err);
+
+    if (!doc || descriptor_parse(doc, out, err) < 0)
+        return error_set(err, ERROR_CORRUPT, "meta.db: a ref's target is damaged");
+    return 0;
+}
+
+static int read_ref(struct cas_stmt *q, struct cas_ref *out, struct error *err)
+{
+    struct cas_ref r = {.time = cas_stmt_int(q, 3)};
+
+    if (parse_target(cas_stmt_view(q, 2), &r.target, err) < 0)
+        return -1;
+    r.name = view_dup(cas_stmt_view(q, 0));
+    *out = r;
+    return 0;
+}
+
+static int find_locked(struct cas_meta *m,
+                       const char *name,
+                       bool *found,
+                       struct cas_ref *out,
+                       struct error *err)
+{
+    struct cas_stmt *q = cas_meta_stmt(m, sql_find, err);
+
+    if (!q)
+        return -1;
+    cas_stmt_bind_text(q, 1, name);
+    if (cas_stmt_step(q, found, err) < 0)
+        return -1;
+    return *found ? read_ref(q, out, err) : 0;
+}
+
+static int list_locked(struct cas_meta *m, struct cas_ref_list *out, struct error *err)
+{
+    CLEANUP(cas_ref_list_release) struct cas_ref_list list = {0};
+    struct cas_stmt *q = cas_meta_stmt(m, sql_list, err);
+    size_t capacity = 0;
+    bool row;
+
+    if (!q)
+        return -1;
+    for (;;) {
+        if (cas_stmt_step(q, &row, err) < 0)
+            return -1;
+        if (!row)
+            break;
+        list.items = base_grow(list.items, list.count, &capacity, sizeof *list.items);
+        if (read_ref(q, &list.items[list.count], err) < 0)
+            return -1;
+        list.count++;
+    }
+    *out = list;
+    list = (struct cas_ref_list){0};
+    return 0;
+}
+
+static int generation_locked(struct cas_meta *m, int64_t *out, struct error *err)
+{
+    struct cas_stmt *q = cas_meta_stmt(m, sql_generation, err);
+    bool row;
+
+    if (!q || cas_stmt_step(q, &row, err) < 0)
+        return -1;
+    if (!row)
+        return error_set(err, ERROR_CORRUPT, "meta.db: the generation of refs is missing");
+    *out = cas_stmt_int(q, 0);
+    return 0;
+}
+
+int cas_ref_find(struct cas_store *s,
+                 const char *name,
+                 bool *found,
+                 struct cas_ref *out,
+                 struct error *err)
+{
+    CLEANUP(cas_meta_unlockp) struct cas_meta *m = cas_meta_lock(s->meta);
+
+    return find_locked(m, name, found, out, err);
+}
+
+int cas_ref_list(struct cas_store *s, struct cas_ref_list *out, struct error *err)
+{
+    CLEANUP(cas_meta_unlockp) struct cas_meta *m = cas_meta_lock(s->meta);
+
+    return list_locked(m, out, err);
+}
+
+/* --- Writing; within a transaction --- */
+
+static int set_generation(struct cas_meta *m, int64_t generation, struct error *err)
+{
+    struct cas_stmt *q = cas_meta_stmt(m, sql_set_generation, err);
+
+    if (!q)
+        return -1;
+    cas_stmt_bind_int(q, 1, generation);
+    return cas_stmt_run(q, err);
+}
+
+static int add_event(struct cas_meta *m,
+                     const char *name,
+                     const struct digest *old,
+                     const struct digest *new,
+                     const char *why,
+                     struct error *err)
+{
+    struct cas_stmt *q = cas_meta_stmt(m, sql_add_event, err);
+
+    if (!q)
+        return -1;
+    cas_stmt_bind_text(q, 1, name);
+    cas_stmt_bind_int(q, 2, (int64_t)time(NULL));
+    cas_stmt_bind_digest(q, 3, old);
+    cas_stmt_bind_digest(q, 4, new);
+    cas_stmt_bind_text(q, 5, why);
+    return cas_stmt_run(q, err);
+}
+
+static int put_ref(struct cas_meta *m,
+                   const char *name,
+                   const struct descriptor *target,
+                   struct error *err)
+{
+    CLEANUP(doc_unrefp) struct doc *doc = descriptor_doc(target);
+    CLEANUP(buf_release) struct buf text = BUF_INIT(LIMIT_MANIFEST_SIZE);
+    struct cas_stmt *q = cas_meta_stmt(m, sql_set, err);
+
+    doc_write(doc, DOC_WRITE_COMPACT, &text);
+    if (!q || buf_ok(&text, "a ref's target", err) < 0)
+        return -1;
+    cas_stmt_bind_text(q, 1, name);
+    cas_stmt_bind_digest(q, 2, &target->digest);
+    cas_stmt_bind_view(q, 3, buf_view(&text));
+    cas_stmt_bind_int(q, 4, (int64_t)time(NULL));
+    return cas_stmt_run(q, err);
+}
+
+static bool same_doc(const struct doc *a, const struct doc *b)
+{
+    return (!a && !b) || (a && b && doc_equal(a, b));
+}
+
+static bool same_target(const struct descriptor *a, const struct descriptor *b)
+{
+    return digest_eq(&a->digest, &b->digest) && a->size == b->size &&
+           strcmp(a->media_type, b->media_type) == 0 &&
+           same_doc(a->annotations, b->annotations) && same_doc(a->platform, b->platform);
+}
+
+/* *same: the name points there already. */
+static int compare_locked(struct cas_meta *m,
+                          const char *name,
+                          const struct descriptor *target,
+                          bool *same,
+                          struct digest *old,
+                          struct error *err)
+{
+    CLEANUP(cas_ref_release) struct cas_ref r = {0};
+    bool found;
+
+    if (find_locked(m, name, &found, &r, err) < 0)
+        return -1;
+    *same = found && same_target(&r.target, target);
+    *old = found ? r.target.digest : (struct digest){.alg = DIGEST_NONE};
+    return 0;
+}
+
+static int all_same(struct cas_store *s,
+                    const char *const *names,
+                    size_t count,
+                    const struct descriptor *target,
+                    bool *same,
+                    struct error *err)
+{
+    CLEANUP(cas_meta_unlockp) struct cas_meta *m = cas_meta_lock(s->meta);
+    struct digest old;
+
+    *same = true;
+    for (size_t i = 0; i < count && *same; i++) {
+        if (compare_locked(m, names[i], target, same, &old, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int set_one(struct cas_meta *m,
+                   const char *name,
+                   const struct descriptor *target,
+                   const char *why,
+                   struct error *err)
+{
+    struct digest old;
+    bool same;
+
+    if (compare_locked(m, name, target, &same, &old, err) < 0)
+        return -1;
+    if (same)
+        return 0;
+    if (put_ref(m, name, target, err) < 0)
+        return -1;
+    return add_event(m, name, &old, &target->digest, why, err);
+}
+
+/* What a change of refs does within its transaction. */
+typedef int change_fn(struct cas_meta *m, const void *context, struct error *err);
+
+/* The caller holds the index lock, so that generations reach index.json in their order. */
+static int commit_change(struct cas_store *s,
+                         change_fn *change,
+                         const void *context,
+                         int64_t at_least,
+                         int64_t *generation,
+                         struct cas_ref_list *refs,
+                         struct error *err)
+{
+    CLEANUP(cas_meta_unlockp) struct cas_meta *m = cas_meta_lock(s->meta);
+    int64_t old;
+
+    if (cas_meta_begin(m, CAS_META_DURABLE, err) < 0 || generation_locked(m, &old, err) < 0)
+        return -1;
+    *generation = (old > at_least ? old : at_least) + 1;
+    if (change(m, context, err) < 0 || set_generation(m, *generation, err) < 0 ||
+        list_locked(m, refs, err) < 0)
+        return -1;
+    if (cas_meta_commit(m, err) == 0)
+        return 0;
+    cas_ref_list_release(refs);
+    return -1;
+}
+
+/* Once the database has it, the change is made: should index.json not follow now (a full
+ * disk), it is mended when the store is opened next. */
+static int change_refs_locked(struct cas_store *s,
+                              change_fn *change,
+                              const void *context,
+                              int64_t at_least,
+                              struct error *err)
+{
+    CLEANUP(cas_ref_list_release) struct cas_ref_list refs = {0};
+    int64_t generation;
+
+    if (commit_change(s, change, context, at_least, &generation, &refs, err) < 0)
+        return -1;
+    return cas_layout_write_index(s->fd, generation, &refs, err);
+}
+
+static int change_refs(struct cas_store *s,
+                       change_fn *change,
+                       const void *context,
+                       struct error *err)
+{
+    CLEANUP(fd_closep) int lock = cas_lease_lock(s->fd, INDEX_LOCK, LOCK_EX, err);
+
+    return lock < 0 ? -1 : change_refs_locked(s, change, context, 0, err);
+}
+
+/* --- Set and delete --- */
+
+struct set_request {
+    const char *const *names;
+    size_t count;
+    const struct descriptor *target;
+    const char *why;
+};
+
+static int apply_set(struct cas_meta *m, const void *context, struct error *err)
+{
+    const struct set_request *r = context;
+
+    for (size_t i = 0; i < r->count; i++) {
+        if (set_one(m, r->names[i], r->target, r->why, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+int cas_ref_set_many(struct cas_store *s,
+                     const char *const *names,
+                     size_t count,
+                     const struct descriptor *target,
+                     const char *why,
+                     struct error *err)
+{
+    const struct set_request request = {names, count, target, why};
+    bool same;
+
+    if (all_same(s, names, count, target, &same, err) < 0)
+        return -1;
+    if (same)
+        return 0;
+    /* The files of all blobs were synced before they became visible, whoever wrote them;
+     * their names become durable here, before the ref does. */
+    if (cas_reach_check(s, target, err) < 0 || cas_blob_sync_dirs(s, err) < 0 ||
+        change_refs(s, apply_set, &request, err) < 0)
+        return error_wrap(err, "set %s", names[0]);
+    return 0;
+}
+
+int cas_ref_set(struct cas_store *s,
+                const char *name,
+                const struct descriptor *target,
+                const char *why,
+                struct error *err)
+{
+    return cas_ref_set_many(s, &name, 1, target, why, err);
+}
+
+struct delete_request {
+    const char *name;
+    const char *why;
+};
+
+static int apply_delete(struct cas_meta *m, const void *context, struct error *err)
+{
+    const struct delete_request *r = context;
+    CLEANUP(cas_ref_release) struct cas_ref old = {0};
+    const struct digest none = {.alg = DIGEST_NONE};
+    bool found;
+
+    if (find_locked(m, r->name, &found, &old, err) < 0)
+        return -1;
+    if (!found)
+        return error_set(err, ERROR_NOT_FOUND, "no image is named %s", r->name);
+    struct cas_stmt *q = cas_meta_stmt(m, sql_delete, err);
+    if (!q)
+        return -1;
+    cas_stmt_bind_text(q, 1, r->name);
+    if (cas_stmt_run(q, err) < 0)
+        return -1;
+    return add_event(m, r->name, &old.target.digest, &none, r->why, err);
+}
+
+int cas_ref_delete(struct cas_store *s,
+                   const char *name,
+                   const char *why,
+                   struct error *err)
+{
+    const struct delete_request request = {name, why};
+
+    return change_refs(s, apply_delete, &request, err);
+}
+
+/* --- History --- */
+
+static int read_event(struct cas_stmt *q, struct cas_ref_event *out, struct error *err)
+{
+    *out = (struct cas_ref_event){.time = cas_stmt_int(q, 0)};
+    if (cas_stmt_digest(q, 1, &out->from, err) < 0 ||
+        cas_stmt_digest(q, 2, &out->to, err) < 0)
+        return -1;
+    out->why = view_dup(cas_stmt_view(q, 3));
+    return 0;
+}
+
+int cas_ref_history(struct cas_store *s,
+                    const char *name,
+                    struct cas_ref_event **out,
+                    size_t *count,
+                    struct error *err)
+{
+    CLEANUP(cas_meta_unlockp) struct cas_meta *m = cas_meta_lock(s->meta);
+    struct cas_stmt *q = cas_meta_stmt(m, sql_history, err);
+    struct cas_ref_event *events = NULL;
+    size_t n = 0;
+    size_t capacity = 0;
+    bool row;
+
+    if (!q)
+        return -1;
+    cas_stmt_bind_text(q, 1, name);
+    for (;;) {
+        if (cas_stmt_step(q, &row, err) < 0)
+            break;
+        if (!row) {
+            *out = events;
+            *count = n;
+            return 0;
+        }
+        events = base_grow(events, n, &capacity, sizeof *events);
+        if (read_event(q, &events[n], err) < 0)
+            break;
+        n++;
+    }
+    cas_ref_history_free(events, n);
+    return -1;
+}
+
+void cas_ref_history_free(struct cas_ref_event *events, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        free(events[i].why);
+    free(events);
+}
+
+/* --- Mending --- */
+
+/* The refs that are known already stay as they are; of the others those that are whole
+ * come. */
+static int keep_whole(struct cas_store *s, struct cas_ref_list *refs, struct error *err)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < refs->count; i++) {
+        CLEANUP(error_clear) struct error why = ERROR_INIT;
+        CLEANUP(cas_ref_release) struct cas_ref known = {0};
+        bool found;
+        if (cas_ref_find(s, refs->items[i].name, &found, &known, err) < 0)
+            return -1;
+        if (found || cas_reach_check(s, &refs->items[i].target, &why) < 0)
+            cas_ref_release(&refs->items[i]);
+        else if (kept != i) {
+            refs->items[kept] = refs->items[i];
+            refs->items[i] = (struct cas_ref){0};
+            kept++;
+        } else
+            kept++;
+    }
+    refs->count = kept;
+    return 0;
+}
+
+static int apply_recover(struct cas_meta *m, const void *context, struct error *err)
+{
+    const struct cas_ref_list *refs = context;
+
+    for (size_t i = 0; i < refs->count; i++) {
+        if (set_one(m, refs->items[i].name, &refs->items[i].target, "recover", err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int recover(struct cas_store *s, int64_t generation, struct error *err)
+{
+    CLEANUP(cas_ref_list_release) struct cas_ref_list refs = {0};
+
+    if (cas_layout_read_index(s->fd, &refs, err) < 0 || keep_whole(s, &refs, err) < 0 ||
+        cas_blob_sync_dirs(s, err) < 0)
+        return -1;
+    return change_refs_locked(s, apply_recover, &refs, generation, err);
+}
+
+static int read_generations(struct cas_store *s,
+                            int64_t *refs,
+                            int64_t *index,
+                            struct error *err)
+{
+    CLEANUP(cas_meta_unlockp) struct cas_meta *m = cas_meta_lock(s->meta);
+
+    if (generation_locked(m, refs, err) < 0)
+        return -1;
+    return cas_layout_generation(s->fd, index, err);
+}
+
+static int rewrite_index(struct cas_store *s, int64_t generation, struct error *err)
+{
+    CLEANUP(cas_ref_list_release) struct cas_ref_list refs = {0};
+
+    if (cas_ref_list(s, &refs, err) < 0)
+        return -1;
+    return cas_layout_write_index(s->fd, generation, &refs, err);
+}
+
+int cas_ref_mend(struct cas_store *s, struct error *err)
+{
+    int64_t refs;
+    int64_t index;
+
+    if (read_generations(s, &refs, &index, err) < 0)
+        return -1;
+    if (refs == index)
+        return 0;
+    /* Somebody may be between the two just now: ask again under the lock. */
+    CLEANUP(fd_closep) int lock = cas_lease_lock(s->fd, INDEX_LOCK, LOCK_EX, err);
+    if (lock < 0 || read_generations(s, &refs, &index, err) < 0)
+        return -1;
+    if (refs == index)
+        return 0;
+    return index > refs ? recover(s, index, err) : rewrite_index(s, refs, err);
+}
