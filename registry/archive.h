@@ -1,13 +1,16 @@
 /*
- * Images as one tar file: OCI archives (`-o type=oci`, skopeo's oci-archive) and docker archives
+ * Images as one tar file: OCI archives (`-o type=oci`, skopeo's oci-archive) and docker
+ * archives
  * (`docker save`, `-o type=docker`).
  *
- * Both are written in the layout that containerd writes: oci-layout, index.json, blobs/, for
- * docker manifest.json besides; entries sorted by name, time 0, owner 0: the same images give the
- * same bytes. Reading takes either kind, and the older docker form with ID/layer.tar; input may
- * be a pipe and is hostile: nothing is extracted to a path, every blob is verified.
+ * Both are written in the layout that containerd writes: oci-layout, index.json, blobs/,
+ * for docker manifest.json besides; entries sorted by name, time 0, owner 0: the same
+ * images give the same bytes. Reading takes either kind, and the older docker form with
+ * ID/layer.tar; input may be a pipe and is hostile: nothing is extracted to a path, every
+ * blob is verified.
  *
- * Spec: OCI image-spec image-layout.md, annotations.md; docker image-spec v1.2 "combined image".
+ * Spec: OCI image-spec image-layout.md, annotations.md; docker image-spec v1.2 "combined
+ * image".
  */
 #pragma once
 
@@ -26,14 +29,15 @@ enum registry_archive_format { REGISTRY_ARCHIVE_OCI, REGISTRY_ARCHIVE_DOCKER };
 /* An image to be written with the names it gets: full references with a tag
  * ("docker.io/library/debian:12"); none is fine. Borrowed. */
 struct registry_archive_image {
-    const struct descriptor *root; /* manifest or index; everything it names is in the store */
+    const struct descriptor
+        *root; /* manifest or index; everything it names is in the store */
     const char *const *names;
     size_t name_count;
 };
 
 /* Writes to `fd` (file or pipe) from its position. A docker archive of an index lists, in
- * manifest.json, the image for this machine's platform. ERROR_NOT_FOUND if a blob is missing: checked
- * before the first byte is written. */
+ * manifest.json, the image for this machine's platform. ERROR_NOT_FOUND if a blob is
+ * missing: checked before the first byte is written. */
 MUST_CHECK int registry_archive_write(struct cas_store *store,
                                       const struct registry_archive_image *images,
                                       size_t count,
@@ -55,10 +59,10 @@ struct registry_archive_list {
 void registry_archive_list_release(struct registry_archive_list *l); /* idempotent */
 
 /*
- * Reads an archive (tar, or tar compressed with gzip or zstd) to its end into the store. No ref
- * is set: the caller does that with `out`.
- * Errors: ERROR_INVALID not an archive of images; ERROR_CORRUPT a blob, config or layer that is not
- *         what its name or diffID says, or is missing; ERROR_LIMIT.
+ * Reads an archive (tar, or tar compressed with gzip or zstd) to its end into the store. No
+ * ref is set: the caller does that with `out`. Errors: ERROR_INVALID not an archive of
+ * images; ERROR_CORRUPT a blob, config or layer that is not what its name or diffID says,
+ * or is missing; ERROR_LIMIT.
  */
 MUST_CHECK int registry_archive_read(struct cas_store *store,
                                      int fd,

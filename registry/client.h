@@ -4,8 +4,8 @@
  *
  * Every call retries what may go better a second time (408, 429 with its Retry-After, 5xx,
  * broken connections) with exponential backoff and jitter, and nothing else. Whatever is
- * received is verified before it is handed on as complete. Repositories are given as references
- * whose tag and digest are ignored where the call does not speak of them.
+ * received is verified before it is handed on as complete. Repositories are given as
+ * references whose tag and digest are ignored where the call does not speak of them.
  *
  * Spec: OCI distribution-spec 1.1.
  */
@@ -41,21 +41,22 @@ void registry_client_freep(struct registry_client **c);
 unsigned registry_client_parallel(const struct registry_client *c);
 struct registry_config *registry_client_config(struct registry_client *c); /* borrowed */
 
-/* Where progress of transfers is told: EVENT_PROGRESS with `name` "pull sha256:..." or "push
- * sha256:...". NULL in its place is silence. */
+/* Where progress of transfers is told: EVENT_PROGRESS with `name` "pull sha256:..." or
+ * "push sha256:...". NULL in its place is silence. */
 struct registry_progress {
     const struct event_sink *sink;
     uint32_t step; /* of the build, or 0 */
 };
 
-/* GET /v2/ with this credential (NULL: what the configuration has): does the registry accept
- * it? ERROR_DENIED if not. For `cooper login`. */
+/* GET /v2/ with this credential (NULL: what the configuration has): does the registry
+ * accept it? ERROR_DENIED if not. For `cooper login`. */
 MUST_CHECK int registry_client_ping(struct registry_client *c,
                                     const char *host,
                                     const struct registry_credential *credential,
                                     struct error *err);
 
-/* --- Manifests. The reference's digest counts, else its tag ("latest" where it has neither). --- */
+/* --- Manifests. The reference's digest counts, else its tag ("latest" where it has
+ * neither). --- */
 
 /* The raw bytes, appended to `out`; *desc gets media type, digest, size. The digest is that
  * of the bytes; it must be the reference's and what the registry claims. At most
@@ -71,8 +72,8 @@ MUST_CHECK int registry_manifest_head(struct registry_client *c,
                                       bool *found,
                                       struct descriptor *desc,
                                       struct error *err);
-/* Stores `manifest` under the reference's tag, or under its digest. The registry must answer with the
- * digest that the bytes have. */
+/* Stores `manifest` under the reference's tag, or under its digest. The registry must
+ * answer with the digest that the bytes have. */
 MUST_CHECK int registry_manifest_put(struct registry_client *c,
                                      const struct registry_reference *ref,
                                      const char *media_type,
@@ -89,16 +90,17 @@ MUST_CHECK int registry_blob_head(struct registry_client *c,
                                   uint64_t *size,
                                   struct error *err);
 
-/* Receives a blob's bytes in order. `restart` is called before the first byte and whenever a
- * broken transfer begins anew: forget what came before. Both return 0, or -1 with err set. */
+/* Receives a blob's bytes in order. `restart` is called before the first byte and whenever
+ * a broken transfer begins anew: forget what came before. Both return 0, or -1 with err
+ * set. */
 struct registry_blob_sink {
     int (*restart)(void *context, struct error *err);
     int (*write)(void *context, const void *data, size_t size, struct error *err);
     void *context;
 };
-/* At most desc->size bytes are passed on; fewer is ERROR_CORRUPT, as is a wrong digest; neither
- * is known before the end, so the receiver keeps everything hidden until this returned 0. A
- * transfer that breaks off continues by a Range request. */
+/* At most desc->size bytes are passed on; fewer is ERROR_CORRUPT, as is a wrong digest;
+ * neither is known before the end, so the receiver keeps everything hidden until this
+ * returned 0. A transfer that breaks off continues by a Range request. */
 MUST_CHECK int registry_blob_get(struct registry_client *c,
                                  const struct registry_reference *repository,
                                  const struct descriptor *desc,
@@ -107,17 +109,22 @@ MUST_CHECK int registry_blob_get(struct registry_client *c,
                                  struct error *err);
 
 struct registry_upload_options {
-    const char *mount_from; /* repository path on the same host that has the blob, or NULL */
-    uint64_t chunk_size;    /* 0: one request, chunks of 8 MiB only after a 413 */
-    bool is_known_absent;   /* skip asking whether it is there */
+    const char
+        *mount_from;      /* repository path on the same host that has the blob, or NULL */
+    uint64_t chunk_size;  /* 0: one request, chunks of 8 MiB only after a 413 */
+    bool is_known_absent; /* skip asking whether it is there */
 };
 
-enum registry_upload_result { REGISTRY_UPLOAD_PRESENT, REGISTRY_UPLOAD_MOUNTED, REGISTRY_UPLOAD_SENT };
+enum registry_upload_result {
+    REGISTRY_UPLOAD_PRESENT,
+    REGISTRY_UPLOAD_MOUNTED,
+    REGISTRY_UPLOAD_SENT
+};
 
 /*
- * Brings a blob into the repository: HEAD; mount; upload. `body` must have desc->size bytes. It
- * may be NULL if the blob is not at hand: then only HEAD and mount are tried, and failing both
- * is ERROR_NOT_FOUND.
+ * Brings a blob into the repository: HEAD; mount; upload. `body` must have desc->size
+ * bytes. It may be NULL if the blob is not at hand: then only HEAD and mount are tried, and
+ * failing both is ERROR_NOT_FOUND.
  */
 MUST_CHECK int registry_blob_upload(struct registry_client *c,
                                     const struct registry_reference *repository,

@@ -16,7 +16,8 @@ struct registry_credential {
 };
 
 bool registry_credential_is_set(const struct registry_credential *c);
-void registry_credential_copy(struct registry_credential *to, const struct registry_credential *from);
+void registry_credential_copy(struct registry_credential *to,
+                              const struct registry_credential *from);
 /* Wipes and frees; idempotent; for CLEANUP. */
 void registry_credential_release(struct registry_credential *c);
 /* Overwrites a secret, frees it and sets NULL. */

@@ -3,8 +3,8 @@
  * itself), the manifest of one platform, its config, its layers in order.
  *
  * Reading one checks everything that the specification demands of the documents, before any
- * of it is used: media types, digests, sizes, number of layers. Docker's schema 1 is refused
- * by name.
+ * of it is used: media types, digests, sizes, number of layers. Docker's schema 1 is
+ * refused by name.
  *
  * Spec: OCI image-spec manifest.md, image-index.md; docker's image manifest V2 schema 2.
  */
@@ -34,11 +34,12 @@ bool registry_media_is_index(const char *media_type);
 bool registry_media_is_manifest(const char *media_type);
 
 /*
- * Reads the image that `root` names out of the store: only manifest (and index) must be there;
- * config and layers need not. `platform` NULL means this machine's; a root that is a manifest is
- * taken whatever its platform. Attestation manifests in an index are never chosen.
- * Errors: ERROR_NOT_FOUND if a document is not in the store or no entry fits the platform
- *         (the message lists those there are); ERROR_UNSUPPORTED for schema 1 and artifacts.
+ * Reads the image that `root` names out of the store: only manifest (and index) must be
+ * there; config and layers need not. `platform` NULL means this machine's; a root that is a
+ * manifest is taken whatever its platform. Attestation manifests in an index are never
+ * chosen. Errors: ERROR_NOT_FOUND if a document is not in the store or no entry fits the
+ * platform (the message lists those there are); ERROR_UNSUPPORTED for schema 1 and
+ * artifacts.
  */
 MUST_CHECK int registry_image_load(struct cas_store *store,
                                    const struct descriptor *root,
@@ -46,9 +47,11 @@ MUST_CHECK int registry_image_load(struct cas_store *store,
                                    struct registry_image *out,
                                    struct error *err);
 
-/* Config and layers out of a parsed manifest: fills those fields of *out and leaves `root` and
- * `manifest` alone. */
-MUST_CHECK int registry_image_parse(const struct doc *manifest, struct registry_image *out, struct error *err);
+/* Config and layers out of a parsed manifest: fills those fields of *out and leaves `root`
+ * and `manifest` alone. */
+MUST_CHECK int registry_image_parse(const struct doc *manifest,
+                                    struct registry_image *out,
+                                    struct error *err);
 
 /* The entry of an index that serves `platform` best. `out` becomes the caller's. */
 MUST_CHECK int registry_index_choose(const struct doc *index,
@@ -56,6 +59,9 @@ MUST_CHECK int registry_index_choose(const struct doc *index,
                                      struct descriptor *out,
                                      struct error *err);
 
-/* The media type that a manifest or index has: that of the document, `hint` (may be NULL) where
- * it has none. NULL with ERROR_INVALID or ERROR_UNSUPPORTED. Borrowed from the document, `hint` or static. */
-MUST_CHECK const char *registry_manifest_media_type(const struct doc *manifest, const char *hint, struct error *err);
+/* The media type that a manifest or index has: that of the document, `hint` (may be NULL)
+ * where it has none. NULL with ERROR_INVALID or ERROR_UNSUPPORTED. Borrowed from the
+ * document, `hint` or static. */
+MUST_CHECK const char *registry_manifest_media_type(const struct doc *manifest,
+                                                    const char *hint,
+                                                    struct error *err);

@@ -1,7 +1,7 @@
 /*
  * Reading images out of an OCI image layout directory, as `--build-context
- * name=oci-layout://PATH[:TAG][@DIGEST]` names them. Its files are outside input: they are opened
- * beneath the directory, and every byte is verified on its way into the store.
+ * name=oci-layout://PATH[:TAG][@DIGEST]` names them. Its files are outside input: they are
+ * opened beneath the directory, and every byte is verified on its way into the store.
  *
  * Spec: OCI image-spec image-layout.md; buildx for the meaning of TAG.
  */
@@ -23,18 +23,23 @@ struct registry_layout_name {
     char *tag;            /* NULL: none was given */
     struct digest digest; /* alg DIGEST_NONE: none was given */
 };
-MUST_CHECK int registry_layout_name_parse(struct view text, struct registry_layout_name *out, struct error *err);
+MUST_CHECK int registry_layout_name_parse(struct view text,
+                                          struct registry_layout_name *out,
+                                          struct error *err);
 void registry_layout_name_release(struct registry_layout_name *n); /* idempotent */
 
 struct registry_layout;
 
-/* May be shared between threads. ERROR_INVALID if the directory is no layout of version 1. */
-MUST_CHECK struct registry_layout *registry_layout_open(const char *path, struct error *err);
+/* May be shared between threads. ERROR_INVALID if the directory is no layout of version 1.
+ */
+MUST_CHECK struct registry_layout *registry_layout_open(const char *path,
+                                                        struct error *err);
 void registry_layout_close(struct registry_layout *l); /* NULL is fine */
 void registry_layout_closep(struct registry_layout **l);
 
-/* The entry of index.json: by digest if given; else the one with that tag ("latest" if NULL) as
- * its org.opencontainers.image.ref.name; else the only one. ERROR_NOT_FOUND lists what there is. */
+/* The entry of index.json: by digest if given; else the one with that tag ("latest" if
+ * NULL) as its org.opencontainers.image.ref.name; else the only one. ERROR_NOT_FOUND lists
+ * what there is. */
 MUST_CHECK int registry_layout_resolve(struct registry_layout *l,
                                        const char *tag,
                                        const struct digest *digest,

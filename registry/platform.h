@@ -1,9 +1,10 @@
 /*
  * Platforms: what an image runs on, "linux/amd64" or "linux/arm/v7".
  *
- * Values are normalised when they are parsed, as containerd does: x86_64 is amd64, aarch64 is
- * arm64, arm without a variant is v7, arm64/v8 is arm64. An arm/v7 machine also runs v6 and v5;
- * amd64 and arm64 machines also run the smaller variants of theirs. Plain values, copied freely.
+ * Values are normalised when they are parsed, as containerd does: x86_64 is amd64, aarch64
+ * is arm64, arm without a variant is v7, arm64/v8 is arm64. An arm/v7 machine also runs v6
+ * and v5; amd64 and arm64 machines also run the smaller variants of theirs. Plain values,
+ * copied freely.
  *
  * Spec: OCI image-spec image-index.md "platform"; containerd/platforms.
  */
@@ -24,10 +25,14 @@ struct registry_platform {
 /* The platform of this machine and kernel. */
 struct registry_platform registry_platform_host(void);
 /* "OS", "ARCH", "OS/ARCH" or "OS/ARCH/VARIANT"; what is left out is the host's. */
-MUST_CHECK int registry_platform_parse(struct view text, struct registry_platform *out, struct error *err);
+MUST_CHECK int registry_platform_parse(struct view text,
+                                       struct registry_platform *out,
+                                       struct error *err);
 /* From the "platform" of an index entry, or from an image config: the same member names.
  * ERROR_INVALID if os or architecture is missing or too long. */
-MUST_CHECK int registry_platform_from_doc(const struct doc *d, struct registry_platform *out, struct error *err);
+MUST_CHECK int registry_platform_from_doc(const struct doc *d,
+                                          struct registry_platform *out,
+                                          struct error *err);
 /* {"architecture":..,"os":..[,"variant":..]}, the specification's order. */
 struct doc *registry_platform_doc(const struct registry_platform *p);
 
@@ -37,6 +42,7 @@ struct registry_platform_text {
 };
 struct registry_platform_text registry_platform_format(const struct registry_platform *p);
 
-/* How well an image made for `have` serves a machine that wants `want`: 0 is exact, larger is
- * worse, -1 does not run at all. */
-int registry_platform_rank(const struct registry_platform *want, const struct registry_platform *have);
+/* How well an image made for `have` serves a machine that wants `want`: 0 is exact, larger
+ * is worse, -1 does not run at all. */
+int registry_platform_rank(const struct registry_platform *want,
+                           const struct registry_platform *have);

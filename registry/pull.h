@@ -1,11 +1,11 @@
 /*
  * From a registry into the store.
  *
- * A pull resolves the reference to an index or manifest, chooses the platform's manifest, and
- * stores index, manifest and config; layers are fetched too (in parallel), or later one by one
- * when somebody needs their bytes. Everything is verified, size and digest, before it becomes
- * visible; a failed pull leaves at most complete, verified blobs that garbage collection
- * takes. No ref is set: naming the result is the caller's business (cas/ref.h).
+ * A pull resolves the reference to an index or manifest, chooses the platform's manifest,
+ * and stores index, manifest and config; layers are fetched too (in parallel), or later one
+ * by one when somebody needs their bytes. Everything is verified, size and digest, before
+ * it becomes visible; a failed pull leaves at most complete, verified blobs that garbage
+ * collection takes. No ref is set: naming the result is the caller's business (cas/ref.h).
  */
 #pragma once
 
@@ -24,12 +24,11 @@ struct registry_pull_options {
 };
 
 /*
- * `platform` NULL: this machine's. `options` may be NULL. On success `out` is the caller's: out->root
- * is what the reference named, out->manifest the platform's.
- * Blobs that the store has are not asked for; a reference with a digest whose documents are
- * in the store makes no request.
- * Errors: ERROR_NOT_FOUND (image or platform), ERROR_DENIED, ERROR_CORRUPT, ERROR_NETWORK,
- *         ERROR_UNSUPPORTED (schema 1).
+ * `platform` NULL: this machine's. `options` may be NULL. On success `out` is the caller's:
+ * out->root is what the reference named, out->manifest the platform's. Blobs that the store
+ * has are not asked for; a reference with a digest whose documents are in the store makes
+ * no request. Errors: ERROR_NOT_FOUND (image or platform), ERROR_DENIED, ERROR_CORRUPT,
+ * ERROR_NETWORK, ERROR_UNSUPPORTED (schema 1).
  */
 MUST_CHECK int registry_pull(struct registry_client *client,
                              struct cas_store *store,

@@ -1,10 +1,11 @@
 /*
  * From the store to a registry.
  *
- * Blobs go first, in parallel: asked for, mounted from another repository, or uploaded; then the
- * config; then the manifest, whose digest the registry has to confirm; of an index first every
- * manifest it names. A tag that already points to the digest costs one request. What the
- * registry has is asked, never remembered: a registry may have been emptied meanwhile.
+ * Blobs go first, in parallel: asked for, mounted from another repository, or uploaded;
+ * then the config; then the manifest, whose digest the registry has to confirm; of an index
+ * first every manifest it names. A tag that already points to the digest costs one request.
+ * What the registry has is asked, never remembered: a registry may have been emptied
+ * meanwhile.
  */
 #pragma once
 
@@ -19,8 +20,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Another repository that is known to hold a blob: the base image's, for its layers. If it is on
- * the same registry the blob is mounted; if the store lacks the blob it is fetched from there. */
+/* Another repository that is known to hold a blob: the base image's, for its layers. If it
+ * is on the same registry the blob is mounted; if the store lacks the blob it is fetched
+ * from there. */
 struct registry_origin {
     struct digest digest;
     const struct registry_reference *repository; /* borrowed */
@@ -35,10 +37,10 @@ struct registry_push_options {
 
 /*
  * Pushes what `root` (manifest or index in the store) names to the reference: under its tag
- * ("latest" where it has neither tag nor digest), or by digest alone. `options` may be NULL. *out
- * gets the digest that the registry confirmed.
- * Errors: ERROR_NOT_FOUND a blob is neither in the store nor at its origin; ERROR_DENIED;
- *         ERROR_CORRUPT the registry confirmed another digest; ERROR_NETWORK.
+ * ("latest" where it has neither tag nor digest), or by digest alone. `options` may be
+ * NULL. *out gets the digest that the registry confirmed. Errors: ERROR_NOT_FOUND a blob is
+ * neither in the store nor at its origin; ERROR_DENIED; ERROR_CORRUPT the registry
+ * confirmed another digest; ERROR_NETWORK.
  */
 MUST_CHECK int registry_push(struct registry_client *client,
                              struct cas_store *store,

@@ -4,9 +4,9 @@
  *     [HOST[:PORT]/]PATH[:TAG][@DIGEST]
  *
  * "debian" means docker.io/library/debian; the first component is a host only if it is
- * "localhost" or holds a dot, a colon or an upper-case letter. A reference that was parsed is
- * always in this full form; registry_reference_familiar gives the short form back, for display.
- * The store's refs are named by registry_reference_normalize.
+ * "localhost" or holds a dot, a colon or an upper-case letter. A reference that was parsed
+ * is always in this full form; registry_reference_familiar gives the short form back, for
+ * display. The store's refs are named by registry_reference_normalize.
  *
  * Spec: distribution/reference (ParseNormalizedNamed, TagNameOnly, FamiliarString);
  *       OCI distribution-spec "Pulling manifests" for names and tags.
@@ -28,10 +28,13 @@ struct registry_reference {
     struct digest digest; /* alg DIGEST_NONE: none was given */
 };
 
-/* ERROR_INVALID says which part is wrong and why; ERROR_UNSUPPORTED for a digest of an unknown
- * algorithm. On success the caller owns *out. */
-MUST_CHECK int registry_reference_parse(struct view text, struct registry_reference *out, struct error *err);
-void registry_reference_copy(struct registry_reference *to, const struct registry_reference *from);
+/* ERROR_INVALID says which part is wrong and why; ERROR_UNSUPPORTED for a digest of an
+ * unknown algorithm. On success the caller owns *out. */
+MUST_CHECK int registry_reference_parse(struct view text,
+                                        struct registry_reference *out,
+                                        struct error *err);
+void registry_reference_copy(struct registry_reference *to,
+                             const struct registry_reference *from);
 void registry_reference_release(struct registry_reference *r); /* idempotent; for CLEANUP */
 
 /* Adds the tag "latest" where there is neither tag nor digest. */
@@ -41,8 +44,9 @@ bool registry_reference_same_repository(const struct registry_reference *a,
                                         const struct registry_reference *b);
 
 /* All malloc'ed, never NULL. */
-char *registry_reference_name(const struct registry_reference *r);     /* docker.io/library/debian */
-char *registry_reference_text(const struct registry_reference *r);     /* ...:12@sha256:... */
+char *registry_reference_name(
+    const struct registry_reference *r); /* docker.io/library/debian */
+char *registry_reference_text(const struct registry_reference *r); /* ...:12@sha256:... */
 char *registry_reference_familiar(const struct registry_reference *r); /* debian:12 */
 
 /* What a user typed as the full text with the default tag: "debian" becomes

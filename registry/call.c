@@ -1,0 +1,391 @@
+#include "registry/client_priv.h"
+
+#include "base/alloc.h"
+#include "base/doc.h"
+#include "base/limits.h"
+#include "registry/auth.h"
+#include "registry/url.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define PARALLEL     6u
+#define ATTEMPTS     5u
+#define BACKOFF_MS   250u
+#define HUB_HOST     "docker.io"
+#define HUB_ENDPOINT "registry-1.docker.io"
+
+/* A host that may be spoken to in plain http and turned out to want TLS. */
+struct tls_host {
+    struct tls_host *next;
+    char *name;
+};
+
+struct registry_client {
+    struct registry_http *http;
+    struct registry_config *config;
+    struct registry_auth *auth;
+    struct registry_retry_policy retry;
+    unsigned parallel;
+    pthread_mutex_t lock; /* guards tls_hosts */
+    struct tls_host *tls_hosts;
+};
+
+struct registry_client *registry_client_new(const struct registry_client_options *options)
+{
+    static const struct registry_client_options defaults = {0};
+    const struct registry_client_options *o = options ? options : &defaults;
+    struct registry_client *c = base_alloc(sizeof *c);
+
+    c->retry = (struct registry_retry_policy){
+        .attempts = o->attempts ? o->attempts : ATTEMPTS,
+        .backoff_ms = o->backoff_ms ? o->backoff_ms : BACKOFF_MS,
+        .cancelled = o->http.cancelled,
+    };
+    c->parallel = o->parallel ? o->parallel : PARALLEL;
+    c->http = registry_http_new(&o->http);
+    c->config = registry_config_new(&o->config);
+    c->auth = registry_auth_new(c->http, c->config, &c->retry);
+    pthread_mutex_init(&c->lock, NULL);
+    return c;
+}
+
+void registry_client_free(struct registry_client *c)
+{
+    if (!c)
+        return;
+    registry_auth_free(c->auth);
+    registry_config_free(c->config);
+    registry_http_free(c->http);
+    for (struct tls_host *h = c->tls_hosts, *next; h; h = next) {
+        next = h->next;
+        free(h->name);
+        free(h);
+    }
+    pthread_mutex_destroy(&c->lock);
+    free(c);
+}
+
+void registry_client_freep(struct registry_client **c)
+{
+    registry_client_free(*c);
+    *c = NULL;
+}
+
+unsigned registry_client_parallel(const struct registry_client *c)
+{
+    return c->parallel;
+}
+
+struct registry_config *registry_client_config(struct registry_client *c)
+{
+    return c->config;
+}
+
+const struct registry_retry_policy *registry_client_retry(const struct registry_client *c)
+{
+    return &c->retry;
+}
+
+/* ---- Where a registry is ---- */
+
+static const char *endpoint(const char *host)
+{
+    return strcmp(host, HUB_HOST) == 0 ? HUB_ENDPOINT : host;
+}
+
+static bool wants_tls(struct registry_client *c, const char *host)
+{
+    bool found = false;
+
+    pthread_mutex_lock(&c->lock);
+    for (const struct tls_host *h = c->tls_hosts; h && !found; h = h->next)
+        found = strcmp(h->name, host) == 0;
+    pthread_mutex_unlock(&c->lock);
+    return found;
+}
+
+static void remember_tls(struct registry_client *c, const char *host)
+{
+    struct tls_host *h = base_alloc(sizeof *h);
+
+    h->name = base_strdup(host);
+    pthread_mutex_lock(&c->lock);
+    h->next = c->tls_hosts;
+    c->tls_hosts = h;
+    pthread_mutex_unlock(&c->lock);
+}
+
+static bool is_plain(struct registry_client *c, const char *host)
+{
+    return !view_ends(view_of(host), ":443") &&
+           registry_http_is_plain_allowed(c->http, view_of(host)) && !wants_tls(c, host);
+}
+
+static char *origin_url(struct registry_client *c, const char *host)
+{
+    return base_format("%s://%s", is_plain(c, host) ? "http" : "https", endpoint(host));
+}
+
+/* How servers (Go's, nginx) say that they were spoken to in http where they speak TLS. */
+static bool is_tls_complaint(const struct registry_http_response *r)
+{
+    const char *text = buf_text(&r->text);
+
+    return r->status == 400 && (strstr(text, "HTTP request to an HTTPS server") ||
+                                strstr(text, "plain HTTP request was sent to HTTPS port"));
+}
+
+/* ---- One try ---- */
+
+static char *call_scopes(const struct registry_call *call)
+{
+    const char *path = call->repository->path;
+    const char *actions = call->access == REGISTRY_ACCESS_PUSH ? "pull,push" : "pull";
+
+    if (!path || !*path)
+        return base_strdup("");
+    if (call->mount_from)
+        return base_format(
+            "repository:%s:%s repository:%s:pull", path, actions, call->mount_from);
+    return base_format("repository:%s:%s", path, actions);
+}
+
+static char *call_url(struct registry_client *c, const struct registry_call *call)
+{
+    const struct registry_reference *r = call->repository;
+
+    if (call->url)
+        return base_strdup(call->url);
+    CLEANUP(base_freep) char *origin = origin_url(c, r->host);
+    if (!call->path)
+        return base_format("%s/v2/", origin);
+    return base_format("%s/v2/%s/%s", origin, r->path, call->path);
+}
+
+/* An upload may be sent to a storage back end of another origin: that gets no credentials.
+ */
+static bool is_at_registry(struct registry_client *c, const struct registry_call *call)
+{
+    CLEANUP(error_clear)
+    struct error ignored = ERROR_INIT; /* http will complain of the URL */
+    struct registry_url a, b;
+
+    if (!call->url)
+        return true;
+    CLEANUP(base_freep) char *origin = origin_url(c, call->repository->host);
+    return registry_url_parse(view_of(origin), &a, &ignored) == 0 &&
+           registry_url_parse(view_of(call->url), &b, &ignored) == 0 &&
+           registry_url_same_origin(&a, &b);
+}
+
+static int send(struct registry_client *c,
+                const struct registry_call *call,
+                const char *authorization,
+                struct registry_http_response *response,
+                struct error *err)
+{
+    CLEANUP(base_freep) char *url = call_url(c, call);
+    const struct registry_http_request request = {
+        .method = call->method,
+        .url = url,
+        .headers = call->headers,
+        .header_count = call->header_count,
+        .authorization = authorization,
+        .body = call->body,
+        .sink = call->sink,
+        .progress = call->progress,
+        .progress_context = call->progress_context,
+    };
+
+    return registry_http_perform(c->http, &request, response, err);
+}
+
+static int send_either_scheme(struct registry_client *c,
+                              const struct registry_call *call,
+                              const char *authorization,
+                              struct registry_http_response *response,
+                              struct error *err)
+{
+    if (send(c, call, authorization, response, err) < 0)
+        return -1;
+    if (call->url || !is_tls_complaint(response) || !is_plain(c, call->repository->host))
+        return 0;
+    remember_tls(c, call->repository->host);
+    return send(c, call, authorization, response, err);
+}
+
+int registry_call_once(struct registry_client *c,
+                       const struct registry_call *call,
+                       struct registry_http_response *response,
+                       struct error *err)
+{
+    const char *host = call->repository->host;
+    const bool ours = is_at_registry(c, call);
+    CLEANUP(base_freep) char *scopes = call_scopes(call);
+    CLEANUP(registry_secret_freep)
+    char *first = ours ? registry_auth_header(c->auth, host, scopes) : NULL;
+    CLEANUP(registry_secret_freep) char *second = NULL;
+
+    if (send_either_scheme(c, call, first, response, err) < 0)
+        return -1;
+    if (response->status != 401 || !ours)
+        return 0;
+    if (registry_auth_answer(
+            c->auth, host, call->repository->path, scopes, response, first, &second, err) <
+        0)
+        return -1;
+    return send_either_scheme(c, call, second, response, err);
+}
+
+int registry_call_perform(struct registry_client *c,
+                          const struct registry_call *call,
+                          struct registry_http_response *response,
+                          struct error *err)
+{
+    struct registry_retry retry = {.policy = &c->retry};
+
+    for (;;) {
+        struct view after = {"", 0};
+        const int rc = registry_call_once(c, call, response, err);
+
+        if (rc == 0 && !registry_retry_is_status(response->status))
+            return 0;
+        if (rc == 0)
+            (void)registry_http_header(response, "Retry-After", 0, &after);
+        if ((rc < 0 && !registry_retry_is_error(err)) ||
+            !registry_retry_wait(&retry, after))
+            return rc;
+        error_clear(err);
+    }
+}
+
+/* ---- Answers ---- */
+
+static enum error_code code_of(int status)
+{
+    if (status == 401 || status == 403)
+        return ERROR_DENIED;
+    if (status == 404)
+        return ERROR_NOT_FOUND;
+    if (status == 413)
+        return ERROR_LIMIT;
+    return registry_retry_is_status(status) ? ERROR_NETWORK : ERROR_INVALID;
+}
+
+/* What a stranger says goes to a terminal: printable characters only, and not too many. */
+static void append_clean(struct buf *out, const char *text)
+{
+    for (size_t i = 0; text && text[i] && i < 300; i++)
+        buf_append_char(out,
+                        (unsigned char)text[i] < ' ' || text[i] == 0x7f ? ' ' : text[i]);
+}
+
+static void append_reason(struct buf *out, struct view text)
+{
+    CLEANUP(error_clear) struct error ignored = ERROR_INIT; /* not every answer is JSON */
+    CLEANUP(doc_unrefp) struct doc *d = text.size ? doc_parse(text, &ignored) : NULL;
+    const struct doc *first = doc_at(doc_get(d, "errors"), 0);
+    const char *code = doc_text(doc_get(first, "code"));
+    const char *message = doc_text(doc_get(first, "message"));
+
+    if (code) {
+        buf_append_text(out, ", ");
+        append_clean(out, code);
+    }
+    if (message && *message) {
+        buf_append_text(out, ": ");
+        append_clean(out, message);
+    }
+}
+
+int registry_call_failed(const struct registry_call *call,
+                         const struct registry_http_response *response,
+                         struct error *err)
+{
+    CLEANUP(buf_release) struct buf reason = BUF_INIT(REGISTRY_ERROR_TEXT_MAX);
+
+    append_reason(&reason, buf_view(&response->text));
+    return error_set(err,
+                     code_of(response->status),
+                     "%s answers with status %d%s",
+                     call->repository->host,
+                     response->status,
+                     buf_text(&reason));
+}
+
+int registry_response_digest(const struct registry_http_response *response,
+                             bool *found,
+                             struct digest *out,
+                             struct error *err)
+{
+    struct view value;
+
+    *found = registry_http_header(response, "Docker-Content-Digest", 0, &value);
+    if (!*found)
+        return 0;
+    if (digest_parse(value, out, err) < 0)
+        return error_set(
+            err, ERROR_CORRUPT, "the registry answers with a malformed digest");
+    return 0;
+}
+
+int registry_client_ping(struct registry_client *c,
+                         const char *host,
+                         const struct registry_credential *credential,
+                         struct error *err)
+{
+    CLEANUP(registry_http_response_release)
+    struct registry_http_response response =
+        REGISTRY_HTTP_RESPONSE_INIT(REGISTRY_ERROR_TEXT_MAX);
+    CLEANUP(registry_reference_release)
+    struct registry_reference repository = {.host = base_strdup(host),
+                                            .path = base_strdup("")};
+    const struct registry_call call = {.repository = &repository,
+                                       .method = REGISTRY_HTTP_GET};
+
+    if (credential)
+        registry_auth_set_credential(c->auth, host, credential);
+    if (registry_call_perform(c, &call, &response, err) < 0)
+        return -1;
+    return response.status == 200 ? 0 : registry_call_failed(&call, &response, err);
+}
+
+/* ---- Progress ---- */
+
+#define METER_INTERVAL_NS 100000000u
+
+void registry_meter_init(struct registry_meter *m,
+                         const struct registry_progress *progress,
+                         const char *verb,
+                         const struct descriptor *blob)
+{
+    *m = (struct registry_meter){.progress = progress, .total = blob->size};
+    (void)snprintf(
+        m->name, sizeof m->name, "%s %s", verb, digest_format(&blob->digest).text);
+}
+
+void registry_meter_set(struct registry_meter *m, uint64_t current)
+{
+    struct timespec now;
+
+    if (!m->progress || !m->progress->sink)
+        return;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    const uint64_t now_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    if (current < m->total && now_ns - m->last_ns < METER_INTERVAL_NS)
+        return;
+    m->last_ns = now_ns;
+    event_send(m->progress->sink,
+               (struct event){
+                   .type = EVENT_PROGRESS,
+                   .step = m->progress->step,
+                   .name = m->name,
+                   .current = current,
+                   .total = m->total,
+               });
+}

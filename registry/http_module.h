@@ -1,0 +1,61 @@
+/*
+ * The door between registry/http.c and the module libcooper-http.so, which is all that
+ * knows libcurl. The module brings its own copy of base/, so errors cross as values;
+ * nothing else is shared. It moves bytes: redirects, limits and rules are decided on this
+ * side.
+ */
+#pragma once
+
+#include "base/error.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define REGISTRY_HTTP_MODULE_FILE    "libcooper-http.so"
+#define REGISTRY_HTTP_MODULE_SYMBOL  "registry_http_curl_module"
+#define REGISTRY_HTTP_MODULE_VERSION 1u
+
+struct registry_http_engine;
+
+struct registry_http_engine_options {
+    const char *user_agent;
+    const char *ca_file; /* or NULL */
+    uint32_t connect_timeout_ms;
+    uint32_t stall_timeout_ms;
+    const atomic_bool *cancelled; /* or NULL */
+};
+
+/* One request and where its answer goes. All callbacks run on the calling thread; those
+ * that return int end the transfer (ERROR_FAILED) with anything but 0. */
+struct registry_http_transfer {
+    const char *method;
+    const char *url;
+    const char *origin; /* scheme, host and port: a connection to it is used again */
+    const char *const *headers; /* all of them, the secret one included */
+    size_t header_count;
+    bool head;       /* the answer has no body */
+    bool has_body;   /* body_size bytes come from read_at */
+    bool direct;     /* never through a proxy */
+    bool unverified; /* the peer's certificate is not checked */
+    uint64_t body_size;
+    void *context;
+    ptrdiff_t (*read_at)(void *context, uint64_t offset, void *out, size_t size);
+    /* One header line as it came, with its line end; status lines too. */
+    int (*header)(void *context, const char *line, size_t size);
+    int (*body)(void *context, const char *data, size_t size);
+    void (*progress)(void *context, uint64_t sent, uint64_t received);
+};
+
+struct registry_http_module {
+    unsigned version;
+    struct registry_http_engine *(*engine_new)(
+        const struct registry_http_engine_options *options, struct error *err);
+    void (*engine_free)(struct registry_http_engine *e);
+    /* May be called by many threads at once. *status is the last answer's. */
+    int (*perform)(struct registry_http_engine *e,
+                   const struct registry_http_transfer *transfer,
+                   int *status,
+                   struct error *err);
+};
