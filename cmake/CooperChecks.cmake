@@ -1,6 +1,34 @@
 # Tests of the source itself: every header compiles alone, includes point downwards only,
 # the layout is clang-format's, clang-tidy has nothing to say, the program stays small.
 
+# cooper_test(<name> <kind> COMMAND ... PROPERTIES ...): a test with the labels <kind> and
+# <kind>-<build>. tests/run.sh runs the tests of several builds at once and chooses by the
+# second label; the build ends the test's name, so that a failure says where.
+if(COOPER_SANITIZE MATCHES "thread")
+  set(build tsan)
+elseif(COOPER_SANITIZE)
+  set(build debug)
+elseif(CMAKE_BUILD_TYPE STREQUAL "Release")
+  set(build release)
+else()
+  set(build plain)
+endif()
+
+set(test_environment
+  "COOPER_SOURCE_DIR=${PROJECT_SOURCE_DIR}"
+  "COOPER_BIN_DIR=${CMAKE_RUNTIME_OUTPUT_DIRECTORY}"
+  "COOPER=${CMAKE_RUNTIME_OUTPUT_DIRECTORY}/cooper"
+  "ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1"
+  "UBSAN_OPTIONS=print_stacktrace=1"
+  "TSAN_OPTIONS=halt_on_error=1")
+
+function(cooper_test name kind)
+  cmake_parse_arguments(arg "" "" "COMMAND;PROPERTIES" ${ARGN})
+  add_test(NAME ${name}.${build} COMMAND ${arg_COMMAND})
+  set_tests_properties(${name}.${build} PROPERTIES
+    LABELS "${kind};${kind}-${build}" ENVIRONMENT "${test_environment}" ${arg_PROPERTIES})
+endfunction()
+
 file(GLOB_RECURSE headers CONFIGURE_DEPENDS RELATIVE "${PROJECT_SOURCE_DIR}"
   base/*.h parser/*.h cas/*.h registry/*.h builder/*.h cli/*.h)
 set(header_sources)
@@ -15,23 +43,17 @@ if(header_sources)
   add_library(check_headers OBJECT EXCLUDE_FROM_ALL ${header_sources})
   target_include_directories(check_headers PRIVATE
     "${PROJECT_SOURCE_DIR}" "${PROJECT_BINARY_DIR}/generated")
-  add_test(NAME check_headers
-    COMMAND "${CMAKE_COMMAND}" --build "${PROJECT_BINARY_DIR}" --target check_headers)
-  set_tests_properties(check_headers PROPERTIES LABELS check RESOURCE_LOCK build)
+  cooper_test(check_headers check
+    COMMAND "${CMAKE_COMMAND}" --build "${PROJECT_BINARY_DIR}" --target check_headers
+    PROPERTIES PROCESSORS 2)
 endif()
 
-add_test(NAME check_includes COMMAND "${PROJECT_SOURCE_DIR}/tests/check_includes.sh")
-set_tests_properties(check_includes PROPERTIES LABELS check)
-
-add_test(NAME check_format COMMAND "${PROJECT_SOURCE_DIR}/tests/check_format.sh")
-set_tests_properties(check_format PROPERTIES LABELS check)
-
-add_test(NAME check_tidy
-  COMMAND "${PROJECT_SOURCE_DIR}/tests/check_tidy.sh" "${PROJECT_BINARY_DIR}")
-set_tests_properties(check_tidy PROPERTIES LABELS check TIMEOUT 1200 PROCESSORS 2)
-
-if(TARGET cooper AND CMAKE_BUILD_TYPE STREQUAL "Release" AND NOT COOPER_SANITIZE)
-  add_test(NAME check_size
+cooper_test(check_includes check COMMAND "${PROJECT_SOURCE_DIR}/tests/check_includes.sh")
+cooper_test(check_format check COMMAND "${PROJECT_SOURCE_DIR}/tests/check_format.sh")
+cooper_test(check_tidy check
+  COMMAND "${PROJECT_SOURCE_DIR}/tests/check_tidy.sh" "${PROJECT_BINARY_DIR}"
+  PROPERTIES TIMEOUT 1200 PROCESSORS 2)
+if(TARGET cooper AND build STREQUAL "release")
+  cooper_test(check_size size
     COMMAND "${PROJECT_SOURCE_DIR}/tests/check_size.sh" $<TARGET_FILE:cooper> 2000000)
-  set_tests_properties(check_size PROPERTIES LABELS check)
 endif()

@@ -14,13 +14,6 @@
 cooper_package(cmocka)
 cooper_package(libmicrohttpd)
 
-set(test_environment
-  "COOPER_SOURCE_DIR=${PROJECT_SOURCE_DIR}"
-  "COOPER_BIN_DIR=${CMAKE_RUNTIME_OUTPUT_DIRECTORY}"
-  "ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1"
-  "UBSAN_OPTIONS=print_stacktrace=1"
-  "TSAN_OPTIONS=halt_on_error=1")
-
 # Rooms from the lowest up; each sees itself and what stands before it here.
 set(rooms_base base)
 set(rooms_parser parser base)
@@ -54,7 +47,6 @@ function(cooper_test_program target source room)
   endforeach()
   target_link_libraries(${target} PRIVATE PkgConfig::cmocka PkgConfig::libmicrohttpd
     Threads::Threads)
-  # Tests may name the types behind the doors.
   get_property(modules GLOBAL PROPERTY COOPER_MODULES)
   if(modules AND NOT room MATCHES "^(base|parser)$")
     add_dependencies(${target} ${modules})
@@ -79,9 +71,7 @@ foreach(room IN LISTS COOPER_ROOMS)
     get_filename_component(name "${source}" NAME_WE)
     string(REGEX REPLACE "^test_" "test_${room}_" name "${name}")
     cooper_test_program(${name} "${source}" ${room})
-    add_test(NAME ${name} COMMAND ${name})
-    set_tests_properties(${name} PROPERTIES LABELS unit TIMEOUT 300
-      ENVIRONMENT "${test_environment}")
+    cooper_test(${name} unit COMMAND ${name} PROPERTIES TIMEOUT 300)
   endforeach()
 endforeach()
 
@@ -98,13 +88,11 @@ foreach(source IN LISTS sources)
   cooper_test_program(${name} "${source}" ${room})
   if(COOPER_FUZZ)
     target_link_options(${name} PRIVATE -fsanitize=fuzzer)
-    add_test(NAME ${name} COMMAND ${name} -runs=0 "${corpus}")
+    cooper_test(${name} fuzz COMMAND ${name} -runs=0 "${corpus}" PROPERTIES TIMEOUT 600)
   else()
     target_sources(${name} PRIVATE "${PROJECT_SOURCE_DIR}/tests/fuzz/replay.c")
-    add_test(NAME ${name} COMMAND ${name} "${corpus}")
+    cooper_test(${name} fuzz COMMAND ${name} "${corpus}" PROPERTIES TIMEOUT 600)
   endif()
-  set_tests_properties(${name} PROPERTIES LABELS fuzz TIMEOUT 600
-    ENVIRONMENT "${test_environment}")
 endforeach()
 
 # --- helpers of e2e, fault and bench ---
@@ -125,20 +113,19 @@ foreach(kind e2e fault bench)
 endforeach()
 
 # --- e2e, fault, conformance ---
+# Each of these uses both processors, and the machine's ports and mounts: one at a time.
 if(TARGET cooper)
-  list(APPEND test_environment "COOPER=$<TARGET_FILE:cooper>")
   foreach(kind e2e fault)
     file(GLOB files CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/${kind}/*.bats")
     foreach(file IN LISTS files)
       get_filename_component(name "${file}" NAME_WE)
-      add_test(NAME ${kind}_${name} COMMAND bats "${file}")
-      set_tests_properties(${kind}_${name} PROPERTIES LABELS ${kind} TIMEOUT 1800
-        ENVIRONMENT "${test_environment}")
+      cooper_test(${kind}_${name} ${kind} COMMAND bats --print-output-on-failure "${file}"
+        PROPERTIES TIMEOUT 1800 RUN_SERIAL ON)
     endforeach()
   endforeach()
   if(EXISTS "${PROJECT_SOURCE_DIR}/tests/conformance/run.sh")
-    add_test(NAME conformance COMMAND "${PROJECT_SOURCE_DIR}/tests/conformance/run.sh")
-    set_tests_properties(conformance PROPERTIES LABELS conformance TIMEOUT 3600
-      ENVIRONMENT "${test_environment}")
+    cooper_test(conformance conformance
+      COMMAND "${PROJECT_SOURCE_DIR}/tests/conformance/run.sh"
+      PROPERTIES TIMEOUT 3600 RUN_SERIAL ON)
   endif()
 endif()

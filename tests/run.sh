@@ -1,0 +1,29 @@
+#!/bin/bash
+# run.sh: builds cooper three times and tests everything, ending with ctest's summary.
+#
+#   debug    (address and undefined sanitizers)  unit, fuzz replays, checks of the source,
+#                                                conformance
+#   tsan     (thread sanitizer)                  unit
+#   release                                      unit, size, e2e, fault, conformance
+#
+# Arguments are handed to ctest, to choose among these: run.sh -R conformance
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+tests/packages.sh
+
+jobs=$(nproc)
+for preset in debug tsan release; do
+    cmake --preset "$preset"
+    cmake --build "build/$preset" -j "$jobs"
+done
+
+# One run over the tests of all three builds, so that there is one summary.
+mkdir -p build/all
+printf 'subdirs(../debug ../tsan ../release)\n' >build/all/CTestTestfile.cmake
+
+labels='unit-(debug|tsan|release)|fuzz-debug|check-debug|size-release'
+labels+='|e2e-release|fault-release|conformance-(debug|release)'
+# Whatever hangs in spite of its own limit, the run ends within the hour.
+exec ctest --test-dir build/all -L "^($labels)\$" -j "$jobs" --output-on-failure \
+    --no-tests=error --stop-time "$(date -d '+70 minutes' '+%H:%M:%S %z')" "$@"
