@@ -74,7 +74,8 @@ MUST_CHECK int fs_sync(int fd, const char *what, struct error *err); /* fsync */
 MUST_CHECK int fs_list_xattrs(int fd, char **names, size_t *size, struct error *err);
 MUST_CHECK int fs_get_xattr(int fd, const char *name, struct buf *out, struct error *err);
 
-/* --- Paths as text; no file system is touched --- */
+/* --- Paths as text; no file system is touched. Functions that return a C string end their
+ * arguments at the first NUL. --- */
 
 /* Go's path.Clean: "a//b/../c/." -> "a/c"; "" -> "."; "/.." -> "/". Appends to `out`. */
 void path_clean(struct view path, struct buf *out);

@@ -54,6 +54,16 @@ void path_clean(struct view path, struct buf *out)
         buf_append_char(out, '.');
 }
 
+/* What a C string can hold of it. Cut before the path is cleaned, as "..\0" is no ".." but
+ * would become one. */
+static struct view before_nul(struct view path)
+{
+    struct view rest;
+
+    view_cut(path, '\0', &path, &rest);
+    return path;
+}
+
 /* A clean path is never longer than its source, but for the "." of an empty one. */
 static char *clean_of(struct view path)
 {
@@ -65,6 +75,8 @@ static char *clean_of(struct view path)
 
 char *path_clean_rooted(struct view path)
 {
+    path = before_nul(path);
+
     CLEANUP(base_freep) char *rooted = base_alloc(path.size + 2);
 
     rooted[0] = '/';
@@ -75,6 +87,8 @@ char *path_clean_rooted(struct view path)
 
 char *path_join(struct view a, struct view b)
 {
+    a = before_nul(a);
+    b = before_nul(b);
     if (b.size > 0 && b.data[0] == '/')
         return clean_of(b);
     if (a.size == 0)

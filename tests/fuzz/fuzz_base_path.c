@@ -40,8 +40,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_components(buf_view(&once), once.data[0] == '/');
 
     assert(rooted[0] == '/' && (rooted[1] != '/'));
-    if (memchr(rooted, '\0', size + 2) == rooted + strlen(rooted))
-        check_components(view_of(rooted), true);
+    check_components(view_of(rooted), true);
     assert(path_has_prefix(view_of(rooted), VIEW_LIT("/")));
     return 0;
 }

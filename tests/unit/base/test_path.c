@@ -89,6 +89,16 @@ static void test_rooted_cannot_climb_above_the_root(void **state)
     assert_string_equal(c, "/a/b");
 }
 
+static void test_a_nul_does_not_hide_a_climb(void **state)
+{
+    CLEANUP(base_freep) char *a = path_clean_rooted(VIEW_LIT("..\0x"));
+    CLEANUP(base_freep) char *b = path_join(VIEW_LIT("/a"), VIEW_LIT("..\0x"));
+
+    (void)state;
+    assert_string_equal(a, "/");
+    assert_string_equal(b, "/");
+}
+
 static void test_join_lets_absolute_replace(void **state)
 {
     static const struct {
@@ -159,6 +169,7 @@ int main(void)
         cmocka_unit_test(test_clean_follows_go),
         cmocka_unit_test(test_clean_appends_and_leaves_alone_what_was_there),
         cmocka_unit_test(test_rooted_cannot_climb_above_the_root),
+        cmocka_unit_test(test_a_nul_does_not_hide_a_climb),
         cmocka_unit_test(test_join_lets_absolute_replace),
         cmocka_unit_test(test_base_and_dir_split_as_go),
         cmocka_unit_test(test_prefix_ends_at_a_component),
