@@ -53,14 +53,14 @@ static int parse_size(const struct doc *doc, uint64_t *size, struct error *err)
 static int parse_annotations(const struct doc *doc, struct doc **out, struct error *err)
 {
     const struct doc *annotations = doc_get(doc, "annotations");
+    const struct doc *value = NULL;
 
     if (doc_type(annotations) == DOC_ABSENT || doc_type(annotations) == DOC_NULL)
         return 0;
     if (doc_type(annotations) != DOC_OBJECT)
         return error_set(err, ERROR_INVALID, "descriptor: 'annotations' is no object");
-    for (size_t i = 0; i < doc_count(annotations); i++) {
-        const char *key;
-        if (doc_type(doc_member_at(annotations, i, &key)) != DOC_TEXT)
+    for (const char *key = NULL; doc_next(annotations, &key, &value);) {
+        if (doc_type(value) != DOC_TEXT)
             return error_set(
                 err, ERROR_INVALID, "descriptor: annotation '%s' is no text", key);
     }
