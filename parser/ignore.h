@@ -26,7 +26,8 @@ struct dockerfile_ignore;
 
 /*
  * Read a .dockerignore: one pattern a line, `#` in the first column starts a comment, white
- * space around patterns is dropped, a byte order mark too. `source_name` is copied.
+ * space around patterns is dropped, a byte order mark too. `source_name` stands in the position
+ * of an error, borrowed.
  *
  * Ownership: dockerfile_ignore_free.
  * Errors:    ERROR_INVALID at the pattern's line; ERROR_LIMIT past LIMIT_DOCKERIGNORE_SIZE.
