@@ -1,10 +1,12 @@
 /*
- * Reading compressed layers: a pull reader that recognises gzip (any number of members), zstd
- * (any number of frames) and plain bytes by their first bytes, and gives what is inside.
+ * Reading compressed layers: a pull reader that recognises gzip (any number of members),
+ * zstd (any number of frames) and plain bytes by their first bytes, and gives what is
+ * inside.
  *
  * Foreign bytes: nothing is believed. Check sums and sizes that the format carries are
  * verified; a stream that ends early, or carries something else behind its end, is
- * ERROR_CORRUPT. Memory is bounded (about 0.5 MiB; zstd: the frame's window, at most 128 MiB).
+ * ERROR_CORRUPT. Memory is bounded (about 0.5 MiB; zstd: the frame's window, at most 128
+ * MiB).
  *
  *     codec_reader_new -> codec_reader_read ... until *got is 0 -> codec_reader_free
  *
@@ -19,13 +21,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Fills `data` with up to `size` bytes (size > 0); *got 0 means the end. Returns 0, or -1 with
- * err. May give less than asked for. */
-typedef int codec_source_fn(void *context,
-                            void *data,
-                            size_t size,
-                            size_t *got,
-                            struct error *err);
+/* Fills `data` with up to `size` bytes (size > 0); *got 0 means the end. Returns 0, or -1
+ * with err. May give less than asked for. */
+typedef int codec_source_fn(
+    void *context, void *data, size_t size, size_t *got, struct error *err);
 
 /* One thread at a time. */
 struct codec_reader;
@@ -40,14 +39,11 @@ void codec_reader_freep(struct codec_reader **r);
 /*
  * Fills `data` with up to `size` bytes (size > 0) of the content; *got 0 means its verified
  * end, less than `size` says nothing. After a failure the reader can only be freed.
- * Errors: ERROR_CORRUPT (bad format, check sum, size, early end, bytes behind the end); those of
- * the source.
+ * Errors: ERROR_CORRUPT (bad format, check sum, size, early end, bytes behind the end);
+ * those of the source.
  */
-MUST_CHECK int codec_reader_read(struct codec_reader *r,
-                                 void *data,
-                                 size_t size,
-                                 size_t *got,
-                                 struct error *err);
+MUST_CHECK int codec_reader_read(
+    struct codec_reader *r, void *data, size_t size, size_t *got, struct error *err);
 
 /* What was recognised; reads the first bytes if none were read yet. */
 MUST_CHECK int codec_reader_compression(struct codec_reader *r,
