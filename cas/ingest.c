@@ -52,16 +52,27 @@ uint64_t cas_ingest_size(const struct cas_ingest *g)
     return g->size;
 }
 
+int cas_ingest_publish_unsynced(struct cas_ingest *consumed,
+                                const char *path,
+                                struct error *err)
+{
+    CLEANUP(cas_ingest_abortp) struct cas_ingest *g = consumed;
+
+    if (renameat(g->store->fd, g->name, g->store->fd, path) < 0)
+        return error_sys(err, "rename %s to %s in the store", g->name, path);
+    base_freep(&g->name);
+    return 0;
+}
+
 int cas_ingest_publish(struct cas_ingest *consumed, const char *path, struct error *err)
 {
     CLEANUP(cas_ingest_abortp) struct cas_ingest *g = consumed;
 
     if (fs_sync(g->fd, path, err) < 0)
         return error_wrap(err, "write to the store %s", g->store->path);
-    if (renameat(g->store->fd, g->name, g->store->fd, path) < 0)
-        return error_sys(err, "rename %s to %s in the store", g->name, path);
-    base_freep(&g->name);
-    return 0;
+    consumed = g;
+    g = NULL;
+    return cas_ingest_publish_unsynced(consumed, path, err);
 }
 
 void cas_ingest_abort(struct cas_ingest *g)

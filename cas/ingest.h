@@ -34,6 +34,11 @@ uint64_t cas_ingest_size(const struct cas_ingest *g);
 MUST_CHECK int cas_ingest_publish(struct cas_ingest *g,
                                   const char *path,
                                   struct error *err);
+/* The same without syncing: for caches that carry checks of their own, where losing or
+ * damaging the file in a power failure does no harm. */
+MUST_CHECK int cas_ingest_publish_unsynced(struct cas_ingest *g,
+                                           const char *path,
+                                           struct error *err);
 /* Throws away. NULL is fine. */
 void cas_ingest_abort(struct cas_ingest *g);
 void cas_ingest_abortp(struct cas_ingest **g);

@@ -14,7 +14,8 @@
 /* A few more than there are statements in cas/. */
 #define STATEMENTS_MAX 64
 
-/* Digests are blobs: the algorithm's number, then its bytes. Times are seconds. */
+/* Digests are blobs: the algorithm's number, then its bytes. Times are seconds, and
+ * nanoseconds in the cache, where gc compares them with those of leases. */
 static const char schema[] =
     "CREATE TABLE counter(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
     "INSERT INTO counter VALUES('generation', 1);"

@@ -130,6 +130,14 @@ int cas_layer_record_find_blob(struct cas_store *s,
 
 /* --- Build cache --- */
 
+static int64_t now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
 int cas_cache_put(struct cas_store *s,
                   const struct digest *key,
                   const struct digest *op,
@@ -148,7 +156,7 @@ int cas_cache_put(struct cas_store *s,
     cas_stmt_bind_digest(q, 1, key);
     cas_stmt_bind_digest(q, 2, op);
     cas_stmt_bind_view(q, 3, buf_view(&text));
-    cas_stmt_bind_int(q, 4, (int64_t)time(NULL));
+    cas_stmt_bind_int(q, 4, now_ns());
     return cas_stmt_run(q, err);
 }
 

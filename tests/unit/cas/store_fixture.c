@@ -147,11 +147,14 @@ struct descriptor fixture_image(struct fixture *f, const char *seed)
 
     doc_set_int(manifest, "schemaVersion", 2);
     doc_set_text(manifest, "mediaType", MEDIA_OCI_MANIFEST);
-    doc_set(manifest, "config",
-            entry(f, MEDIA_OCI_CONFIG,
-                  base_format("{\"architecture\":\"amd64\",\"os\":\"linux\",\"author\":\"%s\","
-                              "\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[]}}",
-                              seed)));
+    doc_set(
+        manifest,
+        "config",
+        entry(f,
+              MEDIA_OCI_CONFIG,
+              base_format("{\"architecture\":\"amd64\",\"os\":\"linux\",\"author\":\"%s\","
+                          "\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[]}}",
+                          seed)));
     doc_append(layers, entry(f, MEDIA_OCI_LAYER_GZIP, base_format("%s: one", seed)));
     doc_append(layers, entry(f, MEDIA_OCI_LAYER_GZIP, base_format("%s: two", seed)));
     doc_set(manifest, "layers", layers);

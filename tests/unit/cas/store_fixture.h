@@ -23,14 +23,14 @@ struct fixture {
     struct error err;
 };
 
-int fixture_setup(void **state);    /* with an open store */
+int fixture_setup(void **state);     /* with an open store */
 int fixture_setup_dir(void **state); /* without */
 int fixture_teardown(void **state);
 void fixture_open(struct fixture *f);
 void fixture_close(struct fixture *f);
 
 #define fixture_test(f) cmocka_unit_test_setup_teardown(f, fixture_setup, fixture_teardown)
-#define fixture_dir_test(f)                                                                  \
+#define fixture_dir_test(f)                                                                \
     cmocka_unit_test_setup_teardown(f, fixture_setup_dir, fixture_teardown)
 
 /* Fails the test with the error's text if `e` is not as it should be. */

@@ -28,8 +28,9 @@ static bool is_there(struct fixture *f, const struct digest *d)
     return found;
 }
 
-static struct cas_blob_writer *
-writer_with(struct fixture *f, enum digest_alg alg, const char *text)
+static struct cas_blob_writer *writer_with(struct fixture *f,
+                                           enum digest_alg alg,
+                                           const char *text)
 {
     struct cas_blob_writer *w = cas_blob_writer_new(f->store, alg, &f->err);
 
