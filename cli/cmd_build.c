@@ -1,0 +1,476 @@
+/* cooper build PATH */
+#include "cli/command.h"
+
+#include "base/alloc.h"
+#include "base/limits.h"
+#include "builder/build.h"
+#include "cli/build_proxy.h"
+#include "cli/build_report.h"
+#include "cli/build_source.h"
+#include "cli/build_value.h"
+#include "cli/interrupt.h"
+#include "cli/message.h"
+#include "cli/progress.h"
+#include "registry/platform.h"
+
+#include <stddef.h>
+
+struct build_options {
+    const char *file;
+    const char *target;
+    const char *platform;
+    const char *network;
+    const char *progress;
+    const char *iidfile;
+    const char *metadata_file;
+    const char *provenance;
+    const char *sbom;
+    struct cli_texts tags;
+    struct cli_texts args;
+    struct cli_texts contexts;
+    struct cli_texts labels;
+    struct cli_texts annotations;
+    struct cli_texts hosts;
+    struct cli_texts secrets;
+    struct cli_texts outputs;
+    struct cli_texts no_cache_filter;
+    struct cli_texts allow;
+    struct cli_time epoch;
+    uint64_t shm_size;
+    unsigned parallel;
+    bool no_cache;
+    bool pull;
+    bool push;
+    bool load;
+    bool quiet;
+};
+
+#define FIELD(name) offsetof(struct build_options, name)
+
+static const struct cli_option options[] = {
+    {0, "add-host", CLI_OPTION_TEXTS, "HOST:ADDRESS", "A line for /etc/hosts of steps", FIELD(hosts)},
+    {0,
+     "allow",
+     CLI_OPTION_TEXTS,
+     "ENTITLEMENT",
+     "Allow network.host or security.insecure to RUN",
+     FIELD(allow)},
+    {0,
+     "annotation",
+     CLI_OPTION_TEXTS,
+     "KEY=VALUE",
+     "An annotation of the manifest",
+     FIELD(annotations)},
+    {0,
+     "build-arg",
+     CLI_OPTION_TEXTS,
+     "NAME[=VALUE]",
+     "A value for ARG (default: from the environment)",
+     FIELD(args)},
+    {0,
+     "build-context",
+     CLI_OPTION_TEXTS,
+     "NAME=SOURCE",
+     "A further context: directory, oci-layout://PATH, docker-image://NAME",
+     FIELD(contexts)},
+    {'f',
+     "file",
+     CLI_OPTION_TEXT,
+     "FILE",
+     "The Dockerfile (default PATH/Dockerfile; - is standard input)",
+     FIELD(file)},
+    {0, "iidfile", CLI_OPTION_TEXT, "FILE", "Write the image's ID to this file", FIELD(iidfile)},
+    {0, "label", CLI_OPTION_TEXTS, "KEY=VALUE", "A label of the image", FIELD(labels)},
+    {0, "load", CLI_OPTION_SWITCH, NULL, "Refused: there is no daemon to load into", FIELD(load)},
+    {0,
+     "metadata-file",
+     CLI_OPTION_TEXT,
+     "FILE",
+     "Write digests and names of the result as JSON to this file",
+     FIELD(metadata_file)},
+    {0,
+     "network",
+     CLI_OPTION_TEXT,
+     "MODE",
+     "Network of RUN: default, none or host",
+     FIELD(network)},
+    {0, "no-cache", CLI_OPTION_SWITCH, NULL, "Run every step anew", FIELD(no_cache)},
+    {0,
+     "no-cache-filter",
+     CLI_OPTION_TEXTS,
+     "STAGE[,STAGE]",
+     "Run the steps of these stages anew",
+     FIELD(no_cache_filter)},
+    {'o',
+     "output",
+     CLI_OPTION_TEXTS,
+     "DEST",
+     "Where the result goes: DIR, -, or type=TYPE,dest=PATH,...",
+     FIELD(outputs)},
+    {0,
+     "parallel",
+     CLI_OPTION_COUNT,
+     "N",
+     "Steps at once (default: as many as processors)",
+     FIELD(parallel)},
+    {0,
+     "platform",
+     CLI_OPTION_TEXT,
+     "OS/ARCH[/VARIANT]",
+     "The platform of the image (default: this machine's)",
+     FIELD(platform)},
+    {0,
+     "progress",
+     CLI_OPTION_TEXT,
+     "MODE",
+     "auto, plain, tty, quiet or rawjson",
+     FIELD(progress)},
+    {0,
+     "provenance",
+     CLI_OPTION_TEXT,
+     "false",
+     "Only false: attestations are not made",
+     FIELD(provenance)},
+    {0,
+     "pull",
+     CLI_OPTION_SWITCH,
+     NULL,
+     "Ask registries for newer base images",
+     FIELD(pull)},
+    {0, "push", CLI_OPTION_SWITCH, NULL, "As -o type=registry", FIELD(push)},
+    {'q',
+     "quiet",
+     CLI_OPTION_SWITCH,
+     NULL,
+     "Show no progress, print the image's ID",
+     FIELD(quiet)},
+    {0, "sbom", CLI_OPTION_TEXT, "false", "Only false: attestations are not made", FIELD(sbom)},
+    {0,
+     "secret",
+     CLI_OPTION_TEXTS,
+     "id=ID[,src=FILE|,env=NAME]",
+     "A secret for RUN --mount=type=secret",
+     FIELD(secrets)},
+    {0, "shm-size", CLI_OPTION_BYTES, "SIZE", "Size of /dev/shm (default 64m)", FIELD(shm_size)},
+    {0,
+     "source-date-epoch",
+     CLI_OPTION_TIME,
+     "SECONDS",
+     "The latest time in the image (default $SOURCE_DATE_EPOCH)",
+     FIELD(epoch)},
+    {'t', "tag", CLI_OPTION_TEXTS, "NAME[:TAG]", "A name for the image", FIELD(tags)},
+    {0, "target", CLI_OPTION_TEXT, "STAGE", "Build this stage (default: the last)", FIELD(target)},
+};
+
+/* Everything that the request borrows from. */
+struct build_values {
+    struct cli_build_source source;
+    struct cli_pairs args;
+    struct cli_pairs contexts;
+    struct cli_pairs labels;
+    struct cli_pairs annotations;
+    struct cli_pairs hosts;
+    struct cli_secrets secrets;
+    struct cli_outputs outputs;
+    struct cli_texts tags;
+    struct cli_texts stages; /* of --no-cache-filter */
+    char *lists[2];          /* the texts that `stages` and `tags` were cut from */
+};
+
+static void values_release(struct build_values *v)
+{
+    cli_build_source_release(&v->source);
+    cli_pairs_release(&v->args);
+    cli_pairs_release(&v->contexts);
+    cli_pairs_release(&v->labels);
+    cli_pairs_release(&v->annotations);
+    cli_pairs_release(&v->hosts);
+    cli_secrets_release(&v->secrets);
+    cli_outputs_release(&v->outputs);
+    cli_texts_release(&v->tags);
+    cli_texts_release(&v->stages);
+    for (size_t i = 0; i < ARRAY_COUNT(v->lists); i++)
+        free(v->lists[i]);
+}
+
+/* Cuts "a,b" and further such texts into a list; *memory is what the list borrows from. */
+static void list_cut(struct buf *joined, struct cli_texts *out, char **memory)
+{
+    char *next;
+
+    *memory = buf_take(joined);
+    next = *memory;
+    while (next != NULL && *next != '\0') {
+        const char *const item = strsep(&next, ",");
+
+        if (item[0] != '\0')
+            cli_texts_add(out, item);
+    }
+}
+
+static void stages_read(const struct build_options *o, struct build_values *v)
+{
+    CLEANUP(buf_release) struct buf joined = BUF_INIT(LIMIT_TEXT_SIZE);
+
+    for (size_t i = 0; i < o->no_cache_filter.count; i++)
+        buf_printf(&joined, "%s,", o->no_cache_filter.items[i]);
+    list_cut(&joined, &v->stages, &v->lists[0]);
+}
+
+/* -t, and the names of -o type=image,name=. */
+static void tags_read(const struct build_options *o, struct build_values *v)
+{
+    CLEANUP(buf_release) struct buf joined = BUF_INIT(LIMIT_TEXT_SIZE);
+
+    for (size_t i = 0; i < o->tags.count; i++)
+        cli_texts_add(&v->tags, o->tags.items[i]);
+    for (size_t i = 0; i < v->outputs.count; i++) {
+        if (v->outputs.items[i].type == BUILD_OUTPUT_STORE && v->outputs.items[i].name != NULL)
+            buf_printf(&joined, "%s,", v->outputs.items[i].name);
+    }
+    list_cut(&joined, &v->tags, &v->lists[1]);
+}
+
+static int refusals_check(const struct build_options *o, struct error *err)
+{
+    if (o->load)
+        return error_set(err,
+                         ERROR_USAGE,
+                         "--load: there is no docker daemon to load into; an image with -t is in "
+                         "cooper's store, and -o type=docker,dest=- can be piped to 'docker load'");
+    if (o->provenance != NULL && strcmp(o->provenance, "false") != 0)
+        return error_set(err, ERROR_USAGE, "--provenance=%s: attestations are not made", o->provenance);
+    if (o->sbom != NULL && strcmp(o->sbom, "false") != 0)
+        return error_set(err, ERROR_USAGE, "--sbom=%s: attestations are not made", o->sbom);
+    if (o->platform != NULL && strchr(o->platform, ',') != NULL)
+        return error_set(err, ERROR_USAGE, "--platform %s: one platform a build", o->platform);
+    return 0;
+}
+
+static int network_read(const char *text, struct build_request *r, struct error *err)
+{
+    if (text == NULL)
+        return 0;
+    if (strcmp(text, "default") != 0 && strcmp(text, "none") != 0 && strcmp(text, "host") != 0)
+        return error_set(err, ERROR_USAGE, "--network is default, none or host, not '%s'", text);
+    r->network = text;
+    /* As buildx: whoever asks for it has allowed it. */
+    r->allow_host_network |= strcmp(text, "host") == 0;
+    return 0;
+}
+
+static int allow_read(const struct cli_texts *from, struct build_request *r, struct error *err)
+{
+    for (size_t i = 0; i < from->count; i++) {
+        if (strcmp(from->items[i], "network.host") == 0)
+            r->allow_host_network = true;
+        else if (strcmp(from->items[i], "security.insecure") == 0)
+            r->allow_insecure = true;
+        else
+            return error_set(err,
+                             ERROR_USAGE,
+                             "--allow is network.host or security.insecure, not '%s'",
+                             from->items[i]);
+    }
+    return 0;
+}
+
+static int platform_read(const char *text, struct build_request *r, struct error *err)
+{
+    struct registry_platform platform;
+
+    if (text != NULL && registry_platform_parse(view_of(text), &platform, err) < 0) {
+        err->code = ERROR_USAGE;
+        return error_wrap(err, "--platform");
+    }
+    r->platform = text;
+    return 0;
+}
+
+/*
+ * The flag, else the build argument, else the environment. Steps see it in any case: it is a
+ * build argument that needs no value of its own.
+ */
+static int epoch_read(const struct build_options *o,
+                      struct build_values *v,
+                      struct build_request *r,
+                      struct error *err)
+{
+    const char *text = getenv("SOURCE_DATE_EPOCH");
+    char number[32];
+    uint64_t seconds = 0;
+
+    r->epoch = -1;
+    for (size_t i = 0; i < v->args.count; i++) {
+        if (strcmp(v->args.items[i].name, "SOURCE_DATE_EPOCH") == 0 && v->args.items[i].value != NULL)
+            text = v->args.items[i].value;
+    }
+    if (o->epoch.given) {
+        snprintf(number, sizeof number, "%lld", o->epoch.seconds);
+        text = number;
+    }
+    if (text == NULL || text[0] == '\0')
+        return 0;
+    if (!view_to_u64(view_of(text), &seconds) || seconds > INT64_MAX)
+        return error_set(err,
+                         ERROR_USAGE,
+                         "SOURCE_DATE_EPOCH is a number of seconds since 1970-01-01, not '%s'",
+                         text);
+    r->epoch = (int64_t)seconds;
+    if (!cli_pairs_has(&v->args, "SOURCE_DATE_EPOCH"))
+        cli_pairs_add(&v->args, VIEW_LIT("SOURCE_DATE_EPOCH"), text);
+    return 0;
+}
+
+static int values_read(const struct build_options *o,
+                       const char *context,
+                       struct build_values *v,
+                       struct error *err)
+{
+    if (refusals_check(o, err) < 0 || cli_build_args(&o->args, &v->args, err) < 0 ||
+        cli_build_contexts(&o->contexts, &v->contexts, err) < 0 ||
+        cli_build_labels(&o->labels, &v->labels, err) < 0 ||
+        cli_build_annotations(&o->annotations, &v->annotations, err) < 0 ||
+        cli_build_hosts(&o->hosts, &v->hosts, err) < 0 ||
+        cli_build_secrets(&o->secrets, &v->secrets, err) < 0 ||
+        cli_build_outputs(&o->outputs, o->push, &v->outputs, err) < 0 ||
+        cli_build_proxies(&v->args, err) < 0)
+        return -1;
+    for (size_t i = 0; i < v->outputs.annotations.count; i++)
+        cli_pairs_add(&v->annotations,
+                      view_of(v->outputs.annotations.items[i].name),
+                      v->outputs.annotations.items[i].value);
+    stages_read(o, v);
+    tags_read(o, v);
+    if (o->quiet && v->outputs.uses_stdout)
+        return error_set(
+            err, ERROR_USAGE, "--quiet prints to standard output, and so does one of the outputs");
+    return cli_build_source_resolve(context, o->file, &v->source, err);
+}
+
+static int request_fill(const struct build_options *o,
+                        struct build_values *v,
+                        struct build_request *r,
+                        struct error *err)
+{
+    if (epoch_read(o, v, r, err) < 0 || platform_read(o->platform, r, err) < 0 ||
+        allow_read(&o->allow, r, err) < 0 || network_read(o->network, r, err) < 0)
+        return -1;
+    r->context = v->source.context;
+    r->dockerfile = v->source.dockerfile;
+    r->target = o->target;
+    r->args = v->args.items;
+    r->arg_count = v->args.count;
+    r->contexts = v->contexts.items;
+    r->context_count = v->contexts.count;
+    r->labels = v->labels.items;
+    r->label_count = v->labels.count;
+    r->annotations = v->annotations.items;
+    r->annotation_count = v->annotations.count;
+    r->add_hosts = v->hosts.items;
+    r->add_host_count = v->hosts.count;
+    r->secrets = v->secrets.items;
+    r->secret_count = v->secrets.count;
+    r->tags = v->tags.items;
+    r->tag_count = v->tags.count;
+    r->outputs = v->outputs.items;
+    r->output_count = v->outputs.count;
+    r->no_cache_filter = v->stages.items;
+    r->no_cache_filter_count = v->stages.count;
+    r->no_cache = o->no_cache;
+    r->pull = o->pull;
+    r->shm_size = o->shm_size;
+    r->parallel = o->parallel;
+    r->compression = v->outputs.compression;
+    r->compression_level = v->outputs.compression_level;
+    r->cancel = cli_interrupt_flag();
+    return 0;
+}
+
+/* What goes before the error line: the output of what failed, the lines of the Dockerfile. */
+static void failure_print(struct cli_progress *progress,
+                          const struct cli_build_source *source,
+                          const struct error *err)
+{
+    CLEANUP(buf_release) struct buf text = BUF_INIT(LIMIT_TEXT_SIZE);
+
+    cli_progress_failures(progress, &text);
+    cli_build_source_excerpt(source, err, &text);
+    fwrite(buf_text(&text), 1, text.size, stderr);
+}
+
+static int build_perform(struct cli_session *session,
+                         const struct build_values *values,
+                         const struct build_request *request,
+                         enum cli_progress_mode mode,
+                         struct build_result *result,
+                         struct error *err)
+{
+    CLEANUP(cli_progress_freep) struct cli_progress *progress = cli_progress_new(mode, "Building");
+    struct build_environment env;
+    int code = cli_session_environment(session, cli_progress_sink(progress), &env, err);
+
+    if (code == 0)
+        code = build_run(&env, request, result, err);
+    cli_progress_finish(progress);
+    if (code < 0 && err->code != ERROR_CANCELLED)
+        failure_print(progress, &values->source, err);
+    return code;
+}
+
+static int build_finish(const struct build_options *o,
+                        const struct build_request *request,
+                        const struct build_result *result,
+                        struct error *err)
+{
+    if (cli_build_report(request, result, o->iidfile, o->metadata_file, err) < 0)
+        return -1;
+    if (o->quiet && result->has_image)
+        puts(digest_format(&result->manifest.digest).text);
+    return 0;
+}
+
+static int build_command_run(struct cli_session *session,
+                             const void *opaque,
+                             const struct cli_texts *arguments,
+                             struct error *err)
+{
+    const struct build_options *const o = opaque;
+    CLEANUP(values_release) struct build_values values = {0};
+    CLEANUP(build_result_release) struct build_result result = {0};
+    struct build_request request = {0};
+    enum cli_progress_mode mode;
+
+    if (cli_progress_mode_parse(o->progress, &mode, err) < 0 ||
+        values_read(o, arguments->items[0], &values, err) < 0 ||
+        request_fill(o, &values, &request, err) < 0 ||
+        cli_build_report_clear(o->iidfile, err) < 0 || cli_session_enter_sandbox(session, err) < 0)
+        return -1;
+    if (o->quiet)
+        mode = CLI_PROGRESS_QUIET;
+    if (build_perform(session, &values, &request, mode, &result, err) < 0)
+        return -1;
+    return build_finish(o, &request, &result, err);
+}
+
+const struct cli_command cli_command_build = {
+    .name = "build",
+    .usage = "[OPTIONS] PATH | -",
+    .summary = "Build an image from a Dockerfile",
+    .details =
+        "PATH is the context: the directory that COPY and ADD take files from. With - the\n"
+        "Dockerfile is read from standard input and there is no context.\n\n"
+        "The image is kept in the store under each name of -t. Outputs of -o:\n"
+        "  DIR                       the root file system as files in DIR (type=local)\n"
+        "  -                         the root file system as a tar on standard output (type=tar)\n"
+        "  type=image[,push=true]    the store, and the registry\n"
+        "  type=registry[,name=N]    the registry\n"
+        "  type=oci[,dest=FILE]      an OCI archive; tar=false: an OCI layout directory\n"
+        "  type=docker,dest=FILE     an archive for 'docker load'\n"
+        "  type=local,dest=DIR       type=tar[,dest=FILE]\n"
+        "with compression=gzip|zstd|uncompressed, compression-level=N, annotation.KEY=VALUE.",
+    CLI_OPTIONS(options, struct build_options),
+    .argument_min = 1,
+    .argument_max = 1,
+    .run = build_command_run,
+};

@@ -1,0 +1,108 @@
+#include "cli/message.h"
+
+#include "cli/interrupt.h"
+
+#include <stdarg.h>
+
+/* Lines shown around what is marked, as buildx: more around a single line. */
+#define LINES_AROUND_ONE 4u
+#define LINES_AROUND_MANY 2u
+
+void cli_message_error(const struct error *err, const char *command)
+{
+    fprintf(stderr, "cooper: error: %s\n", error_text(err));
+    if (err->code != ERROR_USAGE)
+        return;
+    if (command != NULL)
+        fprintf(stderr, "See 'cooper %s --help'.\n", command);
+    else
+        fputs("See 'cooper --help'.\n", stderr);
+}
+
+void cli_message_warning(const char *format, ...)
+{
+    va_list args;
+    char *line = NULL;
+
+    va_start(args, format);
+    if (vasprintf(&line, format, args) >= 0)
+        fprintf(stderr, "cooper: warning: %s\n", line);
+    va_end(args);
+    free(line);
+}
+
+int cli_message_status(const struct error *err)
+{
+    if (err->code == ERROR_USAGE)
+        return 2;
+    return err->code == ERROR_CANCELLED || cli_interrupted() ? 130 : 1;
+}
+
+/* --- The excerpt -------------------------------------------------------------------- */
+
+static unsigned line_count(struct view text)
+{
+    unsigned count = 1;
+
+    for (size_t i = 0; i < text.size; i++)
+        count += text.data[i] == '\n';
+    return count;
+}
+
+static void line_append(struct buf *out, struct view line)
+{
+    for (size_t i = 0; i < line.size; i++) {
+        const unsigned char c = (unsigned char)line.data[i];
+
+        if (c == '\r' && i + 1 == line.size)
+            continue;
+        buf_append_char(out, (c < ' ' && c != '\t') || c == 0x7f ? '?' : (char)c);
+    }
+}
+
+/* Spreads [*first, *last] by `room` lines, alternately up and down, within [1, end]. */
+static void range_spread(unsigned *first, unsigned *last, unsigned end, unsigned room)
+{
+    for (unsigned used = 0; used < room; used++) {
+        if (*first > 1) {
+            --*first;
+            used++;
+        }
+        if (*last < end) {
+            ++*last;
+            used++;
+        }
+    }
+}
+
+void cli_message_excerpt(struct view text,
+                         const char *name,
+                         struct source_pos pos,
+                         struct buf *out)
+{
+    const unsigned end = line_count(text);
+    unsigned marked_last = pos.line_end > pos.line ? pos.line_end : pos.line;
+
+    if (pos.line == 0 || pos.line > end)
+        return;
+    if (marked_last > end)
+        marked_last = end;
+
+    unsigned first = pos.line;
+    unsigned last = marked_last;
+    range_spread(
+        &first, &last, end, pos.line == marked_last ? LINES_AROUND_ONE : LINES_AROUND_MANY);
+
+    struct view rest = text;
+    struct view line;
+    buf_printf(out, "%s:%u\n--------------------\n", name, pos.line);
+    for (unsigned i = 1; i <= last; i++) {
+        view_cut(rest, '\n', &line, &rest);
+        if (i < first)
+            continue;
+        buf_printf(out, " %3u | %s ", i, i >= pos.line && i <= marked_last ? ">>>" : "   ");
+        line_append(out, line);
+        buf_append_char(out, '\n');
+    }
+    buf_append_text(out, "--------------------\n");
+}

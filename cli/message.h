@@ -1,0 +1,34 @@
+/*
+ * How a failure is told: the tail of the failed step's output, the lines of the Dockerfile,
+ * then one line "cooper: error: ...". Everything goes to standard error, once.
+ */
+#pragma once
+
+#include "base/buf.h"
+#include "base/error.h"
+#include "base/view.h"
+
+/* "cooper: error: TEXT"; a further hint line for usage errors of `command` (may be NULL). */
+void cli_message_error(const struct error *err, const char *command);
+void cli_message_warning(const char *format, ...) PRINTF_LIKE(1, 2);
+
+/*
+ * Appends the lines around a position as buildx shows them:
+ *
+ *     Dockerfile:4
+ *     --------------------
+ *        3 |
+ *        4 | >>> RUN exit 3
+ *        5 |
+ *     --------------------
+ *
+ * Nothing, if the text has no such line. Control characters are shown as "?": a Dockerfile is
+ * not to steer the terminal.
+ */
+void cli_message_excerpt(struct view text,
+                         const char *name,
+                         struct source_pos pos,
+                         struct buf *out);
+
+/* Exit status for an error: 2 wrong usage, 130 interrupted, else 1. */
+int cli_message_status(const struct error *err);

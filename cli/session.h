@@ -1,0 +1,48 @@
+/*
+ * What a command works with: the store, the registry client, the sandbox. Each is made when
+ * it is first asked for, so that a command pays only for what it uses.
+ *
+ * Order matters: whoever touches files owned by subordinate ids enters the user namespace
+ * first, and a helper for steps is forked before any thread. Both calls are the first thing a
+ * command does.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "base/macros.h"
+#include "builder/build.h"
+#include "cas/store.h"
+#include "cli/args.h"
+#include "registry/client.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct sandbox_helper;
+
+struct cli_session {
+    const char *root;                     /* --root, or NULL */
+    struct cli_texts insecure_registries; /* --insecure-registry */
+    bool debug;
+    uid_t real_uid; /* outside of any user namespace of ours */
+    int exit_code;  /* of a command that succeeded: 0, but for `run` */
+    struct cas_store *store;
+    struct registry_client *registry;
+    struct sandbox_helper *sandbox;
+};
+
+void cli_session_init(struct cli_session *s);
+void cli_session_release(struct cli_session *s); /* idempotent */
+
+/* Enters a user namespace unless this is root: for commands that unpack, delete or run. */
+MUST_CHECK int cli_session_enter(struct cli_session *s, struct error *err);
+/* The same, and starts the process that runs steps. */
+MUST_CHECK int cli_session_enter_sandbox(struct cli_session *s, struct error *err);
+/* Borrowed from the session. */
+MUST_CHECK struct cas_store *cli_session_store(struct cli_session *s, struct error *err);
+struct registry_client *cli_session_registry(struct cli_session *s);
+/* Store, registry and sandbox (if it was started) as the builder takes them. */
+MUST_CHECK int cli_session_environment(struct cli_session *s,
+                                       struct event_sink sink,
+                                       struct build_environment *out,
+                                       struct error *err);
