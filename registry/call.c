@@ -377,7 +377,7 @@ void registry_meter_set(struct registry_meter *m, uint64_t current)
         return;
     (void)clock_gettime(CLOCK_MONOTONIC, &now);
     const uint64_t now_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-    if (current < m->total && now_ns - m->last_ns < METER_INTERVAL_NS)
+    if (current != m->total && now_ns - m->last_ns < METER_INTERVAL_NS)
         return;
     m->last_ns = now_ns;
     event_send(m->progress->sink,

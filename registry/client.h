@@ -97,6 +97,8 @@ struct registry_blob_sink {
     int (*restart)(void *context, struct error *err);
     int (*write)(void *context, const void *data, size_t size, struct error *err);
     void *context;
+    bool is_verifying; /* the receiver checks the digest (a store's writer does): not done
+                          twice */
 };
 /* At most desc->size bytes are passed on; fewer is ERROR_CORRUPT, as is a wrong digest;
  * neither is known before the end, so the receiver keeps everything hidden until this

@@ -126,15 +126,19 @@ int registry_image_parse(const struct doc *manifest,
         return error_set(err, ERROR_INVALID, "manifest: there is no list of layers");
     if (descriptor_parse(doc_get(manifest, "config"), &out->config, err) < 0)
         return error_wrap(err, "manifest: config");
-    if (strcmp(out->config.media_type, MEDIA_OCI_CONFIG) != 0 &&
-        strcmp(out->config.media_type, MEDIA_DOCKER_CONFIG) != 0)
-        return error_set(err,
-                         ERROR_UNSUPPORTED,
-                         "this is an artifact of type '%s', not an image",
-                         out->config.media_type);
     if (parse_layers(layers, out, err) < 0)
         return error_wrap(err, "manifest");
     return 0;
+}
+
+int registry_image_check(const struct registry_image *image, struct error *err)
+{
+    const char *type = image->config.media_type;
+
+    if (strcmp(type, MEDIA_OCI_CONFIG) == 0 || strcmp(type, MEDIA_DOCKER_CONFIG) == 0)
+        return 0;
+    return error_set(
+        err, ERROR_UNSUPPORTED, "this is an artifact of type '%s', not an image", type);
 }
 
 /* ---- Index ---- */
@@ -240,7 +244,8 @@ static int load_chosen(struct cas_store *store,
         if (!d)
             return -1;
         if (!registry_media_is_index(type))
-            return registry_image_parse(d, out, err);
+            return registry_image_parse(d, out, err) < 0 ? -1
+                                                         : registry_image_check(out, err);
         if (registry_index_choose(d, platform, &next, err) < 0)
             return -1;
         descriptor_release(&out->manifest);

@@ -47,11 +47,14 @@ MUST_CHECK int registry_image_load(struct cas_store *store,
                                    struct registry_image *out,
                                    struct error *err);
 
-/* Config and layers out of a parsed manifest: fills those fields of *out and leaves `root`
- * and `manifest` alone. */
+/* Config and layers out of a parsed manifest, of an artifact too: fills those fields of
+ * *out and leaves `root` and `manifest` alone. After a failure *out still is to be
+ * released. */
 MUST_CHECK int registry_image_parse(const struct doc *manifest,
                                     struct registry_image *out,
                                     struct error *err);
+/* ERROR_UNSUPPORTED for an artifact, whose config is no image config. */
+MUST_CHECK int registry_image_check(const struct registry_image *image, struct error *err);
 
 /* The entry of an index that serves `platform` best. `out` becomes the caller's. */
 MUST_CHECK int registry_index_choose(const struct doc *index,

@@ -1,0 +1,214 @@
+/*
+ * Blobs out of a registry. What breaks off is resumed where it stopped, with a Range
+ * request; a registry that ignores it and sends the whole is started over with.
+ *
+ * Spec: OCI distribution-spec "Pulling blobs"; RFC 9110 section 14.
+ */
+#include "registry/client_priv.h"
+
+#include "base/alloc.h"
+#include "base/limits.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Each resumption made progress, and still it has to end some time. */
+#define RESUMPTIONS_MAX 64u
+
+struct download {
+    const struct descriptor *desc;
+    const struct registry_blob_sink *sink;
+    struct registry_http_response *response;
+    struct hasher *hasher; /* NULL: the receiver verifies */
+    uint64_t offset;       /* bytes passed on so far */
+    bool is_open;          /* this answer's place was checked */
+    struct registry_meter meter;
+    struct error failure; /* why the transfer was ended from this side */
+};
+
+static int restart(struct download *d)
+{
+    struct digest ignored;
+
+    if (d->hasher)
+        hasher_final(d->hasher, &ignored);
+    d->offset = 0;
+    return d->sink->restart(d->sink->context, &d->failure);
+}
+
+/* "bytes 500-999/1000" must begin where we stopped. */
+static bool range_fits(const struct download *d)
+{
+    struct view value, first, rest;
+    uint64_t at;
+
+    if (!registry_http_header(d->response, "Content-Range", 0, &value) ||
+        !view_starts(value, "bytes "))
+        return false;
+    (void)view_cut(view_sub(value, 6, value.size), '-', &first, &rest);
+    return view_to_u64(first, &at) && at == d->offset;
+}
+
+/* Before the first byte of an answer. */
+static int open_answer(struct download *d)
+{
+    d->is_open = true;
+    if (d->response->status != 206)
+        return restart(d);
+    if (!range_fits(d))
+        return error_set(
+            &d->failure, ERROR_INVALID, "the registry sends another part than asked for");
+    return 0;
+}
+
+static int on_data(void *context, const void *data, size_t size)
+{
+    struct download *d = context;
+
+    if (!d->is_open && open_answer(d) < 0)
+        return -1;
+    if (size > d->desc->size - d->offset)
+        return error_set(&d->failure,
+                         ERROR_CORRUPT,
+                         "the blob is longer than the %" PRIu64 " bytes it should have",
+                         d->desc->size);
+    if (d->hasher)
+        hasher_update(d->hasher, data, size);
+    if (d->sink->write(d->sink->context, data, size, &d->failure) < 0)
+        return -1;
+    d->offset += size;
+    registry_meter_set(&d->meter, d->offset);
+    return 0;
+}
+
+static int try_once(struct registry_client *c,
+                    const struct registry_reference *repository,
+                    struct download *d,
+                    struct error *err)
+{
+    CLEANUP(base_freep)
+    char *path = base_format("blobs/%s", digest_format(&d->desc->digest).text);
+    CLEANUP(base_freep) char *range = base_format("Range: bytes=%" PRIu64 "-", d->offset);
+    const char *const headers[] = {range};
+    const struct registry_call call = {
+        .repository = repository,
+        .method = REGISTRY_HTTP_GET,
+        .path = path,
+        .headers = headers,
+        .header_count = d->offset > 0 ? 1 : 0,
+        .sink = {.write = on_data, .context = d},
+    };
+
+    d->is_open = false;
+    if (registry_call_once(c, &call, d->response, err) < 0)
+        return d->failure.code != ERROR_NONE ? error_move(err, &d->failure) : -1;
+    if (d->response->status != 200 && d->response->status != 206)
+        return registry_call_failed(&call, d->response, err);
+    /* An empty blob has no byte that would open it. */
+    if (!d->is_open && open_answer(d) < 0)
+        return error_move(err, &d->failure);
+    if (d->offset < d->desc->size)
+        return error_set(err,
+                         ERROR_CORRUPT,
+                         "the blob ends after %" PRIu64 " of %" PRIu64 " bytes",
+                         d->offset,
+                         d->desc->size);
+    return 0;
+}
+
+/* A failed try that got further than the one before does not count against the attempts. */
+static int try_until_whole(struct registry_client *c,
+                           const struct registry_reference *repository,
+                           struct download *d,
+                           struct error *err)
+{
+    struct registry_retry retry = {.policy = registry_client_retry(c)};
+
+    for (unsigned tries = 0;; tries++) {
+        const uint64_t before = d->offset;
+        struct view after = {"", 0};
+
+        if (try_once(c, repository, d, err) == 0)
+            return 0;
+        if (!registry_retry_is_error(err) || tries >= RESUMPTIONS_MAX)
+            return -1;
+        if (d->offset > before)
+            retry.made = 0;
+        (void)registry_http_header(d->response, "Retry-After", 0, &after);
+        if (!registry_retry_wait(&retry, after))
+            return -1;
+        error_clear(err);
+    }
+}
+
+static int check_digest(struct download *d, struct error *err)
+{
+    struct digest got;
+
+    if (!d->hasher)
+        return 0;
+    hasher_final(d->hasher, &got);
+    if (digest_eq(&got, &d->desc->digest))
+        return 0;
+    return error_set(err, ERROR_CORRUPT, "its content is %s", digest_format(&got).text);
+}
+
+int registry_blob_get(struct registry_client *c,
+                      const struct registry_reference *repository,
+                      const struct descriptor *desc,
+                      const struct registry_blob_sink *sink,
+                      const struct registry_progress *progress,
+                      struct error *err)
+{
+    CLEANUP(registry_http_response_release)
+    struct registry_http_response response =
+        REGISTRY_HTTP_RESPONSE_INIT(REGISTRY_ERROR_TEXT_MAX);
+    CLEANUP(hasher_freep)
+    struct hasher *hasher = sink->is_verifying ? NULL : hasher_new(desc->digest.alg);
+    struct download d = {
+        .desc = desc,
+        .sink = sink,
+        .response = &response,
+        .hasher = hasher,
+    };
+
+    registry_meter_init(&d.meter, progress, "pull", desc);
+    const int rc = try_until_whole(c, repository, &d, err) < 0 ? -1 : check_digest(&d, err);
+    error_clear(&d.failure);
+    if (rc < 0) {
+        CLEANUP(base_freep) char *name = registry_reference_name(repository);
+
+        return error_wrap(err, "%s: blob %s", name, digest_format(&desc->digest).text);
+    }
+    return 0;
+}
+
+int registry_blob_head(struct registry_client *c,
+                       const struct registry_reference *repository,
+                       const struct digest *digest,
+                       bool *found,
+                       uint64_t *size,
+                       struct error *err)
+{
+    CLEANUP(registry_http_response_release)
+    struct registry_http_response response =
+        REGISTRY_HTTP_RESPONSE_INIT(REGISTRY_ERROR_TEXT_MAX);
+    CLEANUP(base_freep) char *path = base_format("blobs/%s", digest_format(digest).text);
+    const struct registry_call call = {
+        .repository = repository,
+        .access = REGISTRY_ACCESS_PUSH,
+        .method = REGISTRY_HTTP_HEAD,
+        .path = path,
+    };
+    struct view length;
+
+    if (registry_call_perform(c, &call, &response, err) < 0)
+        return -1;
+    *found = response.status == 200;
+    *size = 0;
+    if (*found && registry_http_header(&response, "Content-Length", 0, &length))
+        (void)view_to_u64(length, size);
+    return *found || response.status == 404 ? 0
+                                            : registry_call_failed(&call, &response, err);
+}
