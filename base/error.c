@@ -9,6 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The functions themselves are defined here, not what their callers see. */
+#undef error_set
+#undef error_sys
+#undef error_at
+#undef error_wrap
+#undef error_locate
+#undef error_move
+
 static char *format_text(const char *format, va_list args)
     __attribute__((format(printf, 1, 0)));
 

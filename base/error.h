@@ -76,6 +76,24 @@ int error_wrap(struct error *err, const char *format, ...) PRINTF_LIKE(2, 3);
 /* Gives a set error a position if it has none yet. Returns -1. */
 int error_locate(struct error *err, struct source_pos pos);
 
+/* Moves `from` into `to` (releasing what `to` held). Returns -1. */
+int error_move(struct error *to, struct error *from);
+
+/* The compiler and the analyzers cannot look into error.c; told here that these fail, they
+ * know that outputs are not read afterwards. */
+static inline int error_failure(int minus_one)
+{
+    (void)minus_one;
+    return -1;
+}
+
+#define error_set(...)    error_failure(error_set(__VA_ARGS__))
+#define error_sys(...)    error_failure(error_sys(__VA_ARGS__))
+#define error_at(...)     error_failure(error_at(__VA_ARGS__))
+#define error_wrap(...)   error_failure(error_wrap(__VA_ARGS__))
+#define error_locate(...) error_failure(error_locate(__VA_ARGS__))
+#define error_move(...)   error_failure(error_move(__VA_ARGS__))
+
 bool error_is(const struct error *err, enum error_code code);
 
 /* The message, never NULL; borrowed until the error changes. */
@@ -86,9 +104,6 @@ const char *error_code_name(enum error_code code);
 
 /* Moves the error out, leaving `err` empty. */
 struct error error_take(struct error *err);
-
-/* Moves `from` into `to` (releasing what `to` held). Returns -1. */
-int error_move(struct error *to, struct error *from);
 
 /* Frees the chain and empties the error; idempotent. Usable with CLEANUP. */
 void error_clear(struct error *err);
