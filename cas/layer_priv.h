@@ -52,6 +52,7 @@ struct cas_store *cas_layer_store(const struct cas_layer *l);
 /* What is known of the layer's root directory, when the layer says anything of it. */
 struct cas_layer_root {
     bool known;
+    bool opaque; /* it hides all layers below */
     uint32_t mode;
     uint32_t uid;
     uint32_t gid;

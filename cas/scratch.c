@@ -2,7 +2,7 @@
 
 #include "base/alloc.h"
 #include "base/fs.h"
-#include "cas/lease.h"
+#include "cas/ingest.h"
 #include "cas/store_priv.h"
 
 #include <errno.h>
@@ -13,8 +13,7 @@
 
 int cas_scratch_open(struct cas_scratch *x, struct cas_store *s, struct error *err)
 {
-    char *path = base_format(
-        "ingest/%s.%lu", cas_lease_id(s->lease), atomic_fetch_add(&s->ingest_count, 1));
+    char *path = cas_ingest_name(s);
 
     *x = (struct cas_scratch){.store = s, .path = path, .fd = -1};
     if (mkdirat(s->fd, path, 0700) < 0) {

@@ -1,0 +1,138 @@
+#include "cas/unpack.h"
+
+#include "base/alloc.h"
+#include "base/fs.h"
+#include "cas/layer_dir.h"
+#include "cas/layer_priv.h"
+#include "cas/layer_scan.h"
+#include "cas/store_priv.h"
+#include "cas/tree.h"
+#include "cas/unpacker.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* A name for what is asked for: by diffID, or by chainID of a chain whose lower diffIDs may
+ * have to be waited for. */
+static int chain_id_of(struct cas_layer *const *layers,
+                       size_t which,
+                       struct digest *out,
+                       struct error *err)
+{
+    struct digest below;
+
+    for (size_t i = 0; i <= which; i++) {
+        if (cas_layer_wait(layers[i], err) < 0)
+            return -1;
+        *out = cas_layer_chain_id(i > 0 ? &below : NULL, cas_layer_diff_id(layers[i]));
+        below = *out;
+    }
+    return 0;
+}
+
+static int dup_fd(int fd, struct error *err)
+{
+    const int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+    return copy < 0 ? error_sys(err, "duplicate a descriptor") : copy;
+}
+
+struct request {
+    struct cas_layer *layer;
+    struct cas_layer_unpacked_dir *dir; /* of the layer; locked */
+    char *diff_path;
+    char *chain_path;
+    struct digest chain_id;
+};
+
+/* Does the handle remember a directory that serves this request? One without a name belongs
+ * to a layer being written: made by us, for any chain. */
+static bool is_remembered(const struct request *r)
+{
+    const struct cas_layer_unpacked_dir *dir = r->dir;
+
+    return dir->fd >= 0 && (!dir->name || view_eq_text(view_of(dir->name), r->diff_path) ||
+                            view_eq_text(view_of(dir->name), r->chain_path));
+}
+
+static int find_dir(struct request *r, bool *found, struct error *err)
+{
+    struct cas_store *s = cas_layer_store(r->layer);
+    struct cas_layer_unpacked_dir dir = {.fd = -1};
+
+    if (cas_layer_dir_open(s, r->diff_path, found, &dir, err) < 0 ||
+        (!*found && cas_layer_dir_open(s, r->chain_path, found, &dir, err) < 0))
+        return -1;
+    if (!*found)
+        return 0;
+    fd_closep(&r->dir->fd);
+    free(r->dir->name);
+    *r->dir = dir;
+    return 0;
+}
+
+static int unpack(struct request *r, struct cas_tree *below, struct error *err)
+{
+    CLEANUP(cas_unpacker_freep)
+    struct cas_unpacker *u = cas_unpacker_new(cas_layer_store(r->layer), err);
+
+    if (!u || cas_layer_scan(r->layer, u, err) < 0 || cas_unpacker_finish(u, below, err) < 0)
+        return -1;
+    return cas_unpacker_publish(u, cas_layer_diff_id(r->layer), &r->chain_id, err);
+}
+
+static int serve(struct request *r,
+                 struct cas_layer *const *layers,
+                 size_t which,
+                 struct error *err)
+{
+    bool found = is_remembered(r);
+
+    if (!found && find_dir(r, &found, err) < 0)
+        return -1;
+    if (!found) {
+        CLEANUP(cas_tree_freep) struct cas_tree *below = cas_tree_new(layers, which);
+
+        if (unpack(r, below, err) < 0 || find_dir(r, &found, err) < 0)
+            return error_wrap(
+                err, "unpack layer %s", digest_format(cas_layer_diff_id(r->layer)).text);
+    }
+    if (!found)
+        return error_set(err, ERROR_SYSTEM, "an unpacked layer vanished");
+    return dup_fd(r->dir->fd, err);
+}
+
+/* A layer that is being written from a directory is there before it has a name. */
+static int dup_unnamed(struct cas_layer *l, bool *found, struct error *err)
+{
+    const struct cas_layer_unpacked_dir *dir = cas_layer_lock_dir(l);
+    int fd = -1;
+
+    *found = dir->fd >= 0 && !dir->name;
+    if (*found)
+        fd = dup_fd(dir->fd, err);
+    cas_layer_unlock_dir(l);
+    return fd;
+}
+
+int cas_layer_unpacked(struct cas_layer *const *layers, size_t which, struct error *err)
+{
+    struct request r = {.layer = layers[which]};
+    struct cas_layer_form form;
+    bool found = false;
+    int fd = dup_unnamed(r.layer, &found, err);
+
+    if (found)
+        return fd;
+    if (cas_layer_form(&form, err) < 0 || chain_id_of(layers, which, &r.chain_id, err) < 0)
+        return -1;
+    r.diff_path = cas_layer_dir_path(&form, cas_layer_diff_id(r.layer), false);
+    r.chain_path = cas_layer_dir_path(&form, &r.chain_id, true);
+    r.dir = cas_layer_lock_dir(r.layer);
+    fd = serve(&r, layers, which, err);
+    cas_layer_unlock_dir(r.layer);
+    free(r.diff_path);
+    free(r.chain_path);
+    return fd;
+}
