@@ -1,0 +1,376 @@
+#include "builder/sandbox/child.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <linux/close_range.h>
+#include <linux/filter.h>
+#include <linux/keyctl.h>
+#include <linux/seccomp.h>
+#include <net/if.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static_assert(sizeof(char *) == sizeof(uint64_t), "tables of a plan become pointers in place");
+
+const char *child_text(const struct sandbox_child *child, uint32_t offset)
+{
+    return offset ? child->plan + offset : NULL;
+}
+
+void child_send(const struct sandbox_child *child,
+                const struct sandbox_message *message,
+                const char *path,
+                int fd)
+{
+    size_t path_size = 0;
+    while (path && path[path_size])
+        path_size++;
+    struct iovec parts[2] = {
+        {(void *)(uintptr_t)message, sizeof *message},
+        {(void *)(uintptr_t)path, path_size},
+    };
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control = {.bytes = {0}};
+    struct msghdr packet = {.msg_iov = parts, .msg_iovlen = 2};
+
+    if (fd >= 0) {
+        packet.msg_control = control.bytes;
+        packet.msg_controllen = sizeof control.bytes;
+        struct cmsghdr *const c = CMSG_FIRSTHDR(&packet);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(sizeof(int));
+        *(int *)(void *)CMSG_DATA(c) = fd;
+    }
+    /* If cooper is gone nobody minds, and the helper is about to kill this process. */
+    while (sendmsg(child->socket, &packet, MSG_NOSIGNAL) < 0 && errno == EINTR)
+        ;
+}
+
+/* The namespace was made by cooper for its build; the step gets no descriptor of it. */
+static int join_network(struct sandbox_child *child, const struct sandbox_op *op)
+{
+    return setns(child->slots[op->slot], CLONE_NEWNET);
+}
+
+/* In a namespace that is new and this step's own. */
+static int loopback_up(void)
+{
+    struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+    const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return -1;
+    const int result = ioctl(fd, SIOCSIFFLAGS, &request);
+    close(fd);
+    return result;
+}
+
+static int host_name(const struct sandbox_child *child, const struct sandbox_op *op)
+{
+    const char *name = child_text(child, op->text);
+    size_t size = 0;
+
+    while (name && name[size])
+        size++;
+    return sethostname(name, size);
+}
+
+/* A step must not hold the keys of whoever started cooper. Where keys cannot be had at all
+ * (no such kernel, a filter around cooper, no quota) keyctl is out of reach for the step by
+ * its own filter too. */
+static int new_keyring(void)
+{
+    if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) >= 0)
+        return 0;
+    return errno == ENOSYS || errno == EPERM || errno == EACCES || errno == EDQUOT ? 0 : -1;
+}
+
+/* After pivot_root, so this is the step's own devpts, at a place that is no symlink. */
+static int open_terminal(struct sandbox_child *child, const struct sandbox_op *op)
+{
+    const struct sandbox_message message = {.kind = SANDBOX_MESSAGE_TTY};
+    const int unlocked = 0;
+    const int fd = openat(child->dev, "pts/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC | O_NOFOLLOW);
+
+    if (fd < 0 || ioctl(fd, TIOCSPTLCK, &unlocked) < 0)
+        return -1;
+    const int slave = ioctl(fd, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (slave < 0 || fchown(slave, (uid_t)op->a, (gid_t)-1) < 0 || ioctl(slave, TIOCSCTTY, 0) < 0)
+        return -1;
+    child_send(child, &message, NULL, fd);
+    close(fd);
+    for (int i = 0; i <= STDERR_FILENO; i++)
+        if (dup2(slave, i) < 0)
+            return -1;
+    return 0;
+}
+
+/* A pipe belongs to the step's user then, so that it can open /dev/stdout; anything else is
+ * the caller's and keeps its owner. */
+static int give_stdio(struct sandbox_child *child, const struct sandbox_op *op)
+{
+    const int to = (int)op->number;
+    struct stat st;
+    int from = op->slot >= 0 ? child->slots[op->slot] : -1;
+
+    if (from < 0)
+        from = openat(child->dev, "null", O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (from < 0 || dup2(from, to) < 0)
+        return -1;
+    if (op->a != 0 && fstat(to, &st) == 0 && S_ISFIFO(st.st_mode))
+        return fchown(to, (uid_t)op->a, (gid_t)-1);
+    return 0;
+}
+
+static int enter_directory(struct sandbox_child *child, const struct sandbox_op *op)
+{
+    const int fd = child_directory(child, child_text(child, op->text), (uid_t)(op->a >> 32),
+                                   (gid_t)(op->a & UINT32_MAX));
+
+    if (fd < 0)
+        return -1;
+    const int result = fchdir(fd);
+    close(fd);
+    return result;
+}
+
+/* More than cooper itself may have cannot be given; the step then has what cooper has. */
+static int limit_resource(const struct sandbox_op *op)
+{
+    struct rlimit limit = {.rlim_cur = op->a, .rlim_max = op->b};
+    struct rlimit own;
+
+    if (setrlimit((__rlimit_resource_t)op->number, &limit) == 0)
+        return 0;
+    if (errno != EPERM || getrlimit((__rlimit_resource_t)op->number, &own) < 0)
+        return -1;
+    limit.rlim_max = own.rlim_max;
+    if (limit.rlim_cur > limit.rlim_max)
+        limit.rlim_cur = limit.rlim_max;
+    return setrlimit((__rlimit_resource_t)op->number, &limit);
+}
+
+/* Before the capabilities go, as it needs CAP_SYS_ADMIN without no_new_privs; the calls that
+ * follow here are among those that the filter allows. */
+static int install_filter(struct sandbox_child *child, const struct sandbox_op *op)
+{
+    const struct sock_fprog program = {
+        .len = (unsigned short)op->count,
+        .filter = (struct sock_filter *)(void *)(child->plan + op->data),
+    };
+
+    return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+}
+
+/* What is not in the bounding set no setuid program or file capability brings back. */
+static int bound_capabilities(const struct sandbox_op *op)
+{
+    for (int cap = 0; cap < 64; cap++) {
+        if (op->a & (UINT64_C(1) << cap))
+            continue;
+        if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) == 0)
+            continue;
+        if (errno != EINVAL)
+            return -1;
+        break; /* past the last one that this kernel knows */
+    }
+    return prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+}
+
+/* Raw system calls: glibc's versions want to tell all threads, of which there are none. */
+static int become_user(struct sandbox_child *child, const struct sandbox_op *op)
+{
+    const uid_t uid = (uid_t)(op->a >> 32);
+    const gid_t gid = (gid_t)(op->a & UINT32_MAX);
+
+    if (op->number && syscall(SYS_setgroups, op->count, child->plan + op->data) < 0)
+        return -1;
+    if (syscall(SYS_setresgid, gid, gid, gid) < 0)
+        return -1;
+    return (int)syscall(SYS_setresuid, uid, uid, uid);
+}
+
+/* Never more than is there: cooper may itself run with less than Docker's set. */
+static int set_capabilities(const struct sandbox_op *op)
+{
+    struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct data[2];
+
+    if (syscall(SYS_capget, &header, data) < 0)
+        return -1;
+    for (unsigned i = 0; i < 2; i++) {
+        data[i].permitted &= (uint32_t)(op->a >> (32 * i));
+        data[i].effective = data[i].permitted;
+        data[i].inheritable = 0;
+    }
+    return (int)syscall(SYS_capset, &header, data);
+}
+
+/* Offsets become pointers, in the child's private copy of the plan. */
+static char **pointer_table(struct sandbox_child *child, uint32_t offset, uint32_t count)
+{
+    uint64_t *const table = (uint64_t *)(void *)(child->plan + offset);
+
+    for (uint32_t i = 0; i < count; i++)
+        table[i] = (uint64_t)(uintptr_t)(child->plan + table[i]);
+    return (char **)(void *)table;
+}
+
+static bool has_slash(const char *name)
+{
+    while (*name && *name != '/')
+        name++;
+    return *name != '\0';
+}
+
+/* Looks a program up in PATH as execvp does: the first that can be executed. */
+static int exec_in_path(char **argv, char **env, const char *path)
+{
+    char file[4096]; /* the kernel's limit for a path */
+    int failure = ENOENT;
+
+    while (*path) {
+        size_t size = 0;
+        for (; *path && *path != ':'; path++)
+            if (size < sizeof file - 1)
+                file[size++] = *path;
+        path += *path == ':';
+        if (size == 0)
+            continue; /* "" would be the working directory, which Docker does not search */
+        file[size++] = '/';
+        for (const char *name = argv[0]; *name && size < sizeof file - 1; name++)
+            file[size++] = *name;
+        if (size >= sizeof file - 1)
+            continue;
+        file[size] = '\0';
+        execve(file, argv, env);
+        if (errno != ENOENT && errno != ENOTDIR && errno != EACCES)
+            return -1;
+        if (errno == EACCES)
+            failure = EACCES;
+    }
+    errno = failure;
+    return -1;
+}
+
+static int execute(struct sandbox_child *child, const struct sandbox_op *op)
+{
+    char **const argv = pointer_table(child, op->text, op->count);
+    char **const env = pointer_table(child, op->data, op->number);
+    const char *path = child_text(child, op->target);
+
+    umask(022);
+    /* Whatever is open, the step gets its three only. The socket lives until execve, to
+     * tell if that fails. */
+    if (close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
+        return -1;
+    if (has_slash(argv[0]) || argv[0][0] == '\0')
+        return execve(argv[0], argv, env);
+    return exec_in_path(argv, env, path ? path : "");
+}
+
+static int carry_out(struct sandbox_child *child, const struct sandbox_op *op)
+{
+    switch ((enum sandbox_opcode)op->code) {
+    case OP_OVERLAY:
+        return child_overlay(child, op);
+    case OP_TREE:
+        return child_tree(child, op);
+    case OP_NETNS:
+        return join_network(child, op);
+    case OP_UNSHARE:
+        return child_unshare();
+    case OP_REOPEN:
+        return child_reopen(child, op);
+    case OP_CLASSIC_OVERLAY:
+        return child_classic_overlay(child, op);
+    case OP_CLASSIC_SELF:
+        return child_classic_self(child, op);
+    case OP_STAGE:
+        return child_stage(child, op);
+    case OP_SUBTREE:
+        return child_subtree(child, op);
+    case OP_ROOT:
+        return child_root(child, op);
+    case OP_MOUNT:
+        return child_mount(child, op);
+    case OP_BIND:
+        return child_bind(child, op);
+    case OP_DEV:
+        return child_dev(child, op);
+    case OP_FILE:
+        return child_file(child, op);
+    case OP_ATTACH:
+        return child_attach(child, op);
+    case OP_MASK:
+        return child_mask(child, op);
+    case OP_READONLY:
+        return child_readonly(child, op);
+    case OP_PIVOT:
+        return child_pivot(child);
+    case OP_LOOPBACK:
+        return loopback_up();
+    case OP_HOSTNAME:
+        return host_name(child, op);
+    case OP_KEYRING:
+        return new_keyring();
+    case OP_TTY:
+        return open_terminal(child, op);
+    case OP_STDIO:
+        return give_stdio(child, op);
+    case OP_CWD:
+        return enter_directory(child, op);
+    case OP_RLIMIT:
+        return limit_resource(op);
+    case OP_ROOT_READONLY:
+        return child_root_readonly();
+    case OP_NO_NEW_PRIVILEGES:
+        return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    case OP_SECCOMP:
+        return install_filter(child, op);
+    case OP_BOUNDING:
+        return bound_capabilities(op);
+    case OP_USER:
+        return become_user(child, op);
+    case OP_CAPABILITIES:
+        return set_capabilities(op);
+    case OP_EXEC:
+        return execute(child, op);
+    }
+    errno = EINVAL;
+    return -1;
+}
+
+void sandbox_child_run(struct sandbox_child *child)
+{
+    const struct sandbox_op *ops = (const struct sandbox_op *)(const void *)child->plan;
+    struct sandbox_message failure = {.kind = SANDBOX_MESSAGE_FAILED};
+    sigset_t none;
+
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    umask(0);
+    /* Away from the terminal that cooper may have: no TIOCSTI, no signals from its keys. */
+    int result = (int)setsid() < 0 ? -1 : 0;
+    for (uint32_t i = 0; result == 0 && i < child->op_count; i++) {
+        failure.op = i;
+        failure.code = ops[i].code;
+        result = carry_out(child, &ops[i]);
+    }
+    failure.sys = result < 0 ? errno : 0;
+    child_send(child, &failure, NULL, -1);
+    _exit(SANDBOX_CHILD_FAILED);
+}
