@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/macros.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <time.h>
 
@@ -169,6 +170,7 @@ void cli_table_write(const struct cli_table *t, struct buf *out)
 {
     size_t *const widths = base_alloc_array(t->columns, sizeof widths[0]);
 
+    assert(t->columns > 0);
     for (size_t i = 0; i < t->columns; i++)
         widths[i] = column_width(t, i);
     for (size_t i = 0; i < t->cell_count; i++) {

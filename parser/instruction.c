@@ -182,7 +182,7 @@ int dockerfile_parse_command(struct dockerfile_node *node,
 /* CMD, ENTRYPOINT, SHELL. */
 static int parse_command(struct dockerfile_node *node)
 {
-    struct dockerfile_command command;
+    struct dockerfile_command command = {.exec = false};
 
     if (dockerfile_parse_command(node, node->args, &command) < 0 || no_flags(node) < 0)
         return -1;
