@@ -1,0 +1,21 @@
+/*
+ * The user's terminal and a command's terminal tied together while the command runs: bytes
+ * both ways, raw mode, the size of the window. For builder/run.c.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "base/macros.h"
+#include "builder/sandbox/sandbox.h"
+
+#include <stdbool.h>
+
+/*
+ * Returns when the command closed its terminal (it has ended, or is about to) or *cancel is
+ * set. `interactive`: standard input is passed on. The user's terminal is as before
+ * afterwards.
+ */
+MUST_CHECK int run_attach(struct sandbox_process *process,
+                          bool interactive,
+                          const bool *cancel,
+                          struct error *err);
