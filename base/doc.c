@@ -80,18 +80,13 @@ struct doc *doc_parse(struct view text, struct error *err)
         return NULL;
     }
 
-    json_t *json = json_loadb(text.size ? text.data : "",
-                              text.size,
-                              JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL,
-                              &why);
+    json_t *json =
+        json_loadb(text.size ? text.data : "", text.size,
+                   JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &why);
 
     if (!json) {
         make_printable(why.text);
-        error_set(err,
-                  ERROR_INVALID,
-                  "JSON, line %d, column %d: %s",
-                  why.line,
-                  why.column,
+        error_set(err, ERROR_INVALID, "JSON, line %d, column %d: %s", why.line, why.column,
                   why.text);
     }
     return doc_of(json);
@@ -178,8 +173,8 @@ bool doc_next(const struct doc *object, const char **key, const struct doc **val
         return false;
     if (!*key)
         return member_of(json_object_iter(json), key, value);
-    return member_of(
-        json_object_iter_next(json, json_object_key_to_iter(*key)), key, value);
+    return member_of(json_object_iter_next(json, json_object_key_to_iter(*key)), key,
+                     value);
 }
 
 const struct doc *doc_member_at(const struct doc *object, size_t index, const char **key)

@@ -189,8 +189,8 @@ static int open_temporary(int dir_fd, mode_t mode, char name[static 32], struct 
             return error_sys(err, "random bytes");
         snprintf(name, 32, ".cooper-%016jx", (uintmax_t)random);
 
-        const int fd = openat(
-            dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
+        const int fd = openat(dir_fd, name,
+                              O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
 
         if (fd >= 0)
             return fd;

@@ -37,10 +37,6 @@ void log_debug(const char *format, ...)
         return;
     clock_gettime(CLOCK_MONOTONIC, &now);
     /* stdio locks the stream for the whole call: lines of several threads do not mix. */
-    fprintf(stderr,
-            "cooper[%d] %lld.%06ld %s\n",
-            (int)getpid(),
-            (long long)now.tv_sec,
-            now.tv_nsec / 1000,
-            text);
+    fprintf(stderr, "cooper[%d] %lld.%06ld %s\n", (int)getpid(), (long long)now.tv_sec,
+            now.tv_nsec / 1000, text);
 }

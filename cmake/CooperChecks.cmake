@@ -50,6 +50,9 @@ endif()
 
 cooper_test(check_includes check COMMAND "${PROJECT_SOURCE_DIR}/tests/check_includes.sh")
 cooper_test(check_format check COMMAND "${PROJECT_SOURCE_DIR}/tests/check_format.sh")
+add_custom_target(format
+  COMMAND "${PROJECT_SOURCE_DIR}/tests/check_format.sh" -i
+  COMMENT "Laying out every C file as .clang-format says")
 cooper_test(check_tidy check
   COMMAND "${PROJECT_SOURCE_DIR}/tests/check_tidy.sh" "${PROJECT_BINARY_DIR}"
   PROPERTIES TIMEOUT 1200 PROCESSORS 2)

@@ -57,11 +57,8 @@ static void test_sys_maps_errno_to_what_callers_act_on(void **state)
         int sys;
         enum error_code code;
     } cases[] = {
-        {ENOENT, ERROR_NOT_FOUND},
-        {EEXIST, ERROR_EXISTS},
-        {EACCES, ERROR_DENIED},
-        {EPERM, ERROR_DENIED},
-        {EIO, ERROR_SYSTEM},
+        {ENOENT, ERROR_NOT_FOUND}, {EEXIST, ERROR_EXISTS}, {EACCES, ERROR_DENIED},
+        {EPERM, ERROR_DENIED},     {EIO, ERROR_SYSTEM},
     };
     CLEANUP(error_clear) struct error err = ERROR_INIT;
 

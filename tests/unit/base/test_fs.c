@@ -175,8 +175,8 @@ static void test_in_root_gives_symlinks_their_meaning_inside(void **state)
 
 static void test_in_root_does_not_reach_what_is_outside(void **state)
 {
-    static const char *const paths[] = {
-        "up", "../secret", "/../secret", "etc/../../secret"};
+    static const char *const paths[] = {"up", "../secret", "/../secret",
+                                        "etc/../../secret"};
     CLEANUP(error_clear) struct error err = ERROR_INIT;
     CLEANUP(fd_closep) int root = make_root(*state);
 

@@ -106,13 +106,8 @@ static void test_join_lets_absolute_replace(void **state)
         const char *b;
         const char *joined;
     } cases[] = {
-        {"a", "b", "a/b"},
-        {"/app", "../x", "/x"},
-        {"/app", "/x", "/x"},
-        {"", "b", "b"},
-        {"a", "", "a"},
-        {"", "", "."},
-        {"/", "..", "/"},
+        {"a", "b", "a/b"}, {"/app", "../x", "/x"}, {"/app", "/x", "/x"}, {"", "b", "b"},
+        {"a", "", "a"},    {"", "", "."},          {"/", "..", "/"},
     };
 
     (void)state;
@@ -131,14 +126,8 @@ static void test_base_and_dir_split_as_go(void **state)
         const char *base;
         const char *dir;
     } cases[] = {
-        {"", ".", "."},
-        {"a", "a", "."},
-        {"/", "/", "/"},
-        {"//", "/", "/"},
-        {"/a", "a", "/"},
-        {"a/b", "b", "a"},
-        {"/a/b/", "b", "/a"},
-        {"a//b", "b", "a"},
+        {"", ".", "."},   {"a", "a", "."},   {"/", "/", "/"},      {"//", "/", "/"},
+        {"/a", "a", "/"}, {"a/b", "b", "a"}, {"/a/b/", "b", "/a"}, {"a//b", "b", "a"},
     };
 
     (void)state;
