@@ -116,18 +116,6 @@ static bool advance(struct matcher *m, uint32_t rune, size_t latest)
     return any;
 }
 
-/* The rune before `end`, for reading a value backwards. */
-static uint32_t rune_before(struct view value, size_t end, size_t *length)
-{
-    for (size_t back = 1; back <= 4 && back <= end; back++) {
-        const uint32_t rune = dockerfile_rune_decode(value.data + end - back, back, length);
-        if (*length == back)
-            return rune;
-    }
-    *length = 1;
-    return DOCKERFILE_RUNE_BAD;
-}
-
 int dockerfile_expand_trim(struct view pattern,
                            struct view value,
                            bool suffix,
@@ -147,7 +135,7 @@ int dockerfile_expand_trim(struct view pattern,
     for (size_t done = 0; done < value.size && (greedy || m.now[m.count] == NO_START);) {
         size_t length;
         const uint32_t rune =
-            suffix ? rune_before(value, value.size - done, &length)
+            suffix ? dockerfile_rune_decode_last(value.data, value.size - done, &length)
                    : dockerfile_rune_decode(value.data + done, value.size - done, &length);
         const bool alive = advance(&m, rune, NO_START);
         done += length;

@@ -8,6 +8,7 @@
 #include "parser/pattern_class.h"
 #include "parser/unicode.h"
 
+#include <ctype.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 /*
  * The expression as a row of items; state i of the automaton stands before item i, the
  * state after the last one accepts. An item with a star may be skipped and stays on itself.
+ * An assertion is passed without reading, when both neighbours of the place are known.
  *
  *     **     state i:   go to i + 1 or i + 2 without reading        ITEM_DIRS_ENTER
  *            state i+1: any character stays; '/' also leaves        ITEM_DIRS
@@ -25,8 +27,17 @@ enum item_kind {
     ITEM_DOT, /* any character but a newline */
     ITEM_DIRS_ENTER,
     ITEM_DIRS,
-    ITEM_START, /* '^': only before the first character */
+    /* These read nothing and hold only at some places: */
+    ITEM_START,   /* '^' or \A: before the first character */
+    ITEM_END,     /* \z */
+    ITEM_BORDER,  /* \b: between a word and what is none; as in `dist\build` */
+    ITEM_INNER,   /* \B: anywhere else */
 };
+
+static bool is_assertion(enum item_kind kind)
+{
+    return kind >= ITEM_START;
+}
 
 struct dockerfile_pattern_item {
     enum item_kind kind;
@@ -89,6 +100,31 @@ static bool take_text(struct view expression, size_t *at, const char *text)
     return true;
 }
 
+/* A backslash and a letter that stand for a place. */
+static bool read_assertion(struct view expression, size_t *at, enum item_kind *kind)
+{
+    const char letter = *at + 1 < expression.size ? expression.data[*at + 1] : '\0';
+
+    switch (letter) {
+    case 'A':
+        *kind = ITEM_START;
+        break;
+    case 'z':
+        *kind = ITEM_END;
+        break;
+    case 'b':
+        *kind = ITEM_BORDER;
+        break;
+    case 'B':
+        *kind = ITEM_INNER;
+        break;
+    default:
+        return false;
+    }
+    *at += 2;
+    return true;
+}
+
 /* One atom of the expression at *at. False where Go's regexp would not compile it. */
 static bool read_item(struct dockerfile_arena *arena,
                       struct view expression,
@@ -100,6 +136,8 @@ static bool read_item(struct dockerfile_arena *arena,
     size_t length;
 
     *item = (struct dockerfile_pattern_item){.kind = ITEM_RUNE};
+    if (c == '\\' && read_assertion(expression, at, &item->kind))
+        return true;
     if (c == '[' || c == '\\') {
         if (c == '[' ? !dockerfile_class_read(arena, expression, at, &class)
                      : !dockerfile_class_escape(expression, at, &item->rune, &class))
@@ -136,6 +174,7 @@ static bool read_items(struct dockerfile_arena *arena,
         }
         if (!read_item(arena, expression, &at, &items[count]))
             return false;
+        out->has_assertions = out->has_assertions || is_assertion(items[count].kind);
         if (at < expression.size && expression.data[at] == '*') {
             items[count].star = true;
             at++;
@@ -211,10 +250,8 @@ struct states {
     size_t word_count;
 };
 
-static void add_state(const struct dockerfile_pattern *pattern,
-                      struct states *set,
-                      size_t state,
-                      bool at_start)
+static void
+add_state(const struct dockerfile_pattern *pattern, struct states *set, size_t state)
 {
     /* States only lead onwards, by one or two: a loop over what is still to be added. */
     size_t also = SIZE_MAX;
@@ -228,7 +265,7 @@ static void add_state(const struct dockerfile_pattern *pattern,
                 state += 2;
                 continue;
             }
-            if (item->star || (item->kind == ITEM_START && at_start)) {
+            if (item->star) {
                 state++;
                 continue;
             }
@@ -253,9 +290,53 @@ static bool item_accepts(const struct dockerfile_pattern_item *item, uint32_t ru
         return rune != '\n';
     case ITEM_DIRS_ENTER:
     case ITEM_START:
+    case ITEM_END:
+    case ITEM_BORDER:
+    case ITEM_INNER:
         return false;
     }
     return false;
+}
+
+/* What stands before and after a place in the path; NONE at its ends. */
+#define RUNE_NONE UINT32_MAX
+
+static bool is_word(uint32_t rune)
+{
+    return rune < 0x80 && (isalnum((int)rune) || rune == '_');
+}
+
+static bool holds(enum item_kind kind, uint32_t before, uint32_t after)
+{
+    switch (kind) {
+    case ITEM_START:
+        return before == RUNE_NONE;
+    case ITEM_END:
+        return after == RUNE_NONE;
+    case ITEM_BORDER:
+        return is_word(before) != is_word(after);
+    case ITEM_INNER:
+        return is_word(before) == is_word(after);
+    case ITEM_RUNE:
+    case ITEM_CLASS:
+    case ITEM_DOT:
+    case ITEM_DIRS_ENTER:
+    case ITEM_DIRS:
+        return false;
+    }
+    return false;
+}
+
+/* Steps over the assertions that hold. States only lead onwards, so one pass is enough. */
+static void pass_assertions(const struct dockerfile_pattern *pattern,
+                            struct states *set,
+                            uint32_t before,
+                            uint32_t after)
+{
+    for (size_t i = 0; pattern->has_assertions && i < pattern->item_count; i++)
+        if ((set->words[i / 64] >> i % 64 & 1) &&
+            holds(pattern->items[i].kind, before, after))
+            add_state(pattern, set, i + 1);
 }
 
 /* Moves from every state of `from` over `rune`; false if none is left. */
@@ -277,9 +358,9 @@ static bool advance(const struct dockerfile_pattern *pattern,
                 continue;
             any = true;
             if (item->star || item->kind == ITEM_DIRS)
-                add_state(pattern, to, state, false);
+                add_state(pattern, to, state);
             if (!item->star && (item->kind != ITEM_DIRS || rune == '/'))
-                add_state(pattern, to, state + 1, false);
+                add_state(pattern, to, state + 1);
         }
     }
     return any;
@@ -306,20 +387,24 @@ static bool run(const struct dockerfile_pattern *pattern, struct view path, enum
     uint64_t *words = memory ? memory : inline_words;
     struct states now = {words, word_count}, next = {words + word_count, word_count};
 
-    add_state(pattern, &now, 0, true);
+    uint32_t before = RUNE_NONE;
+    add_state(pattern, &now, 0);
     for (size_t at = 0; at < path.size;) {
         size_t length;
         const uint32_t rune =
             dockerfile_rune_decode(path.data + at, path.size - at, &length);
         if (rune == '/' && ask == ASK_ANY_PARENT && accepts(pattern, &now))
             return true;
+        pass_assertions(pattern, &now, before, rune);
         if (!advance(pattern, &now, &next, rune))
             return false;
         const struct states swap = now;
         now = next;
         next = swap;
+        before = rune;
         at += length;
     }
+    pass_assertions(pattern, &now, before, RUNE_NONE);
     return ask == ASK_ALIVE || accepts(pattern, &now);
 }
 
@@ -361,7 +446,7 @@ bool dockerfile_pattern_match(const struct dockerfile_pattern *pattern, struct v
 bool dockerfile_pattern_match_any_parent(const struct dockerfile_pattern *pattern,
                                          struct view path)
 {
-    if (pattern->type == DOCKERFILE_PATTERN_ITEMS)
+    if (pattern->type == DOCKERFILE_PATTERN_ITEMS && !pattern->has_assertions)
         return starts_with(path, pattern->head) && run(pattern, path, ASK_ANY_PARENT);
     if (dockerfile_pattern_match(pattern, path))
         return true;
@@ -391,7 +476,8 @@ bool dockerfile_pattern_reaches_below(const struct dockerfile_pattern *pattern,
     case DOCKERFILE_PATTERN_SUFFIX:
         return true;
     case DOCKERFILE_PATTERN_ITEMS:
-        return agree(pattern->head, path) && run(pattern, path, ASK_ALIVE);
+        return agree(pattern->head, path) &&
+               (pattern->has_assertions || run(pattern, path, ASK_ALIVE));
     }
     return true;
 }

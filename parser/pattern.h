@@ -33,6 +33,7 @@ struct dockerfile_pattern {
     struct view literal; /* PREFIX, SUFFIX: what must begin or end a path */
     const struct dockerfile_pattern_item *items;
     size_t item_count;
+    bool has_assertions;
     struct view head; /* ITEMS: every match begins and ends with these bytes */
     struct view tail;
 };

@@ -33,6 +33,20 @@ uint32_t dockerfile_rune_decode(const char *data, size_t size, size_t *length)
     return rune;
 }
 
+uint32_t dockerfile_rune_decode_last(const char *data, size_t size, size_t *length)
+{
+    size_t start = size - 1;
+
+    /* Back over at most three continuation bytes. */
+    while (start > 0 && size - start < 4 && (data[start] & 0xc0) == 0x80)
+        start--;
+    const uint32_t rune = dockerfile_rune_decode(data + start, size - start, length);
+    if (start + *length == size)
+        return rune;
+    *length = 1;
+    return DOCKERFILE_RUNE_BAD;
+}
+
 void dockerfile_rune_append(struct buf *out, uint32_t rune)
 {
     if (rune < 0x80) {
@@ -111,15 +125,11 @@ struct view dockerfile_trim(struct view text)
 {
     text = dockerfile_trim_left(text);
     while (text.size > 0) {
-        /* Step back over one rune: at most three continuation bytes. */
-        size_t start = text.size - 1, length;
-        while (start > 0 && text.size - start < 4 && (text.data[start] & 0xc0) == 0x80)
-            start--;
-        const uint32_t rune =
-            dockerfile_rune_decode(text.data + start, text.size - start, &length);
-        if (start + length != text.size || !dockerfile_rune_is_space(rune))
+        size_t length;
+        if (!dockerfile_rune_is_space(
+                dockerfile_rune_decode_last(text.data, text.size, &length)))
             break;
-        text.size = start;
+        text.size -= length;
     }
     return text;
 }

@@ -24,6 +24,9 @@ struct dockerfile_rune_range {
  * starts no valid sequence is U+FFFD of length 1 (Go's utf8.DecodeRune). */
 uint32_t dockerfile_rune_decode(const char *data, size_t size, size_t *length);
 
+/* The same for the rune that ends at data[size], size > 0. */
+uint32_t dockerfile_rune_decode_last(const char *data, size_t size, size_t *length);
+
 void dockerfile_rune_append(struct buf *out, uint32_t rune);
 
 bool dockerfile_rune_is_space(uint32_t rune);  /* unicode.IsSpace */
