@@ -8,6 +8,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -17,8 +18,8 @@ struct cas_blob_path cas_blob_path(const struct digest *d)
     struct cas_blob_path p;
 
     assert(digest_is_set(d));
-    snprintf(
-        p.text, sizeof p.text, "blobs/%s/%s", digest_alg_name(d->alg), digest_hex(d).text);
+    snprintf(p.text, sizeof p.text, "blobs/%s/%s", digest_alg_name(d->alg),
+             digest_hex(d).text);
     return p;
 }
 
@@ -63,8 +64,8 @@ int cas_blob_open(struct cas_store *s, const struct digest *d, struct error *err
     if (cas_blob_find(s, d, &found, NULL, err) < 0)
         return -1;
     if (!found)
-        return error_set(
-            err, ERROR_NOT_FOUND, "blob %s is not in the store", digest_format(d).text);
+        return error_set(err, ERROR_NOT_FOUND, "blob %s is not in the store",
+                         digest_format(d).text);
     const int fd = openat(s->fd, path.text, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     return fd >= 0 ? fd : error_sys(err, "open %s in the store", path.text);
 }
@@ -95,12 +96,8 @@ struct doc *cas_blob_read_doc(struct cas_store *s,
     if (cas_blob_read(s, &d->digest, &text, err) < 0)
         return NULL;
     if (text.size != d->size) {
-        error_set(err,
-                  ERROR_CORRUPT,
-                  "blob %s has %zu bytes, its descriptor says %ju",
-                  digest_format(&d->digest).text,
-                  text.size,
-                  (uintmax_t)d->size);
+        error_set(err, ERROR_CORRUPT, "blob %s has %zu bytes, its descriptor says %ju",
+                  digest_format(&d->digest).text, text.size, (uintmax_t)d->size);
         return NULL;
     }
     struct doc *doc = doc_parse(buf_view(&text), err);
@@ -207,22 +204,16 @@ static int check_content(struct cas_blob_writer *w,
     assert(w->hasher || want);
     assert(!w->hasher || !want || digest_is_set(want));
     if (want_size != UINT64_MAX && size != want_size)
-        return error_set(err,
-                         ERROR_CORRUPT,
-                         "content has %ju bytes, not %ju",
-                         (uintmax_t)size,
-                         (uintmax_t)want_size);
+        return error_set(err, ERROR_CORRUPT, "content has %ju bytes, not %ju",
+                         (uintmax_t)size, (uintmax_t)want_size);
     if (!w->hasher) {
         *got = *want;
         return 0;
     }
     hasher_final(w->hasher, got);
     if (want && !digest_eq(want, got))
-        return error_set(err,
-                         ERROR_CORRUPT,
-                         "content has digest %s, not %s",
-                         digest_format(got).text,
-                         digest_format(want).text);
+        return error_set(err, ERROR_CORRUPT, "content has digest %s, not %s",
+                         digest_format(got).text, digest_format(want).text);
     return 0;
 }
 

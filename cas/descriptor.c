@@ -61,8 +61,8 @@ static int parse_annotations(const struct doc *doc, struct doc **out, struct err
         return error_set(err, ERROR_INVALID, "descriptor: 'annotations' is no object");
     for (const char *key = NULL; doc_next(annotations, &key, &value);) {
         if (doc_type(value) != DOC_TEXT)
-            return error_set(
-                err, ERROR_INVALID, "descriptor: annotation '%s' is no text", key);
+            return error_set(err, ERROR_INVALID, "descriptor: annotation '%s' is no text",
+                             key);
     }
     *out = doc_copy(annotations);
     return 0;

@@ -108,16 +108,11 @@ int digest_parse(struct view text, struct digest *out, struct error *err)
     else if (view_eq_text(alg, "sha512"))
         d.alg = DIGEST_SHA512;
     else
-        return error_set(err,
-                         ERROR_UNSUPPORTED,
-                         "digest algorithm of '%.*s' is not supported",
-                         VIEW_ARG(shown));
+        return error_set(err, ERROR_UNSUPPORTED,
+                         "digest algorithm of '%.*s' is not supported", VIEW_ARG(shown));
     if (hex.size != 2 * digest_size(d.alg) || !decode_hex(hex, d.bytes))
-        return error_set(err,
-                         ERROR_INVALID,
-                         "'%.*s' is not %zu lower-case hex digits",
-                         VIEW_ARG(shown),
-                         2 * digest_size(d.alg));
+        return error_set(err, ERROR_INVALID, "'%.*s' is not %zu lower-case hex digits",
+                         VIEW_ARG(shown), 2 * digest_size(d.alg));
     *out = d;
     return 0;
 }
@@ -276,9 +271,6 @@ int digest_check(const struct digest *want, struct view data, struct error *err)
 
     if (digest_eq(want, &got))
         return 0;
-    return error_set(err,
-                     ERROR_CORRUPT,
-                     "content has digest %s, not %s",
-                     digest_format(&got).text,
-                     digest_format(want).text);
+    return error_set(err, ERROR_CORRUPT, "content has digest %s, not %s",
+                     digest_format(&got).text, digest_format(want).text);
 }

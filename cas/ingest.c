@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -23,8 +24,8 @@ struct cas_ingest {
 
 char *cas_ingest_name(struct cas_store *s)
 {
-    return base_format(
-        "ingest/%s.%lu", cas_lease_id(s->lease), atomic_fetch_add(&s->ingest_count, 1));
+    return base_format("ingest/%s.%lu", cas_lease_id(s->lease),
+                       atomic_fetch_add(&s->ingest_count, 1));
 }
 
 struct cas_ingest *cas_ingest_new(struct cas_store *s, struct error *err)
@@ -43,15 +44,15 @@ struct cas_ingest *cas_ingest_new(struct cas_store *s, struct error *err)
     return NULL;
 }
 
-/* Lets the disk begin with what has gathered, so that the sync at the end finds little left:
- * the kernel itself waits for a tenth of the memory to be dirty (the last fsync of a blob of
- * 2.5 GB took 0.6 s, and takes 4 ms: bench_layer_write). Only a hint. */
+/* Lets the disk begin with what has gathered, so that the sync at the end finds little
+ * left: the kernel itself waits for a tenth of the memory to be dirty (the last fsync of a
+ * blob of 2.5 GB took 0.6 s, and takes 4 ms: bench_layer_write). Only a hint. */
 static void start_writing(struct cas_ingest *g)
 {
     if (g->size - g->started < WRITE_BEHIND)
         return;
-    (void)sync_file_range(
-        g->fd, (off_t)g->started, (off_t)(g->size - g->started), SYNC_FILE_RANGE_WRITE);
+    (void)sync_file_range(g->fd, (off_t)g->started, (off_t)(g->size - g->started),
+                          SYNC_FILE_RANGE_WRITE);
     g->started = g->size;
 }
 

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -23,15 +24,8 @@ static const char index_head[] = "{\"schemaVersion\":2,\"mediaType\":\"" MEDIA_O
 /* Layers and mounts hold whatever images bring, setuid programs too: like the store itself
  * they are for its owner alone. */
 static const char *const directories[] = {
-    "leases",
-    "blobs",
-    "blobs/sha256",
-    "ingest",
-    "layers",
-    "index",
-    "mounts",
-    "stat",
-    "builds",
+    "leases", "blobs",  "blobs/sha256", "ingest", "layers",
+    "index",  "mounts", "stat",         "builds",
 };
 
 int cas_layout_make_dirs(int store_fd, struct error *err)
@@ -55,7 +49,8 @@ static int write_synced(int store_fd, const char *name, struct view data, struct
 }
 
 /* As fs_replace_file_at, but `temporary` is a fixed name, so that a killed process leaves
- * at most one file, which the next one overwrites. The caller keeps other writers out. */
+ * at most one file, which the next one overwrites. The caller keeps other writers out. A
+ * power failure may bring the old file back, whole. */
 static int replace_file(int store_fd,
                         const char *temporary,
                         const char *name,
@@ -71,13 +66,13 @@ static int replace_file(int store_fd,
         unlinkat(store_fd, temporary, 0);
         return -1;
     }
-    return fs_sync(store_fd, "the store's directory", err);
+    return 0;
 }
 
 int cas_layout_seal(int store_fd, struct error *err)
 {
-    return replace_file(
-        store_fd, "oci-layout.new", "oci-layout", VIEW_LIT(OCI_LAYOUT), err);
+    return replace_file(store_fd, "oci-layout.new", "oci-layout", VIEW_LIT(OCI_LAYOUT),
+                        err);
 }
 
 int cas_layout_is_sealed(int store_fd, bool *sealed, struct error *err)
@@ -91,8 +86,8 @@ int cas_layout_is_sealed(int store_fd, bool *sealed, struct error *err)
         return -1;
     if (view_eq_text(view_trim(buf_view(&text)), OCI_LAYOUT))
         return 0;
-    return error_set(
-        err, ERROR_UNSUPPORTED, "oci-layout is not of version 1.0.0 as cooper writes it");
+    return error_set(err, ERROR_UNSUPPORTED,
+                     "oci-layout is not of version 1.0.0 as cooper writes it");
 }
 
 /* --- index.json --- */

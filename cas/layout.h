@@ -30,7 +30,7 @@ MUST_CHECK int cas_layout_is_sealed(int store_fd, bool *sealed, struct error *er
 
 /* Of the refs in index.json; -1 if the file is missing or was not written by us. */
 MUST_CHECK int cas_layout_generation(int store_fd, int64_t *generation, struct error *err);
-/* Replaces index.json: on disk when this returns, old or new at any moment. The caller
+/* Replaces index.json: old or new at any moment, also after a power failure. The caller
  * holds the lock .index. */
 MUST_CHECK int cas_layout_write_index(int store_fd,
                                       int64_t generation,

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -111,8 +112,8 @@ static int take(struct cas_lease *l, struct error *err)
             return -1;
     }
     if (!taken)
-        return error_set(
-            err, ERROR_SYSTEM, "leases in the store vanish before they are locked");
+        return error_set(err, ERROR_SYSTEM,
+                         "leases in the store vanish before they are locked");
     return 0;
 }
 

@@ -58,21 +58,18 @@ static int report(struct cas_meta *m, int code, const char *what, struct error *
     switch (code & 0xff) {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
-        return error_set(
-            err, ERROR_CORRUPT, "%s: %s: %s", what, advice, sqlite3_errmsg(m->db));
+        return error_set(err, ERROR_CORRUPT, "%s: %s: %s", what, advice,
+                         sqlite3_errmsg(m->db));
     case SQLITE_FULL:
         errno = ENOSPC;
         return error_sys(err, "%s", what);
     case SQLITE_BUSY:
         errno = EBUSY;
-        return error_sys(
-            err, "%s: other processes kept meta.db locked for %d s", what, BUSY_MS / 1000);
+        return error_sys(err, "%s: other processes kept meta.db locked for %d s", what,
+                         BUSY_MS / 1000);
     case SQLITE_READONLY:
     case SQLITE_PERM:
-        return error_set(err,
-                         ERROR_DENIED,
-                         "%s: meta.db cannot be written: %s",
-                         what,
+        return error_set(err, ERROR_DENIED, "%s: meta.db cannot be written: %s", what,
                          sqlite3_errmsg(m->db));
     default:
         break;
@@ -132,11 +129,9 @@ static int prepare_database(struct cas_meta *m, struct error *err)
         return create_schema(m, err);
     if (version > SCHEMA_VERSION)
         return error_set(
-            err,
-            ERROR_UNSUPPORTED,
+            err, ERROR_UNSUPPORTED,
             "the store was made by a newer cooper (meta.db version %jd, not %d)",
-            (intmax_t)version,
-            SCHEMA_VERSION);
+            (intmax_t)version, SCHEMA_VERSION);
     return 0;
 }
 
@@ -195,10 +190,8 @@ static int set_durable(struct cas_meta *m, bool durable, struct error *err)
 {
     if (m->durable == durable)
         return 0;
-    if (execute(m,
-                durable ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL",
-                "write meta.db",
-                err) < 0)
+    if (execute(m, durable ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL",
+                "write meta.db", err) < 0)
         return -1;
     m->durable = durable;
     return 0;
@@ -215,7 +208,13 @@ int cas_meta_commit(struct cas_meta *m, struct error *err)
 {
     for (size_t i = 0; i < m->statement_count; i++)
         sqlite3_reset(m->statements[i].handle);
-    return execute(m, "COMMIT", "write meta.db", err);
+    if (execute(m, "COMMIT", "write meta.db", err) < 0)
+        return -1;
+    /* It is committed. Should this fail, what follows is only slower. */
+    CLEANUP(error_clear) struct error ignored = ERROR_INIT;
+    if (set_durable(m, false, &ignored) < 0)
+        assert(m->durable);
+    return 0;
 }
 
 /* A checkpoint syncs the log before it copies from it. */
@@ -264,20 +263,14 @@ static void note(struct cas_stmt *q, int code)
 
 void cas_stmt_bind_text(struct cas_stmt *q, int i, const char *text)
 {
-    note(q,
-         text ? sqlite3_bind_text(q->handle, i, text, -1, SQLITE_TRANSIENT)
-              : sqlite3_bind_null(q->handle, i));
+    note(q, text ? sqlite3_bind_text(q->handle, i, text, -1, SQLITE_TRANSIENT)
+                 : sqlite3_bind_null(q->handle, i));
 }
 
 void cas_stmt_bind_view(struct cas_stmt *q, int i, struct view text)
 {
-    note(q,
-         sqlite3_bind_text64(q->handle,
-                             i,
-                             text.data ? text.data : "",
-                             text.size,
-                             SQLITE_TRANSIENT,
-                             SQLITE_UTF8));
+    note(q, sqlite3_bind_text64(q->handle, i, text.data ? text.data : "", text.size,
+                                SQLITE_TRANSIENT, SQLITE_UTF8));
 }
 
 void cas_stmt_bind_int(struct cas_stmt *q, int i, int64_t value)
@@ -290,11 +283,10 @@ void cas_stmt_bind_digest(struct cas_stmt *q, int i, const struct digest *d)
     uint8_t bytes[1 + DIGEST_BYTES_MAX] = {(uint8_t)d->alg};
 
     memcpy(bytes + 1, d->bytes, digest_size(d->alg));
-    note(q,
-         digest_is_set(d)
-             ? sqlite3_bind_blob64(
-                   q->handle, i, bytes, 1 + digest_size(d->alg), SQLITE_TRANSIENT)
-             : sqlite3_bind_null(q->handle, i));
+    note(q, digest_is_set(d)
+                ? sqlite3_bind_blob64(q->handle, i, bytes, 1 + digest_size(d->alg),
+                                      SQLITE_TRANSIENT)
+                : sqlite3_bind_null(q->handle, i));
 }
 
 int cas_stmt_step(struct cas_stmt *q, bool *row, struct error *err)

@@ -116,19 +116,15 @@ static int check(void *context,
     if (cas_blob_find(s, &d->digest, &found, &size, err) < 0)
         return -1;
     if (!found) {
-        return may_be_absent(d->media_type) ? 0
-                                            : error_set(err,
-                                                        ERROR_NOT_FOUND,
-                                                        "blob %s is not in the store",
-                                                        digest_format(&d->digest).text);
+        return may_be_absent(d->media_type)
+                   ? 0
+                   : error_set(err, ERROR_NOT_FOUND, "blob %s is not in the store",
+                               digest_format(&d->digest).text);
     }
     if (size != d->size)
-        return error_set(err,
-                         ERROR_CORRUPT,
-                         "blob %s has %ju bytes, its descriptor says %ju",
-                         digest_format(&d->digest).text,
-                         (uintmax_t)size,
-                         (uintmax_t)d->size);
+        return error_set(
+            err, ERROR_CORRUPT, "blob %s has %ju bytes, its descriptor says %ju",
+            digest_format(&d->digest).text, (uintmax_t)size, (uintmax_t)d->size);
     return 0;
 }
 

@@ -47,18 +47,10 @@ static const struct {
     unsigned long type;
     const char *name;
 } refused[] = {
-    {NFS_SUPER_MAGIC, "NFS"},
-    {SMB_SUPER_MAGIC, "SMB"},
-    {0xFE534D42UL, "SMB2"},
-    {0xFF534D42UL, "CIFS"},
-    {NCP_SUPER_MAGIC, "NCP"},
-    {AFS_SUPER_MAGIC, "AFS"},
-    {AFS_FS_MAGIC, "AFS"},
-    {CODA_SUPER_MAGIC, "Coda"},
-    {V9FS_MAGIC, "9p"},
-    {0x00C36400UL, "Ceph"},
-    {0x0BD00BD0UL, "Lustre"},
-    {0x47504653UL, "GPFS"},
+    {NFS_SUPER_MAGIC, "NFS"}, {SMB_SUPER_MAGIC, "SMB"},   {0xFE534D42UL, "SMB2"},
+    {0xFF534D42UL, "CIFS"},   {NCP_SUPER_MAGIC, "NCP"},   {AFS_SUPER_MAGIC, "AFS"},
+    {AFS_FS_MAGIC, "AFS"},    {CODA_SUPER_MAGIC, "Coda"}, {V9FS_MAGIC, "9p"},
+    {0x00C36400UL, "Ceph"},   {0x0BD00BD0UL, "Lustre"},   {0x47504653UL, "GPFS"},
 };
 
 static int check_file_system(struct cas_store *s, struct error *err)
@@ -69,8 +61,7 @@ static int check_file_system(struct cas_store *s, struct error *err)
         return error_sys(err, "statfs");
     for (size_t i = 0; i < ARRAY_COUNT(refused); i++) {
         if (((unsigned long)fs.f_type & 0xFFFFFFFFUL) == refused[i].type)
-            return error_set(err,
-                             ERROR_UNSUPPORTED,
+            return error_set(err, ERROR_UNSUPPORTED,
                              "it is on %s, a network file system; set COOPER_ROOT to a "
                              "directory on a local disk",
                              refused[i].name);
@@ -87,11 +78,9 @@ static int check_owner(struct cas_store *s, struct error *err)
     if (st.st_uid == geteuid() || geteuid() == 0)
         return 0;
     return error_set(
-        err,
-        ERROR_DENIED,
+        err, ERROR_DENIED,
         "it belongs to user %u, not to %u; set COOPER_ROOT to a directory of your own",
-        st.st_uid,
-        geteuid());
+        st.st_uid, geteuid());
 }
 
 static int open_directory(const char *path,
@@ -141,8 +130,7 @@ static int check_empty(struct cas_store *s, struct error *err)
     /* Asked again: somebody may be making the store at this moment. */
     if (!e || faccessat(s->fd, "leases", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
         return 0;
-    return error_set(err,
-                     ERROR_INVALID,
+    return error_set(err, ERROR_INVALID,
                      "the directory is not empty ('%s') and no store of cooper's",
                      e->d_name);
 }
@@ -192,7 +180,11 @@ static int create_metadata(struct cas_store *s, struct error *err)
     if (lock < 0 || open_metadata(s, err) < 0 ||
         cas_layout_is_sealed(s->fd, &sealed, err) < 0)
         return -1;
-    return sealed ? 0 : cas_layout_seal(s->fd, err);
+    if (sealed)
+        return 0;
+    if (cas_layout_seal(s->fd, err) < 0 || cas_blob_sync_dirs(s, err) < 0)
+        return -1;
+    return fs_sync(s->fd, "the store's directory", err);
 }
 
 static int open_parts(struct cas_store *s,

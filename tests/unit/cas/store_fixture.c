@@ -148,10 +148,8 @@ struct descriptor fixture_image(struct fixture *f, const char *seed)
     doc_set_int(manifest, "schemaVersion", 2);
     doc_set_text(manifest, "mediaType", MEDIA_OCI_MANIFEST);
     doc_set(
-        manifest,
-        "config",
-        entry(f,
-              MEDIA_OCI_CONFIG,
+        manifest, "config",
+        entry(f, MEDIA_OCI_CONFIG,
               base_format("{\"architecture\":\"amd64\",\"os\":\"linux\",\"author\":\"%s\","
                           "\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[]}}",
                           seed)));

@@ -69,8 +69,7 @@ static void test_indexes_keep_their_images(void **state)
     CLEANUP(base_freep)
     char *text = base_format("{\"schemaVersion\":2,\"manifests\":[{\"mediaType\":\"%s\","
                              "\"digest\":\"%s\",\"size\":%ju}]}",
-                             image.media_type,
-                             digest_format(&image.digest).text,
+                             image.media_type, digest_format(&image.digest).text,
                              (uintmax_t)image.size);
     CLEANUP(descriptor_release)
     struct descriptor index = fixture_blob(f, MEDIA_OCI_INDEX, text);
@@ -182,8 +181,7 @@ static void set_image_with_diff_ids(struct fixture *f, const char *one, const ch
     CLEANUP(base_freep)
     char *manifest = base_format("{\"schemaVersion\":2,\"config\":{\"mediaType\":\"%s\","
                                  "\"digest\":\"%s\",\"size\":%ju},\"layers\":[]}",
-                                 MEDIA_OCI_CONFIG,
-                                 digest_format(&config.digest).text,
+                                 MEDIA_OCI_CONFIG, digest_format(&config.digest).text,
                                  (uintmax_t)config.size);
     CLEANUP(descriptor_release)
     struct descriptor target = fixture_blob(f, MEDIA_OCI_MANIFEST, manifest);

@@ -95,9 +95,7 @@ static struct descriptor index_of(struct fixture *f, const struct descriptor *d)
         &text,
         "{\"schemaVersion\":2,\"manifests\":[{\"mediaType\":\"%s\",\"digest\":\"%s\","
         "\"size\":%ju}]}",
-        d->media_type,
-        digest_format(&d->digest).text,
-        (uintmax_t)d->size);
+        d->media_type, digest_format(&d->digest).text, (uintmax_t)d->size);
     return fixture_blob(f, MEDIA_OCI_INDEX, buf_text(&text));
 }
 
@@ -340,12 +338,7 @@ static void test_skopeo_reads_the_store(void **state)
             base_format("skopeo inspect --raw oci:%s:%s | grep -q "
                         "'application/vnd.oci.image.config' && "
                         "skopeo --insecure-policy copy -q oci:%s:%s dir:%s/out%zu",
-                        f->path,
-                        names[i],
-                        f->path,
-                        names[i],
-                        f->dir,
-                        i);
+                        f->path, names[i], f->path, names[i], f->dir, i);
         assert_int_equal(system(command), 0);
     }
 }

@@ -308,8 +308,8 @@ static void test_a_damaged_file_is_an_empty_cache(void **state)
 {
     struct fixture *f = *state;
     CLEANUP(base_freep) char *path = cache_path();
-    static const char *const texts[] = {
-        "", "short", "cstate: thirty-two bytes and some more"};
+    static const char *const texts[] = {"", "short",
+                                        "cstate: thirty-two bytes and some more"};
 
     for (size_t i = 0; i < ARRAY_COUNT(texts); i++) {
         fixture_write(f, path, texts[i]);

@@ -40,16 +40,8 @@ static void test_opening_makes_a_valid_oci_layout(void **state)
 {
     struct fixture *f = *state;
     static const char *const names[] = {
-        "blobs/sha256",
-        "index.json",
-        "ingest",
-        "layers",
-        "index",
-        "mounts",
-        "stat",
-        "builds",
-        "meta.db",
-        "leases",
+        "blobs/sha256", "index.json", "ingest", "layers",  "index",
+        "mounts",       "stat",       "builds", "meta.db", "leases",
     };
 
     CLEANUP(base_freep) char *layout = fixture_read(f, "oci-layout");
@@ -155,8 +147,7 @@ static void test_a_damaged_database_is_corrupt(void **state)
     struct fixture *f = *state;
 
     fixture_close(f);
-    fixture_write(f,
-                  "meta.db",
+    fixture_write(f, "meta.db",
                   "this is no database, however long one looks at it: "
                   "not in its first hundred bytes, nor after them");
     assert_null(try_open(f, CAS_STORE_OPEN_DEFAULT));
