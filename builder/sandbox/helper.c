@@ -232,8 +232,19 @@ static uint64_t microseconds(const struct timeval *t)
     return (uint64_t)t->tv_sec * 1000000 + (uint64_t)t->tv_usec;
 }
 
+/* Closing alone would not end the watch while a child of another step, on its way to execve,
+ * still holds copies. */
+static void forget(struct helper *h, struct step *step)
+{
+    epoll_ctl(h->epoll, EPOLL_CTL_DEL, step->socket, NULL);
+    epoll_ctl(h->epoll, EPOLL_CTL_DEL, step->pidfd, NULL);
+    close(step->socket);
+    close(step->pidfd);
+    free(step);
+}
+
 /* True if the step has ended and is gone. */
-static bool reap(struct step *step)
+static bool reap(struct helper *h, struct step *step)
 {
     struct rusage usage = {0};
     siginfo_t info = {0};
@@ -249,9 +260,7 @@ static bool reap(struct step *step)
         .max_rss = (uint64_t)usage.ru_maxrss * 1024,
     };
     send_message(step->socket, &message);
-    close(step->socket);
-    close(step->pidfd);
-    free(step);
+    forget(h, step);
     return true;
 }
 
@@ -297,7 +306,7 @@ void sandbox_helper_run(int control)
         struct step *const step = event.data.ptr;
         if (!step)
             take_request(&h);
-        else if (!reap(step))
+        else if (!reap(&h, step))
             heed_socket(&h, step);
     }
 }
