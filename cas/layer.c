@@ -41,7 +41,7 @@ struct cas_layer {
 
     bool has_thread;
     pthread_t thread;
-    bool *cancel;
+    bool cancel; /* atomic access */
 };
 
 static struct cas_layer *new_layer(struct cas_store *s, enum layer_state state)
@@ -104,7 +104,7 @@ static void join_thread(struct cas_layer *l)
 {
     if (!l->has_thread)
         return;
-    __atomic_store_n(l->cancel, true, __ATOMIC_RELAXED);
+    __atomic_store_n(&l->cancel, true, __ATOMIC_RELAXED);
     pthread_join(l->thread, NULL);
 }
 
@@ -175,7 +175,6 @@ void cas_layer_fail(struct cas_layer *l, struct error *err)
 int cas_layer_start(struct cas_layer *l,
                     void *(*run)(void *),
                     void *arg,
-                    bool *cancel,
                     struct error *err)
 {
     const int sys = pthread_create(&l->thread, NULL, run, arg);
@@ -184,9 +183,13 @@ int cas_layer_start(struct cas_layer *l,
         errno = sys;
         return error_sys(err, "start a thread");
     }
-    l->cancel = cancel;
     l->has_thread = true;
     return 0;
+}
+
+const bool *cas_layer_cancel_flag(const struct cas_layer *l)
+{
+    return &l->cancel;
 }
 
 /* Everybody who waits owns the error that he gets. */
@@ -261,15 +264,16 @@ int cas_layer_require_blob(struct cas_layer *l, struct error *err)
 /* The caller holds index_lock. */
 static int bring_index(struct cas_layer *l, struct error *err)
 {
+    struct error failure = ERROR_INIT;
     bool found = false;
 
     for (unsigned pass = 0; pass < 2; pass++) {
-        l->index = cas_index_open(l->store, &l->diff_id, &found, err);
+        l->index = cas_index_open(l->store, &l->diff_id, &found, &failure);
         if (l->index)
             return 0;
-        if (found || err->code != ERROR_NONE)
-            return -1;
-        if (pass == 0 && cas_layer_scan(l, NULL, err) < 0)
+        if (failure.code != ERROR_NONE)
+            return error_move(err, &failure);
+        if (pass == 0 && cas_layer_scan(l, NULL, CAS_LAYER_SCAN_INDEX, err) < 0)
             return error_wrap(err, "layer %s", digest_format(&l->blob.digest).text);
     }
     return error_set(err, ERROR_CORRUPT, "the layer's index vanished while it was opened");

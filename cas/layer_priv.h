@@ -36,14 +36,14 @@ void cas_layer_finish(struct cas_layer *l,
 /* Moves the error in; everyone who waits gets a copy of it. Once only. */
 void cas_layer_fail(struct cas_layer *l, struct error *err);
 
-/* The thread that finishes a pending layer. It holds no reference: the last unref joins it,
- * after setting *cancel (owned by whoever made the thread, alive until it ends). Call before
- * the handle is given to anyone else. */
+/* The thread that finishes a pending layer. It holds no reference: the last unref sets the
+ * flag of cas_layer_cancel_flag and joins it. Call before the handle is given to anyone. */
 MUST_CHECK int cas_layer_start(struct cas_layer *l,
                                void *(*run)(void *),
                                void *arg,
-                               bool *cancel,
                                struct error *err);
+/* For cas_layer_options.cancel; lives as long as the handle. */
+const bool *cas_layer_cancel_flag(const struct cas_layer *l);
 
 /* --- What others of cas/ need to know of a handle --- */
 

@@ -23,7 +23,7 @@ static const char *const inline_paths[] = {"etc/passwd", "etc/group"};
 
 struct scan {
     struct cas_unpacker *unpacker;
-    struct cas_index_writer *index;
+    struct cas_index_writer *index; /* NULL: none is wanted */
     struct layer_names names;
 
     bool in_file;
@@ -37,6 +37,15 @@ struct scan {
 
     uint64_t total; /* content bytes of the layer */
 };
+
+static int add_to_index(struct scan *x,
+                        const struct cas_entry *e,
+                        uint64_t offset,
+                        struct view bytes,
+                        struct error *err)
+{
+    return x->index ? cas_index_writer_add(x->index, e, offset, bytes, err) : 0;
+}
 
 /* --- Files --- */
 
@@ -91,8 +100,7 @@ static int end_file(struct scan *x, struct error *err)
     x->in_file = false;
     hash_zeros(x, x->file.size - x->file_at);
     hasher_final(x->hasher, &x->file.content);
-    return cas_index_writer_add(
-        x->index, &x->file, x->file_offset, buf_view(&x->bytes), err);
+    return add_to_index(x, &x->file, x->file_offset, buf_view(&x->bytes), err);
 }
 
 /* --- Entries --- */
@@ -190,7 +198,7 @@ static int add_entry(struct scan *x,
         begin_file(x, &entry, offset);
         return 0;
     }
-    return cas_index_writer_add(x->index, &entry, offset, (struct view){NULL, 0}, err);
+    return add_to_index(x, &entry, offset, (struct view){NULL, 0}, err);
 }
 
 static struct view base_of(struct view path)
@@ -291,7 +299,7 @@ static int add_opaque(struct scan *x, struct error *err)
         e.opaque = true;
         if (x->unpacker && cas_unpacker_entry(x->unpacker, &e, err) < 0)
             return -1;
-        if (cas_index_writer_add(x->index, &e, 0, (struct view){NULL, 0}, err) < 0)
+        if (add_to_index(x, &e, 0, (struct view){NULL, 0}, err) < 0)
             return -1;
     }
     return 0;
@@ -387,18 +395,23 @@ static int run(struct scan *x, struct cas_layer *l, struct error *err)
 
     struct cas_index_writer *index = x->index;
 
+    if (!index)
+        return 0;
     x->index = NULL;
     return cas_index_writer_commit(
         index, cas_layer_store(l), cas_layer_diff_id(l), size, err);
 }
 
-int cas_layer_scan(struct cas_layer *l, struct cas_unpacker *unpacker, struct error *err)
+int cas_layer_scan(struct cas_layer *l,
+                   struct cas_unpacker *unpacker,
+                   enum cas_layer_scan_flags flags,
+                   struct error *err)
 {
     struct scan x = {.unpacker = unpacker};
 
     if (cas_layer_require_blob(l, err) < 0)
         return -1;
-    x.index = cas_index_writer_new();
+    x.index = flags == CAS_LAYER_SCAN_INDEX ? cas_index_writer_new() : NULL;
     x.hasher = hasher_new(DIGEST_SHA256);
     buf_init(&x.bytes, INLINE_SIZE_MAX);
     layer_names_init(&x.names);

@@ -18,7 +18,13 @@
 
 struct cas_unpacker;
 
+enum cas_layer_scan_flags {
+    CAS_LAYER_SCAN_INDEX = 0,    /* make the index and publish it */
+    CAS_LAYER_SCAN_NO_INDEX = 1, /* it is there already */
+};
+
 /* `unpacker` (may be NULL) receives the entries and content of files. */
 MUST_CHECK int cas_layer_scan(struct cas_layer *l,
                               struct cas_unpacker *unpacker,
+                              enum cas_layer_scan_flags flags,
                               struct error *err);

@@ -77,7 +77,7 @@ static int unpack(struct request *r, struct cas_tree *below, struct error *err)
     CLEANUP(cas_unpacker_freep)
     struct cas_unpacker *u = cas_unpacker_new(cas_layer_store(r->layer), err);
 
-    if (!u || cas_layer_scan(r->layer, u, err) < 0 || cas_unpacker_finish(u, below, err) < 0)
+    if (!u || cas_layer_scan(r->layer, u, CAS_LAYER_SCAN_INDEX, err) < 0 || cas_unpacker_finish(u, below, err) < 0)
         return -1;
     return cas_unpacker_publish(u, cas_layer_diff_id(r->layer), &r->chain_id, err);
 }

@@ -52,6 +52,9 @@ struct cas_unpacker {
     struct buf parent; /* whose descriptor is parent_fd */
     int parent_fd;
 
+    const struct cas_path_map *only; /* NULL: everything */
+    bool skipping;                   /* the file at hand is not wanted */
+
     int file_fd; /* of the file whose bytes come; -1: none */
     struct cas_arena file_texts;
     struct cas_entry file;
@@ -99,6 +102,12 @@ struct cas_unpacker *cas_unpacker_new_plain(int dir_fd)
     u->plain = true;
     u->root_fd = dir_fd;
     return u;
+}
+
+void cas_unpacker_only(struct cas_unpacker *u, const struct cas_path_map *files)
+{
+    u->only = files;
+    u->skipping = false;
 }
 
 void cas_unpacker_free(struct cas_unpacker *u)
@@ -328,6 +337,8 @@ int cas_unpacker_data(struct cas_unpacker *u,
                       struct view data,
                       struct error *err)
 {
+    if (u->skipping)
+        return 0;
     assert(u->file_fd >= 0 && offset >= u->file_end && offset + data.size <= u->file.size);
     while (data.size > 0) {
         const ssize_t done = pwrite(u->file_fd, data.data, data.size, (off_t)offset);
@@ -528,6 +539,10 @@ int cas_unpacker_entry(struct cas_unpacker *u, const struct cas_entry *e, struct
 {
     if (end_file(u, err) < 0)
         return -1;
+    u->skipping = u->only && (e->type != CAS_ENTRY_FILE ||
+                              !cas_path_map_find(u->only, e->path));
+    if (u->skipping)
+        return 0;
     switch (e->type) {
     case CAS_ENTRY_FILE:
         return make_file(u, e, err);

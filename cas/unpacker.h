@@ -22,6 +22,7 @@
 #include "cas/digest.h"
 #include "cas/entry.h"
 #include "cas/layer.h"
+#include "cas/path_map.h"
 #include "cas/store.h"
 #include "cas/tree.h"
 
@@ -36,6 +37,9 @@ MUST_CHECK struct cas_unpacker *cas_unpacker_new(struct cas_store *s, struct err
 /* Into a directory of the caller's (borrowed) as plain files; whiteouts and opaque marks are
  * left out. Ends with cas_unpacker_finish. */
 struct cas_unpacker *cas_unpacker_new_plain(int dir_fd);
+/* From now on only the files whose paths are in the map (borrowed) are made, and nothing
+ * else; NULL: everything again. */
+void cas_unpacker_only(struct cas_unpacker *u, const struct cas_path_map *files);
 /* Removes what was not published. NULL is fine. */
 void cas_unpacker_free(struct cas_unpacker *u);
 void cas_unpacker_freep(struct cas_unpacker **u);
