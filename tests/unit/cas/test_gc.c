@@ -171,6 +171,20 @@ static void test_unpacked_layers_and_indexes_go_with_their_layer(void **state)
     assert_int_equal(fixture_count(f, "ingest"), 0);
 }
 
+/* The blob of a base may never have come, while its index did. */
+static void test_a_layer_that_only_the_cache_names_keeps_its_index(void **state)
+{
+    struct fixture *f = *state;
+    const struct digest diff = digest_of(DIGEST_SHA256, VIEW_LIT("lazy"));
+    CLEANUP(doc_unrefp)
+    struct doc *value = doc_new_text(view_of(digest_format(&diff).text));
+
+    assert_ok(f, cas_cache_put(f->store, &diff, &diff, value, &f->err));
+    make_layer_dir(f, "", &diff, "");
+    assert_int_equal(collect(f, true).layers, 0);
+    assert_int_equal(collect(f, false).layers, 1);
+}
+
 static void set_image_with_diff_ids(struct fixture *f, const char *one, const char *two)
 {
     CLEANUP(base_freep)
@@ -282,6 +296,7 @@ int main(void)
         fixture_test(test_the_build_cache_keeps_its_layers_when_it_is_kept),
         fixture_test(test_a_layer_record_alone_keeps_nothing_and_goes_with_its_blob),
         fixture_test(test_unpacked_layers_and_indexes_go_with_their_layer),
+        fixture_test(test_a_layer_that_only_the_cache_names_keeps_its_index),
         fixture_test(test_layers_unpacked_under_a_chain_id_are_kept_for_their_image),
         fixture_test(test_what_another_process_made_or_found_is_left),
         fixture_test(test_a_damaged_manifest_stops_collection_and_removes_nothing),
