@@ -24,7 +24,7 @@ static bool has_new_mounts(void)
 
     if (dir < 0 || fs < 0 || fsconfig(fs, FSCONFIG_SET_FD, "lowerdir+", NULL, dir) < 0)
         return false;
-    return mount_setattr(-1, "", AT_EMPTY_PATH, &none, sizeof none) < 0 && errno != ENOSYS;
+    return mount_setattr(-1, "", AT_EMPTY_PATH, &none, sizeof none) == 0 || errno != ENOSYS;
 }
 
 static bool read_proc(const char *path, struct buf *out)
