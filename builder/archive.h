@@ -1,0 +1,39 @@
+/*
+ * Archives that ADD unpacks: tar, alone or in gzip, bzip2, xz or zstd. libarchive reads them
+ * (its doorkeeper is archive.c); entries go into a delta, bytes into a spool file.
+ *
+ * The archive is hostile: names are taken beneath the destination as inside a chroot, and a
+ * link that would leave it is an error.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "base/macros.h"
+#include "builder/delta.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Bytes of unpacked files, in one unnamed file of the store; freed after the layer is written. */
+struct build_archive_spool;
+struct build_archive_spool *build_archive_spool_new(int store_fd);
+void build_archive_spool_free(struct build_archive_spool *s);
+
+/* Is it a tar, possibly compressed? Reads from the start and leaves the position anywhere. */
+bool build_archive_is_tar(int fd);
+
+struct build_archive_options {
+    const char *dest;  /* resolved directory in the delta; exists */
+    bool has_owner;
+    uint32_t uid;
+    uint32_t gid;
+    bool with_root; /* an entry "." gives the destination its attributes */
+};
+
+/* Unpacks all of `fd` (from its start) into the delta. ERROR_CORRUPT: a damaged archive;
+ * ERROR_INVALID: an entry that tries to leave the destination. */
+MUST_CHECK int build_archive_unpack(int fd,
+                                    struct build_delta *delta,
+                                    struct build_archive_spool *spool,
+                                    const struct build_archive_options *options,
+                                    struct error *err);

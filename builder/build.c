@@ -1,0 +1,131 @@
+#include "builder/build.h"
+
+#include "base/alloc.h"
+#include "base/buf.h"
+#include "base/limits.h"
+#include "builder/export/export.h"
+#include "builder/image.h"
+#include "builder/inputs.h"
+#include "builder/plan.h"
+#include "builder/solve.h"
+#include "cas/ref.h"
+#include "parser/dockerfile.h"
+#include "registry/reference.h"
+
+#include <stdlib.h>
+
+void build_result_release(struct build_result *r)
+{
+    descriptor_release(&r->manifest);
+    *r = (struct build_result){0};
+}
+
+/* Everything that one build holds, freed in one place. */
+struct build {
+    const struct build_environment *env;
+    const struct build_request *request;
+    char **names; /* the tags as full references */
+    size_t name_count;
+    struct build_inputs *inputs;
+    struct buf text;
+    struct dockerfile *file;
+    struct build_plan plan;
+    struct build_solution solution;
+};
+
+static void build_release(struct build *b)
+{
+    build_solution_release(&b->solution);
+    build_plan_release(&b->plan);
+    dockerfile_free(b->file);
+    build_inputs_free(b->inputs);
+    buf_release(&b->text);
+    for (size_t i = 0; i < b->name_count; i++)
+        free(b->names[i]);
+    free(b->names);
+}
+
+static int read_names(struct build *b, struct error *err)
+{
+    b->names = base_alloc_array(b->request->tag_count + 1, sizeof(char *));
+    for (size_t i = 0; i < b->request->tag_count; i++) {
+        b->names[i] = registry_reference_normalize(view_of(b->request->tags[i]), err);
+        if (!b->names[i])
+            return error_wrap(err, "invalid tag \"%s\"", b->request->tags[i]);
+        b->name_count = i + 1;
+    }
+    return 0;
+}
+
+static int read_dockerfile(struct build *b, struct error *err)
+{
+    const char *name;
+
+    b->inputs = build_inputs_new(b->env, b->request, err);
+    if (!b->inputs || build_inputs_dockerfile(b->inputs, &b->text, &name, err) < 0)
+        return -1;
+    b->file = dockerfile_parse(buf_view(&b->text), name, NULL, err);
+    return b->file ? 0 : -1;
+}
+
+/* local and tar alone need no image. */
+static bool wants_image(const struct build *b)
+{
+    bool wanted = b->request->output_count == 0 || b->name_count > 0;
+
+    for (size_t i = 0; i < b->request->output_count; i++)
+        wanted = wanted || (b->request->outputs[i].type != BUILD_OUTPUT_LOCAL && b->request->outputs[i].type != BUILD_OUTPUT_TAR);
+    return wanted;
+}
+
+static int export_all(const struct build *b, const struct build_result *result, struct error *err)
+{
+    for (size_t i = 0; i < b->request->output_count; i++) {
+        const struct build_export x = {
+            .env = b->env,
+            .output = &b->request->outputs[i],
+            .solution = &b->solution,
+            .manifest = result->has_image ? &result->manifest : NULL,
+            .names = (const char *const *)b->names,
+            .name_count = b->name_count,
+            .epoch = b->plan.epoch,
+        };
+
+        if (build_export(&x, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int publish(struct build *b, struct build_result *out, struct error *err)
+{
+    out->steps = b->solution.steps;
+    out->steps_cached = b->solution.steps_cached;
+    out->has_image = wants_image(b);
+    if (out->has_image && build_image_make(b->env, b->request, &b->plan, &b->solution, &out->manifest, &out->config, err) < 0)
+        return error_wrap(err, "export image");
+    if (export_all(b, out, err) < 0)
+        return -1;
+    if (b->name_count == 0)
+        return 0;
+    return cas_ref_set_many(b->env->store, (const char *const *)b->names, b->name_count, &out->manifest, "build", err);
+}
+
+int build_run(const struct build_environment *env,
+              const struct build_request *request,
+              struct build_result *out,
+              struct error *err)
+{
+    struct build b = {.env = env, .request = request, .text = BUF_INIT(LIMIT_DOCKERFILE_SIZE), .plan = {.epoch = -1}};
+    int status = -1;
+
+    *out = (struct build_result){0};
+    if (read_names(&b, err) == 0 && read_dockerfile(&b, err) == 0 &&
+        build_plan_make(env, request, b.inputs, b.file, &b.plan, err) == 0 &&
+        build_solve(env, request, &b.plan, &b.solution, err) == 0)
+        status = publish(&b, out, err);
+    build_release(&b);
+    if (status < 0)
+        build_result_release(out);
+    return status;
+}

@@ -1,0 +1,542 @@
+#include "builder/delta.h"
+
+#include "base/alloc.h"
+#include "base/fs.h"
+#include "base/limits.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What the delta holds at one path. */
+struct node {
+    struct cas_entry e; /* texts are owned; type 0: removed, hides what is below */
+    struct build_delta_content content;
+    struct node *first; /* of several names of one file: the one with the content */
+    bool is_shared;     /* others name it as their `first` */
+    bool is_fresh;      /* a directory with nothing below it in the lower layers */
+};
+
+struct build_delta {
+    struct build_tree *below;
+    struct node **slots; /* open addressing, by path; a power of two */
+    size_t slot_count;
+    size_t count;
+    struct node **sorted; /* after finish */
+    struct cas_entry *entries;
+};
+
+static uint64_t hash_path(struct view path)
+{
+    uint64_t h = UINT64_C(0xcbf29ce484222325);
+
+    for (size_t i = 0; i < path.size; i++)
+        h = (h ^ (unsigned char)path.data[i]) * UINT64_C(0x100000001b3);
+    return h ^ (h >> 29);
+}
+
+static struct node **slot_of(struct node **slots, size_t slot_count, struct view path)
+{
+    size_t i = (size_t)hash_path(path) & (slot_count - 1);
+
+    while (slots[i] && !view_eq(slots[i]->e.path, path))
+        i = (i + 1) & (slot_count - 1);
+    return &slots[i];
+}
+
+static struct node *node_at(const struct build_delta *d, struct view path)
+{
+    return *slot_of(d->slots, d->slot_count, path);
+}
+
+static void grow(struct build_delta *d)
+{
+    const size_t slot_count = d->slot_count * 2;
+    struct node **slots = base_alloc_array(slot_count, sizeof(struct node *));
+
+    for (size_t i = 0; i < d->slot_count; i++)
+        if (d->slots[i])
+            *slot_of(slots, slot_count, d->slots[i]->e.path) = d->slots[i];
+    free(d->slots);
+    d->slots = slots;
+    d->slot_count = slot_count;
+}
+
+static void free_text(struct view v)
+{
+    union {
+        const char *in;
+        char *out;
+    } text = {v.data};
+
+    free(text.out);
+}
+
+static void free_xattrs(const struct cas_entry *e)
+{
+    union {
+        const struct cas_xattr *in;
+        struct cas_xattr *out;
+    } xattrs = {e->xattrs};
+
+    for (size_t i = 0; i < e->xattr_count; i++) {
+        free_text(xattrs.out[i].name);
+        free_text(xattrs.out[i].value);
+    }
+    free(xattrs.out);
+}
+
+static struct view copy_text(struct view v)
+{
+    return (struct view){base_strndup(v.data ? v.data : "", v.size), v.size};
+}
+
+static const struct cas_xattr *copy_xattrs(const struct cas_entry *e)
+{
+    struct cas_xattr *out;
+
+    if (e->xattr_count == 0)
+        return NULL;
+    out = base_alloc_array(e->xattr_count, sizeof *out);
+    for (size_t i = 0; i < e->xattr_count; i++) {
+        out[i].name = copy_text(e->xattrs[i].name);
+        /* Values are bytes: copied by size, not as text. */
+        char *value = base_alloc(e->xattrs[i].value.size + 1);
+        if (e->xattrs[i].value.size)
+            memcpy(value, e->xattrs[i].value.data, e->xattrs[i].value.size);
+        out[i].value = (struct view){value, e->xattrs[i].value.size};
+    }
+    return out;
+}
+
+static void node_clear(struct node *n)
+{
+    free_text(n->e.target);
+    free_xattrs(&n->e);
+    n->e = (struct cas_entry){.path = n->e.path};
+    n->content = (struct build_delta_content){0};
+    n->first = NULL;
+    n->is_fresh = false;
+}
+
+/* Takes over everything but the path, which stays the node's own. */
+static void node_assign(struct node *n, const struct cas_entry *e)
+{
+    const struct cas_entry old = n->e;
+
+    n->e = *e;
+    n->e.path = old.path;
+    n->e.target = e->target.data ? copy_text(e->target) : (struct view){0};
+    n->e.xattrs = copy_xattrs(e);
+    free_text(old.target);
+    free_xattrs(&old);
+}
+
+static struct node *node_add(struct build_delta *d, struct view path)
+{
+    struct node **slot = slot_of(d->slots, d->slot_count, path);
+
+    if (*slot)
+        return *slot;
+    if ((d->count + 1) * 4 > d->slot_count * 3) {
+        grow(d);
+        slot = slot_of(d->slots, d->slot_count, path);
+    }
+    *slot = base_alloc(sizeof **slot);
+    (*slot)->e.path = copy_text(path);
+    d->count++;
+    return *slot;
+}
+
+struct build_delta *build_delta_new(struct build_tree *below)
+{
+    struct build_delta *d = base_alloc(sizeof *d);
+
+    d->below = below;
+    d->slot_count = 64;
+    d->slots = base_alloc_array(d->slot_count, sizeof(struct node *));
+    return d;
+}
+
+void build_delta_free(struct build_delta *d)
+{
+    if (!d)
+        return;
+    for (size_t i = 0; i < d->slot_count; i++) {
+        if (!d->slots[i])
+            continue;
+        node_clear(d->slots[i]);
+        free_text(d->slots[i]->e.path);
+        free(d->slots[i]);
+    }
+    free(d->slots);
+    free(d->sorted);
+    free(d->entries);
+    free(d);
+}
+
+void build_delta_freep(struct build_delta **d)
+{
+    build_delta_free(*d);
+    *d = NULL;
+}
+
+/* "a/b" -> "a", "a" -> "". */
+static struct view parent_of(struct view path)
+{
+    while (path.size > 0 && path.data[path.size - 1] != '/')
+        path.size--;
+    if (path.size > 0)
+        path.size--;
+    return path;
+}
+
+/* Can the layers below still be seen at this path? Not beneath what the delta replaced. */
+static bool is_below_visible(const struct build_delta *d, struct view path)
+{
+    struct view dir = path;
+
+    if (!d->below)
+        return false;
+    while (dir.size > 0) {
+        const struct node *n;
+
+        dir = parent_of(dir);
+        n = node_at(d, dir);
+        if (n)
+            return n->e.type == CAS_ENTRY_DIR && !n->is_fresh;
+    }
+    return true;
+}
+
+int build_delta_find(struct build_delta *d, struct view path, bool *found, struct cas_entry *out, struct error *err)
+{
+    const struct node *n = node_at(d, path);
+    struct build_tree_entry e;
+
+    *found = false;
+    if (n) {
+        *found = n->e.type != 0;
+        *out = n->first ? n->first->e : n->e;
+        out->path = n->e.path;
+        return 0;
+    }
+    if (is_below_visible(d, path)) {
+        if (d->below->find(d->below->self, path, found, &e, err) < 0)
+            return -1;
+        if (*found)
+            *out = e.entry;
+    } else if (path.size == 0) {
+        *found = true;
+        *out = (struct cas_entry){.path = VIEW_LIT(""), .type = CAS_ENTRY_DIR, .mode = 0755};
+    }
+    return 0;
+}
+
+static int find_for_resolve(void *self, struct view path, bool *found, struct build_tree_entry *out, struct error *err)
+{
+    *out = (struct build_tree_entry){0};
+    return build_delta_find(self, path, found, &out->entry, err);
+}
+
+char *build_delta_resolve(struct build_delta *d, struct view path, struct error *err)
+{
+    const struct build_tree view = {.self = d, .find = find_for_resolve};
+    struct build_tree_entry e;
+    char *resolved = NULL;
+    bool found;
+
+    if (build_tree_resolve(&view, path, true, &found, &e, &resolved, err) < 0)
+        return NULL;
+    return resolved;
+}
+
+int build_delta_mkdir_all(struct build_delta *d, struct view path, uint32_t mode, uint32_t uid, uint32_t gid, struct error *err)
+{
+    size_t end = 0;
+
+    while (end < path.size) {
+        struct cas_entry e;
+        bool found;
+
+        end += end > 0;
+        while (end < path.size && path.data[end] != '/')
+            end++;
+        const struct view part = {path.data, end};
+        if (build_delta_find(d, part, &found, &e, err) < 0)
+            return -1;
+        if (found && e.type != CAS_ENTRY_DIR)
+            return error_set(err, ERROR_INVALID, "/%.*s is not a directory", VIEW_ARG(part));
+        if (found)
+            continue;
+        const struct cas_entry dir = {.path = part, .type = CAS_ENTRY_DIR, .mode = mode & 0777, .uid = uid, .gid = gid};
+        build_delta_put(d, &dir, NULL);
+    }
+    return 0;
+}
+
+/* Other names of a file that is replaced keep its content: the first of them inherits it. */
+static void disinherit(struct build_delta *d, struct node *n)
+{
+    struct node *heir = NULL;
+
+    for (size_t i = 0; n->is_shared && i < d->slot_count; i++) {
+        struct node *other = d->slots[i];
+
+        if (!other || other->first != n)
+            continue;
+        other->first = heir;
+        if (!heir) {
+            heir = other;
+            node_assign(heir, &n->e);
+            heir->content = n->content;
+        } else {
+            heir->is_shared = true;
+        }
+    }
+    n->is_shared = false;
+    n->first = NULL;
+}
+
+/* Does a directory put there take a place where none was? Then nothing below shows in it. A
+ * look-up that fails only means that it may not be taken for fresh. */
+static bool would_be_fresh(struct build_delta *d, struct view path)
+{
+    struct error ignored = ERROR_INIT;
+    const struct node *n = node_at(d, path);
+    struct cas_entry old;
+    bool found = false;
+
+    if (n && n->e.type == CAS_ENTRY_DIR)
+        return n->is_fresh;
+    if (n)
+        return true;
+    if (build_delta_find(d, path, &found, &old, &ignored) < 0) {
+        error_clear(&ignored);
+        return false;
+    }
+    return !found || old.type != CAS_ENTRY_DIR;
+}
+
+void build_delta_put(struct build_delta *d, const struct cas_entry *e, const struct build_delta_content *content)
+{
+    const bool is_fresh = e->type == CAS_ENTRY_DIR && would_be_fresh(d, e->path);
+    struct node *n = node_add(d, e->path);
+
+    disinherit(d, n);
+    node_assign(n, e);
+    n->is_fresh = is_fresh;
+    n->content = content ? *content : (struct build_delta_content){0};
+}
+
+int build_delta_link(struct build_delta *d, struct view path, struct view target, struct error *err)
+{
+    struct node *first = node_at(d, target);
+    struct node *n;
+
+    if (!first || first->e.type == CAS_ENTRY_DIR || first->e.type == 0)
+        return error_set(err, ERROR_INVALID, "hard link %.*s to %.*s, which is not there", VIEW_ARG(path), VIEW_ARG(target));
+    if (first->first)
+        first = first->first;
+    n = node_add(d, path);
+    if (n == first)
+        return 0;
+    disinherit(d, n);
+    node_assign(n, &first->e);
+    n->content = first->content;
+    n->first = first;
+    n->is_fresh = false;
+    first->is_shared = true;
+    return 0;
+}
+
+int build_delta_change(struct build_delta *d, const struct cas_entry *e, struct error *err)
+{
+    struct node *n = node_at(d, e->path);
+    const bool is_fresh = n && n->is_fresh;
+
+    if (n && n->e.type != e->type)
+        return error_set(err, ERROR_INVALID, "/%.*s changed its type", VIEW_ARG(e->path));
+    if (!n)
+        n = node_add(d, e->path);
+    node_assign(n->first ? n->first : n, e);
+    n->is_fresh = is_fresh;
+    return 0;
+}
+
+int build_delta_remove(struct build_delta *d, struct view path, struct error *err)
+{
+    struct cas_entry e;
+    bool found;
+
+    if (build_delta_find(d, path, &found, &e, err) < 0)
+        return -1;
+    if (!found)
+        return 0;
+    for (size_t i = 0; i < d->slot_count; i++) {
+        struct node *n = d->slots[i];
+
+        if (n && path_has_prefix(n->e.path, path)) {
+            disinherit(d, n);
+            node_clear(n);
+        }
+    }
+    node_clear(node_add(d, path));
+    return 0;
+}
+
+/* --- Finishing --- */
+
+static int add_parents(struct build_delta *d, struct view path, struct error *err)
+{
+    struct view dir = path;
+
+    while ((dir = parent_of(dir)).size > 0) {
+        struct cas_entry e = {0};
+        bool found;
+
+        if (node_at(d, dir))
+            return 0;
+        if (build_delta_find(d, dir, &found, &e, err) < 0)
+            return -1;
+        if (!found || e.type != CAS_ENTRY_DIR)
+            return error_set(err, ERROR_INVALID, "/%.*s is not a directory", VIEW_ARG(dir));
+        e.path = dir;
+        e.opaque = false;
+        node_assign(node_add(d, dir), &e);
+    }
+    return 0;
+}
+
+static int compare_nodes(const void *a, const void *b)
+{
+    const struct node *const *x = a;
+    const struct node *const *y = b;
+
+    return cas_entry_path_compare((*x)->e.path, (*y)->e.path);
+}
+
+/* The name that sorts first carries the content, whichever was made first. */
+static void settle_links(struct node **sorted, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct node *n = sorted[i];
+        struct node *first = n->first;
+
+        if (!first || cas_entry_path_compare(first->e.path, n->e.path) < 0)
+            continue;
+        n->content = first->content;
+        node_assign(n, &first->e);
+        n->first = NULL;
+        first->first = n;
+        for (size_t k = i + 1; k < count; k++)
+            if (sorted[k]->first == first)
+                sorted[k]->first = n;
+    }
+}
+
+/* A removal is only worth a whiteout if something is below, and it is not hidden anyway. */
+static int needs_whiteout(struct build_delta *d, const struct node *n, bool *needed, struct error *err)
+{
+    struct build_tree_entry e;
+
+    *needed = false;
+    if (!is_below_visible(d, n->e.path))
+        return 0;
+    return d->below->find(d->below->self, n->e.path, needed, &e, err);
+}
+
+/* A new directory where the layers below have one that was removed hides it. */
+static int settle_opaque(struct build_delta *d, struct node *n, struct error *err)
+{
+    struct build_tree_entry e;
+    bool found;
+
+    if (n->e.type != CAS_ENTRY_DIR || !n->is_fresh || !is_below_visible(d, n->e.path))
+        return 0;
+    if (d->below->find(d->below->self, n->e.path, &found, &e, err) < 0)
+        return -1;
+    n->e.opaque = found && e.entry.type == CAS_ENTRY_DIR;
+    return 0;
+}
+
+static int collect(struct build_delta *d, size_t *count, struct error *err)
+{
+    struct node **all = base_alloc_array(d->count + 1, sizeof(struct node *));
+    size_t all_count = 0;
+
+    *count = 0;
+    for (size_t i = 0; i < d->slot_count; i++)
+        if (d->slots[i] && d->slots[i]->e.path.size > 0)
+            all[all_count++] = d->slots[i];
+    d->sorted = base_alloc_array(all_count + 1, sizeof(struct node *));
+    for (size_t i = 0; i < all_count; i++) {
+        bool keep = all[i]->e.type != 0 && all[i]->e.type != CAS_ENTRY_WHITEOUT;
+
+        if ((!keep && needs_whiteout(d, all[i], &keep, err) < 0) || settle_opaque(d, all[i], err) < 0) {
+            free(all);
+            return -1;
+        }
+        if (keep)
+            d->sorted[(*count)++] = all[i];
+    }
+    free(all);
+    qsort(d->sorted, *count, sizeof(struct node *), compare_nodes);
+    return 0;
+}
+
+static int add_all_parents(struct build_delta *d, struct error *err)
+{
+    size_t count = 0;
+    struct view *paths = base_alloc_array(d->count + 1, sizeof *paths);
+    int status = 0;
+
+    /* The table may grow while parents are added: the paths are noted before. */
+    for (size_t i = 0; i < d->slot_count; i++)
+        if (d->slots[i])
+            paths[count++] = d->slots[i]->e.path;
+    for (size_t i = 0; status == 0 && i < count; i++)
+        if (node_at(d, paths[i])->e.type != 0)
+            status = add_parents(d, paths[i], err);
+    free(paths);
+    return status;
+}
+
+int build_delta_finish(struct build_delta *d, struct cas_entry **entries, size_t *count, struct error *err)
+{
+    assert(!d->sorted);
+    if (add_all_parents(d, err) < 0 || collect(d, count, err) < 0)
+        return -1;
+    settle_links(d->sorted, *count);
+    d->entries = base_alloc_array(*count + 1, sizeof *d->entries);
+    for (size_t i = 0; i < *count; i++) {
+        const struct node *n = d->sorted[i];
+
+        d->entries[i] = n->first ? n->first->e : n->e;
+        d->entries[i].path = n->e.path;
+        if (n->first) {
+            d->entries[i].type = CAS_ENTRY_HARDLINK;
+            d->entries[i].target = n->first->e.path;
+        } else if (n->e.type == 0) {
+            d->entries[i].type = CAS_ENTRY_WHITEOUT;
+        }
+    }
+    *entries = d->entries;
+    return 0;
+}
+
+const struct build_delta_content *build_delta_content_at(const struct build_delta *d, size_t i)
+{
+    return d->entries[i].type == CAS_ENTRY_FILE ? &d->sorted[i]->content : NULL;
+}
+
+int build_delta_content(void *context, size_t i, struct cas_content *out, struct error *err)
+{
+    const struct build_delta *d = context;
+    const struct build_delta_content *c = &d->sorted[i]->content;
+
+    if (c->tree)
+        return c->tree->open(c->tree->self, &c->entry, out, err);
+    *out = (struct cas_content){.fd = -1, .memory = c->memory};
+    return 0;
+}

@@ -1,0 +1,120 @@
+#include "builder/export/export.h"
+
+#include "base/alloc.h"
+#include "base/buf.h"
+#include "base/fs.h"
+#include "base/limits.h"
+#include "builder/source_tree.h"
+#include "cas/tar_write.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { CHUNK = 1 << 20 };
+
+struct tar_output {
+    struct build_tree *tree;
+    int fd;
+    int64_t epoch;
+    struct buf headers;
+    char *chunk;
+    struct first_names {
+        uint64_t key[2];
+        char *path;
+    } *links;
+    size_t link_count;
+    size_t link_capacity;
+};
+
+/* The path under which a file with several names was written already; NULL if not yet. */
+static const char *earlier_name(struct tar_output *t, const struct build_tree_entry *e)
+{
+    for (size_t i = 0; i < t->link_count; i++)
+        if (t->links[i].key[0] == e->link_key[0] && t->links[i].key[1] == e->link_key[1])
+            return t->links[i].path;
+    return NULL;
+}
+
+static int write_content(struct tar_output *t, const struct build_tree_entry *e, struct error *err)
+{
+    static const char zeros[TAR_BLOCK];
+    struct cas_content content;
+    CLEANUP(fd_closep) int fd = -1;
+    uint64_t left = e->entry.size;
+
+    if (t->tree->open(t->tree->self, e, &content, err) < 0)
+        return -1;
+    fd = content.fd;
+    while (left > 0) {
+        const ssize_t n = read(fd, t->chunk, left < CHUNK ? (size_t)left : CHUNK);
+
+        if (n <= 0)
+            return n < 0 ? error_sys(err, "read %.*s", VIEW_ARG(e->entry.path)) : error_set(err, ERROR_CORRUPT, "%.*s is shorter than its layer says", VIEW_ARG(e->entry.path));
+        if (fs_write_all(t->fd, t->chunk, (size_t)n, err) < 0)
+            return -1;
+        left -= (uint64_t)n;
+    }
+    return fs_write_all(t->fd, zeros, (size_t)(tar_padded_size(e->entry.size) - e->entry.size), err);
+}
+
+static int visit(void *context, const struct build_tree_entry *e, struct error *err)
+{
+    struct tar_output *t = context;
+    struct cas_entry entry = tar_entry_written(&e->entry, t->epoch);
+    const char *earlier = e->link_key[0] ? earlier_name(t, e) : NULL;
+
+    if (entry.path.size == 0)
+        return 1;
+    entry.opaque = false;
+    if (earlier) {
+        entry.type = CAS_ENTRY_HARDLINK;
+        entry.target = view_of(earlier);
+        entry.size = 0;
+    } else if (e->link_key[0]) {
+        t->links = base_grow(t->links, t->link_count, &t->link_capacity, sizeof *t->links);
+        t->links[t->link_count++] = (struct first_names){{e->link_key[0], e->link_key[1]}, view_dup(entry.path)};
+    }
+    buf_clear(&t->headers);
+    tar_headers_append(&entry, &t->headers);
+    if (buf_ok(&t->headers, "tar header", err) < 0 || fs_write_all(t->fd, t->headers.data, t->headers.size, err) < 0)
+        return -1;
+    if (entry.type == CAS_ENTRY_FILE && entry.size > 0 && write_content(t, e, err) < 0)
+        return -1;
+    return 1;
+}
+
+static int write_tar(const struct build_export *x, int fd, struct error *err)
+{
+    static const char end[TAR_END_SIZE];
+    struct build_layer_tree *tree = build_layer_tree_new(x->solution->layers, x->solution->count);
+    struct tar_output t = {.tree = build_layer_tree_tree(tree),
+                           .fd = fd,
+                           .epoch = x->epoch,
+                           .headers = BUF_INIT(LIMIT_TAR_EXTENSION * 2),
+                           .chunk = base_alloc(CHUNK)};
+    int status = t.tree->walk(t.tree->self, VIEW_LIT(""), visit, &t, err);
+
+    if (status == 0)
+        status = fs_write_all(fd, end, sizeof end, err);
+    for (size_t i = 0; i < t.link_count; i++)
+        free(t.links[i].path);
+    free(t.links);
+    free(t.chunk);
+    buf_release(&t.headers);
+    build_layer_tree_free(tree);
+    return status;
+}
+
+int build_export_tar(const struct build_export *x, struct error *err)
+{
+    struct build_export_file f;
+
+    if (!x->output->dest)
+        return error_set(err, ERROR_USAGE, "output needs dest=PATH");
+    if (build_export_file_open(x->output->dest, &f, err) < 0)
+        return -1;
+    if (write_tar(x, f.fd, err) == 0)
+        return build_export_file_commit(&f, err);
+    build_export_file_discard(&f);
+    return error_wrap(err, "write %s", x->output->dest);
+}

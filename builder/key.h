@@ -1,0 +1,35 @@
+/*
+ * Keys of the build cache: what a step is (its operation) and what it is applied to, hashed.
+ * No time and no path of this machine is part of a key.
+ *
+ *     operation   what the instruction says: command, environment, flags
+ *     definition  operation + definition keys of the inputs + content taken from contexts
+ *     content     operation + content of the inputs (layers without their times)
+ *     result      operation + content of the outcome: to recognise an equal outcome
+ */
+#pragma once
+
+#include "builder/graph.h"
+#include "cas/digest.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* What differs the bytes of a layer, though not its meaning. */
+struct build_variant {
+    int64_t epoch;
+    int compression;
+    int compression_level;
+};
+
+struct digest build_key_operation(const struct build_node *n, const struct build_variant *v);
+/* `inputs`: keys of the inputs in the order of build_node_inputs, base first (a zero digest if
+ * there is none); `selection`: what is copied from contexts, or NULL. */
+struct digest build_key_definition(const struct digest *operation, const struct digest *inputs, size_t count, const struct digest *selection);
+struct digest build_key_content(const struct digest *operation, const struct digest *inputs, size_t count, const struct digest *selection);
+struct digest build_key_result(const struct digest *operation, const struct digest *outcome);
+/* Of an image's layers. */
+struct digest build_key_image(const struct build_image *image);
+/* Of entries that a COPY takes: paths, types, attributes, digests of files; no times. Every
+ * file's digest must be known. */
+struct digest build_key_entries(const struct cas_entry *entries, size_t count);

@@ -1,0 +1,38 @@
+/*
+ * The planner: a Dockerfile and a request become a graph and the config of the image.
+ * It expands variables, follows stages, applies ONBUILD triggers and checks arguments, as
+ * BuildKit's dockerfile2llb does; it reads image configs but no layer.
+ * Spec: Dockerfile reference 1.26.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "base/macros.h"
+#include "builder/build.h"
+#include "builder/config.h"
+#include "builder/graph.h"
+#include "builder/inputs.h"
+#include "registry/platform.h"
+
+#include <stdint.h>
+
+struct build_plan {
+    struct build_graph graph;
+    struct build_node *result; /* NULL: an image without layers */
+    struct build_config config;
+    struct registry_platform platform;
+    int64_t epoch;             /* SOURCE_DATE_EPOCH or negative */
+    struct dockerfile **triggers; /* trees of ONBUILD triggers: nodes borrow their texts */
+    size_t trigger_count;
+    size_t trigger_capacity;
+};
+
+/* ERROR_INVALID with the position in the Dockerfile; *out is the caller's in any case, and
+ * borrows from `file` and `inputs`. */
+MUST_CHECK int build_plan_make(const struct build_environment *env,
+                               const struct build_request *request,
+                               struct build_inputs *inputs,
+                               const struct dockerfile *file,
+                               struct build_plan *out,
+                               struct error *err);
+void build_plan_release(struct build_plan *p);

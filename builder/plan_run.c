@@ -1,0 +1,237 @@
+/*
+ * RUN: the command line, environment and mounts of a step.
+ */
+#include "builder/plan_priv.h"
+
+#include "base/alloc.h"
+#include "base/buf.h"
+#include "base/fs.h"
+#include "base/limits.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* --- What is run --- */
+
+static void set_argv(const struct plan_stage *s, const struct dockerfile_run *run, struct build_run_op *op)
+{
+    const struct doc *shell = doc_get(doc_get(s->config.root, "config"), "Shell");
+    const size_t shell_count = doc_count(shell);
+
+    if (run->form == DOCKERFILE_RUN_EXEC) {
+        op->argv = base_alloc_array(run->command.args.count + 1, sizeof(char *));
+        for (size_t i = 0; i < run->command.args.count; i++)
+            op->argv[op->argc++] = view_dup(run->command.args.items[i].text);
+        return;
+    }
+    op->argv = base_alloc_array(shell_count + 4, sizeof(char *));
+    for (size_t i = 0; i < shell_count; i++)
+        op->argv[op->argc++] = view_dup(doc_view(doc_at(shell, i)));
+    if (shell_count == 0) {
+        op->argv[op->argc++] = base_strdup("/bin/sh");
+        op->argv[op->argc++] = base_strdup("-c");
+    }
+    if (run->form == DOCKERFILE_RUN_SCRIPT) {
+        op->script = view_dup(run->script);
+        op->script_name = view_dup(run->script_name);
+        op->argv[op->argc++] = base_format("/dev/pipes/%s", op->script_name);
+    } else {
+        op->argv[op->argc++] = view_dup(run->script);
+    }
+}
+
+static void set_env(const struct plan_stage *s, struct build_run_op *op)
+{
+    op->env = base_alloc_array(s->env.count + 1, sizeof(char *));
+    for (size_t i = 0; i < s->env.count; i++)
+        op->env[op->env_count++] = base_format("%s=%s", s->env.items[i].name, s->env.items[i].value);
+}
+
+/* A proxy given as build argument is seen by every RUN, in capitals and small letters, without
+ * ARG and without a trace in cache or history. */
+static void set_proxies(const struct planner *p, struct build_run_op *op)
+{
+    static const char *const names[] = {"HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"};
+
+    op->proxy_env = base_alloc_array(2 * ARRAY_COUNT(names) + 1, sizeof(char *));
+    for (size_t k = 0; k < ARRAY_COUNT(names); k++) {
+        const char *value = NULL;
+        char small[16] = "";
+
+        for (size_t i = 0; i < p->build_args.count; i++)
+            if (strcasecmp(p->build_args.items[i].name, names[k]) == 0)
+                value = p->build_args.items[i].value;
+        if (!value || !*value)
+            continue;
+        for (size_t i = 0; names[k][i]; i++)
+            small[i] = (char)tolower((unsigned char)names[k][i]);
+        op->proxy_env[op->proxy_env_count++] = base_format("%s=%s", names[k], value);
+        op->proxy_env[op->proxy_env_count++] = base_format("%s=%s", small, value);
+    }
+}
+
+/* --- Mounts --- */
+
+static char *mount_target(const struct plan_stage *s, const char *target)
+{
+    CLEANUP(base_freep) char *joined = NULL;
+
+    if (*target == '/')
+        return path_clean_rooted(view_of(target));
+    joined = base_format("/%s/%s", build_config_text(&s->config, "WorkingDir"), target);
+    return path_clean_rooted(view_of(joined));
+}
+
+static int read_secret(const struct plan_stage *s, const struct dockerfile_mount *m, struct build_mount *out, struct error *err)
+{
+    const char *id = m->source && *m->source ? m->source : m->id && *m->id ? m->id : NULL;
+    const bool has_target = m->target && *m->target;
+
+    if (!id && !has_target)
+        return error_set(err, ERROR_INVALID, "secret mount: one of id, source, target is required");
+    out->id = id ? base_strdup(id) : view_dup(path_base(view_of(m->target)));
+    out->as_file = has_target || !m->env;
+    out->env = m->env ? base_strdup(*m->env ? m->env : out->id) : NULL;
+    if (has_target) {
+        out->target = mount_target(s, m->target);
+    } else if (out->as_file) {
+        const struct view name = path_base(view_of(out->id));
+
+        out->target = base_format("/run/secrets/%.*s", VIEW_ARG(name));
+    }
+    if (!out->has_owner)
+        out->mode = 0400;
+    return 0;
+}
+
+/* Where a bind or cache mount has its files from. */
+static int set_from(struct planner *p, const struct plan_command *c, size_t i, const struct dockerfile_mount *m, struct build_mount *out, struct error *err)
+{
+    struct plan_stage *from = c->sources[i];
+    struct build_context *context;
+
+    if (from) {
+        if (!from->is_dispatched && (from->ast || !from->config.root))
+            return error_set(err, ERROR_INVALID, "cannot mount from stage \"%s\" to \"%s\", stage needs to be defined before current command", m->from, out->target);
+        out->from = from->node;
+        return 0;
+    }
+    if (m->type != DOCKERFILE_MOUNT_BIND)
+        return 0;
+    context = build_inputs_context(p->inputs, err);
+    if (!context)
+        return -1;
+    out->from = plan_context_node(p, context, out->source, c->instruction->pos, "[internal] load build context");
+    return 0;
+}
+
+static int read_tree(struct planner *p, const struct plan_stage *s, const struct plan_command *c, size_t i, const struct dockerfile_mount *m, struct build_mount *out, struct error *err)
+{
+    out->target = mount_target(s, m->target ? m->target : "");
+    if (strcmp(out->target, "/") == 0)
+        return error_set(err, ERROR_INVALID, "invalid mount target \"/\"");
+    out->source = path_clean_rooted(view_of(m->source ? m->source : ""));
+    if (m->type == DOCKERFILE_MOUNT_CACHE)
+        out->id = m->id && *m->id ? base_strdup(m->id) : base_strdup(out->target);
+    if (!out->has_owner)
+        out->mode = 0755;
+    return m->type == DOCKERFILE_MOUNT_TMPFS ? 0 : set_from(p, c, i, m, out, err);
+}
+
+static int convert_mount(struct planner *p, const struct plan_stage *s, const struct plan_command *c, size_t i, const struct dockerfile_mount *m, struct build_run_op *op, struct error *err)
+{
+    struct build_mount *out = &op->mounts[op->mount_count];
+
+    if (m->type == DOCKERFILE_MOUNT_SSH) {
+        if (m->required)
+            return error_set(err, ERROR_UNSUPPORTED, "RUN --mount=type=ssh,required: no ssh agent is forwarded to this build");
+        return 0;
+    }
+    op->mount_count++;
+    *out = (struct build_mount){.type = m->type,
+                                .sharing = m->sharing,
+                                .read_only = m->read_only,
+                                .required = m->required,
+                                .has_owner = m->has_mode || m->has_uid || m->has_gid,
+                                .mode = m->has_mode ? m->mode & 07777 : m->type == DOCKERFILE_MOUNT_SECRET ? 0400 : 0755,
+                                .uid = m->has_uid ? m->uid : 0,
+                                .gid = m->has_gid ? m->gid : 0,
+                                .size = m->size};
+    return m->type == DOCKERFILE_MOUNT_SECRET ? read_secret(s, m, out, err) : read_tree(p, s, c, i, m, out, err);
+}
+
+static int set_mounts(struct planner *p, const struct plan_stage *s, const struct plan_command *c, struct build_run_op *op, struct error *err)
+{
+    const struct dockerfile_run *run = c->instruction->run;
+    int status = 0;
+
+    op->mounts = base_alloc_array(run->mount_count + 1, sizeof *op->mounts);
+    for (size_t i = 0; status == 0 && i < run->mount_count; i++) {
+        CLEANUP(dockerfile_mount_release) struct dockerfile_mount m = {0};
+
+        status = plan_expand_mount(p, s, run->mounts[i].value, &m, err);
+        if (status == 0)
+            status = convert_mount(p, s, c, i, &m, op, err);
+    }
+    return status;
+}
+
+/* --- The rest --- */
+
+static int check_rights(const struct planner *p, const struct dockerfile_run *run, struct error *err)
+{
+    if (run->insecure && !p->request->allow_insecure)
+        return error_set(err, ERROR_DENIED, "RUN --security=insecure is not allowed: give --allow security.insecure if you trust this Dockerfile");
+    if (run->network == DOCKERFILE_NETWORK_HOST && !p->request->allow_host_network)
+        return error_set(err, ERROR_DENIED, "RUN --network=host is not allowed: give --allow network.host if you trust this Dockerfile");
+    if (run->device_count > 0)
+        return error_set(err, ERROR_UNSUPPORTED, "RUN --device=%.*s: this version gives no devices to build steps", VIEW_ARG(run->devices[0].name.text));
+    return 0;
+}
+
+static void append_history(struct plan_stage *s, const struct build_run_op *op)
+{
+    CLEANUP(buf_release) struct buf text = BUF_INIT(LIMIT_DOCKERFILE_SIZE);
+
+    buf_append_text(&text, "RUN");
+    if (s->args.count > 0)
+        buf_printf(&text, " |%zu", s->args.count);
+    for (size_t i = 0; i < s->args.count; i++) {
+        struct view value = view_of(s->args.items[i].value);
+
+        plan_env_get(&s->env, view_of(s->args.items[i].name), &value);
+        buf_printf(&text, " %s=%.*s", s->args.items[i].name, VIEW_ARG(value));
+    }
+    for (size_t i = 0; i < op->argc; i++)
+        buf_printf(&text, " %s", op->argv[i]);
+    buf_append_text(&text, " # cooper");
+    build_config_history(&s->config, buf_text(&text), false);
+}
+
+int plan_run(struct planner *p, struct plan_stage *s, const struct plan_command *c, struct error *err)
+{
+    const struct dockerfile_run *run = c->instruction->run;
+    const char *user = build_config_text(&s->config, "User");
+    const char *workdir = build_config_text(&s->config, "WorkingDir");
+    struct build_run_op op = {.network = run->network, .insecure = run->insecure};
+    struct build_node *n;
+    int status = check_rights(p, run, err);
+
+    /* Context nodes of the mounts come before the step in the graph. */
+    if (status == 0)
+        status = set_mounts(p, s, c, &op, err);
+    n = plan_add_node(p, s, c, BUILD_OP_RUN);
+    set_argv(s, run, &op);
+    set_env(s, &op);
+    set_proxies(p, &op);
+    op.user = *user ? base_strdup(user) : NULL;
+    op.workdir = base_strdup(*workdir ? workdir : "/");
+    n->run = op;
+    if (status < 0)
+        return -1;
+    append_history(s, &n->run);
+    s->node = n;
+    return 0;
+}

@@ -1,0 +1,405 @@
+#include "builder/solve_priv.h"
+
+#include "base/alloc.h"
+#include "registry/pull.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* --- Small things that steps need --- */
+
+bool solve_is_cancelled(const struct solver *s)
+{
+    return __atomic_load_n(&s->stop, __ATOMIC_RELAXED) ||
+           (s->request->cancel && __atomic_load_n(s->request->cancel, __ATOMIC_RELAXED));
+}
+
+struct solve_node *solve_of(struct solver *s, const struct build_node *n)
+{
+    return &s->nodes[n->index];
+}
+
+int64_t solve_now_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+struct cas_layer_options solve_layer_options(struct solver *s)
+{
+    return (struct cas_layer_options){.compression = s->request->compression,
+                                      .level = s->request->compression_level,
+                                      .epoch = s->plan->epoch,
+                                      .pool = s->cpus,
+                                      .cancel = s->request->cancel};
+}
+
+void solve_event(struct solve_node *n, enum event_type type, const char *text)
+{
+    const struct event e = {.type = type, .step = n->step, .name = n->node->title, .text = text, .pos = n->node->pos};
+
+    event_send(&n->solver->env->sink, e);
+}
+
+void solve_set_result(struct solve_node *n, struct cas_layer *layer, int64_t created)
+{
+    const struct solve_node *base = n->node->base ? solve_of(n->solver, n->node->base) : NULL;
+    const size_t below = base ? base->count : 0;
+
+    n->layers = base_alloc_array(below + 1, sizeof(struct cas_layer *));
+    n->created = base_alloc_array(below + 1, sizeof *n->created);
+    for (size_t i = 0; i < below; i++) {
+        n->layers[i] = cas_layer_ref(base->layers[i]);
+        n->created[i] = base->created[i];
+    }
+    n->count = below;
+    if (!layer)
+        return;
+    n->layers[n->count] = layer;
+    n->created[n->count++] = created;
+}
+
+/* --- Base images --- */
+
+/* The layers outlive the solver, the image lives as long as the plan. */
+static int fetch_layer(void *context, const struct descriptor *blob, struct error *err)
+{
+    const struct build_image *image = context;
+    const struct build_environment *env = image->env;
+    const struct registry_progress progress = {.sink = &env->sink};
+
+    if (image->layout)
+        return registry_layout_fetch_blob(image->layout, env->store, blob, err);
+    return registry_fetch_blob(env->registry, env->store, &image->ref, blob, &progress, err);
+}
+
+int step_source(struct solve_node *n, struct error *err)
+{
+    const struct registry_image *image = &n->node->image->image;
+    const struct doc *diff_ids = doc_get(doc_get(n->node->image->config, "rootfs"), "diff_ids");
+
+    n->layers = base_alloc_array(image->layer_count + 1, sizeof(struct cas_layer *));
+    n->created = base_alloc_array(image->layer_count + 1, sizeof *n->created);
+    for (size_t i = 0; i < image->layer_count; i++) {
+        struct digest diff_id;
+
+        if (digest_parse(doc_view(doc_at(diff_ids, i)), &diff_id, err) < 0)
+            return error_wrap(err, "%s: image config: diff_ids", n->node->image->name);
+        n->layers[n->count] = cas_layer_new(n->solver->env->store, &diff_id, &image->layers[i], fetch_layer, n->node->image);
+        n->created[n->count++] = -1;
+    }
+    return 0;
+}
+
+/* --- One node, on any thread --- */
+
+static uint32_t next_step(struct solver *s)
+{
+    uint32_t step;
+
+    pthread_mutex_lock(&s->lock);
+    step = ++s->next_step;
+    pthread_mutex_unlock(&s->lock);
+    return step;
+}
+
+static int run_step(struct solve_node *n, struct error *err)
+{
+    switch (n->node->op) {
+    case BUILD_OP_SOURCE:
+        return step_source(n, err);
+    case BUILD_OP_COPY:
+        return step_copy(n, err);
+    case BUILD_OP_MKDIR:
+        return step_mkdir(n, err);
+    case BUILD_OP_RUN:
+        return step_run(n, err);
+    }
+    return error_set(err, ERROR_INVALID, "unknown operation");
+}
+
+static int solve_node(struct solve_node *n, struct error *err)
+{
+    const bool was_hit = n->is_hit;
+    int status;
+
+    if (solve_is_cancelled(n->solver))
+        return error_set(err, ERROR_CANCELLED, "interrupted");
+    if (solve_lookup(n, err) < 0)
+        return -1;
+    n->hit_late = n->is_hit && !was_hit;
+    if (n->is_hit) {
+        solve_event(n, EVENT_STEP_CACHED, NULL);
+        return solve_apply_hit(n, err);
+    }
+    solve_event(n, EVENT_STEP_START, NULL);
+    status = run_step(n, err);
+    if (status == 0)
+        solve_event(n, EVENT_STEP_DONE, NULL);
+    return status;
+}
+
+static void work(void *arg)
+{
+    struct solve_node *n = arg;
+
+    if (solve_node(n, &n->error) < 0) {
+        error_locate(&n->error, n->node->pos);
+        solve_event(n, EVENT_STEP_FAILED, error_text(&n->error));
+    }
+    queue_push(n->solver->finished, n);
+}
+
+/* --- Writing records beside the next steps --- */
+
+static void *record(void *arg)
+{
+    struct solver *s = arg;
+    struct solve_node *n;
+
+    /* An item without a node ends the thread. */
+    while ((n = queue_pop(s->to_record, -1)) != (void *)s) {
+        struct error err = ERROR_INIT;
+
+        if (solve_store(n, &err) == 0)
+            continue;
+        error_locate(&err, n->node->pos);
+        if (s->record_error.code == ERROR_NONE)
+            error_move(&s->record_error, &err);
+        error_clear(&err);
+    }
+    return NULL;
+}
+
+static int start_recorder(struct solver *s, struct error *err)
+{
+    if (s->has_recorder)
+        return 0;
+    const int status = pthread_create(&s->recorder, NULL, record, s);
+    if (status != 0)
+        return error_set(err, ERROR_SYSTEM, "start a thread: %s", strerror(status));
+    s->has_recorder = true;
+    return 0;
+}
+
+static int stop_recorder(struct solver *s, struct error *err)
+{
+    if (!s->has_recorder)
+        return 0;
+    queue_push(s->to_record, s);
+    pthread_join(s->recorder, NULL);
+    s->has_recorder = false;
+    return s->record_error.code == ERROR_NONE ? 0 : error_move(err, &s->record_error);
+}
+
+/* --- The scheduler --- */
+
+static void need(struct solver *s, const struct build_node *node);
+
+static void need_input(void *context, struct build_node *input)
+{
+    need(context, input);
+}
+
+/* What a cached node was copied from is not needed; its base is, for the layers below. */
+static void need(struct solver *s, const struct build_node *node)
+{
+    struct solve_node *n = solve_of(s, node);
+
+    if (n->is_needed)
+        return;
+    n->is_needed = true;
+    if (!n->is_hit)
+        build_node_inputs(node, need_input, s);
+    else if (node->base)
+        need(s, node->base);
+}
+
+static void count_missing(void *context, struct build_node *input)
+{
+    struct solve_node *n = context;
+
+    if (solve_of(n->solver, input)->is_needed)
+        n->missing += solve_of(n->solver, input)->phase != SOLVE_DONE;
+}
+
+static bool is_ready(struct solve_node *n)
+{
+    n->missing = 0;
+    if (!n->is_needed || n->phase != SOLVE_WAITING)
+        return false;
+    if (n->is_hit) {
+        if (n->node->base)
+            count_missing(n, n->node->base);
+    } else {
+        build_node_inputs(n->node, count_missing, n);
+    }
+    return n->missing == 0;
+}
+
+/* Starts what can be started; a lone node runs right here, without a thread. */
+static size_t start_ready(struct solver *s, size_t running)
+{
+    struct solve_node *alone = NULL;
+    size_t started = 0;
+
+    for (size_t i = 0; i < s->count && !solve_is_cancelled(s); i++) {
+        struct solve_node *n = &s->nodes[i];
+
+        if (!is_ready(n))
+            continue;
+        n->phase = SOLVE_RUNNING;
+        n->step = next_step(s);
+        started++;
+        if (alone)
+            pool_submit(s->workers, work, n);
+        else
+            alone = n;
+    }
+    if (alone && running + started > 1)
+        pool_submit(s->workers, work, alone);
+    else if (alone)
+        work(alone);
+    return started;
+}
+
+static void finish_node(struct solver *s, struct solve_node *n, struct error *first)
+{
+    n->phase = SOLVE_DONE;
+    if (n->error.code != ERROR_NONE) {
+        __atomic_store_n(&s->stop, true, __ATOMIC_RELAXED);
+        /* What was cancelled because of a failure elsewhere is not the reason. */
+        if (first->code == ERROR_NONE || (error_is(first, ERROR_CANCELLED) && !error_is(&n->error, ERROR_CANCELLED)))
+            error_move(first, &n->error);
+        return;
+    }
+    if (n->node->op == BUILD_OP_SOURCE || (n->is_hit && !n->hit_late))
+        return;
+    if (start_recorder(s, first) < 0) {
+        __atomic_store_n(&s->stop, true, __ATOMIC_RELAXED);
+        return;
+    }
+    queue_push(s->to_record, n);
+}
+
+static int run_all(struct solver *s, struct error *err)
+{
+    struct error first = ERROR_INIT;
+    size_t running = start_ready(s, 0);
+
+    while (running > 0) {
+        struct solve_node *n = queue_pop(s->finished, -1);
+
+        running--;
+        finish_node(s, n, &first);
+        running += start_ready(s, running);
+    }
+    if (stop_recorder(s, err) < 0 && first.code == ERROR_NONE)
+        return -1;
+    return first.code == ERROR_NONE ? 0 : error_move(err, &first);
+}
+
+static int prepare(struct solver *s, struct error *err)
+{
+    for (size_t i = 0; i < s->count; i++) {
+        struct solve_node *n = &s->nodes[i];
+
+        n->node = s->plan->graph.nodes[i];
+        n->solver = s;
+        if (solve_prepare(n, err) < 0)
+            return error_locate(err, n->node->pos);
+    }
+    return 0;
+}
+
+static int take_result(struct solver *s, struct build_solution *out, struct error *err)
+{
+    const struct solve_node *n = s->plan->result ? solve_of(s, s->plan->result) : NULL;
+
+    for (size_t i = 0; i < s->count; i++) {
+        if (!s->nodes[i].is_needed || s->nodes[i].node->op == BUILD_OP_SOURCE)
+            continue;
+        out->steps++;
+        out->steps_cached += s->nodes[i].is_hit;
+    }
+    if (!n)
+        return 0;
+    out->layers = base_alloc_array(n->count + 1, sizeof(struct cas_layer *));
+    out->created = base_alloc_array(n->count + 1, sizeof *out->created);
+    for (; out->count < n->count; out->count++) {
+        out->layers[out->count] = cas_layer_ref(n->layers[out->count]);
+        out->created[out->count] = n->created[out->count];
+        if (cas_layer_wait(n->layers[out->count], err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static void solver_release(struct solver *s)
+{
+    pool_free(s->workers);
+    for (size_t i = 0; i < s->count; i++) {
+        struct solve_node *n = &s->nodes[i];
+
+        for (size_t k = 0; k < n->count; k++)
+            cas_layer_unref(n->layers[k]);
+        free(n->layers);
+        free(n->created);
+        doc_unref(n->record);
+        error_clear(&n->error);
+    }
+    pool_free(s->cpus);
+    queue_free(s->finished);
+    queue_free(s->to_record);
+    error_clear(&s->record_error);
+    pthread_mutex_destroy(&s->lock);
+    free(s->nodes);
+}
+
+int build_solve(const struct build_environment *env,
+                const struct build_request *request,
+                const struct build_plan *plan,
+                struct build_solution *out,
+                struct error *err)
+{
+    struct solver s = {
+        .env = env,
+        .request = request,
+        .plan = plan,
+        .variant = {plan->epoch, (int)request->compression, request->compression_level},
+        .count = plan->graph.count,
+        .nodes = base_alloc_array(plan->graph.count + 1, sizeof(struct solve_node)),
+        .workers = pool_new(request->parallel),
+        .cpus = pool_new(0),
+        .finished = queue_new(),
+        .to_record = queue_new(),
+    };
+    int status;
+
+    *out = (struct build_solution){0};
+    pthread_mutex_init(&s.lock, NULL);
+    status = prepare(&s, err);
+    if (status == 0 && plan->result) {
+        need(&s, plan->result);
+        status = run_all(&s, err);
+    }
+    if (status == 0)
+        status = take_result(&s, out, err);
+    solver_release(&s);
+    if (status < 0)
+        build_solution_release(out);
+    return status;
+}
+
+void build_solution_release(struct build_solution *s)
+{
+    for (size_t i = 0; i < s->count; i++)
+        cas_layer_unref(s->layers[i]);
+    free(s->layers);
+    free(s->created);
+    *s = (struct build_solution){0};
+}

@@ -1,0 +1,33 @@
+/*
+ * The solver: works off the nodes that the target needs, several at once, each from the cache
+ * where it can. One thread (the caller's) owns the graph; workers own one node at a time.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "base/macros.h"
+#include "builder/build.h"
+#include "builder/plan.h"
+#include "cas/layer.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* What came out: the stack of the target's layers with, for those that this build's steps
+ * made or found, when they were made. */
+struct build_solution {
+    struct cas_layer **layers; /* owned references */
+    int64_t *created;          /* ns since the epoch; -1: the base image's */
+    size_t count;
+    unsigned steps;
+    unsigned steps_cached;
+};
+
+/* Every layer of the solution is published when this returns. ERROR_FAILED with the position
+ * of the step that failed; records of steps that succeeded are kept all the same. */
+MUST_CHECK int build_solve(const struct build_environment *env,
+                           const struct build_request *request,
+                           const struct build_plan *plan,
+                           struct build_solution *out,
+                           struct error *err);
+void build_solution_release(struct build_solution *s);

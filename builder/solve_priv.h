@@ -1,0 +1,93 @@
+/*
+ * The solver's own structures. For builder/solve*.c and builder/step_*.c only.
+ */
+#pragma once
+
+#include "base/pool.h"
+#include "builder/key.h"
+#include "builder/solve.h"
+#include "builder/source_tree.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+
+enum solve_phase {
+    SOLVE_WAITING, /* for its inputs */
+    SOLVE_RUNNING, /* a worker has it */
+    SOLVE_DONE,
+};
+
+/* A node while it is solved. A worker that has it owns everything but `phase`, `missing` and
+ * `is_needed`, which are the scheduler's. */
+struct solve_node {
+    const struct build_node *node;
+    struct solver *solver;
+    enum solve_phase phase;
+    bool is_needed;
+    size_t missing; /* inputs that are not done */
+
+    struct digest operation;
+    struct digest definition; /* alg NONE: not known before the step has run */
+    struct digest selection;  /* COPY: content of what it takes; alg NONE: not known */
+    bool has_records;         /* some record of this operation exists */
+    bool is_hit;
+    bool hit_late; /* found only when its inputs were done: its definition is recorded anew */
+    struct doc *record;       /* of a hit */
+
+    struct cas_layer **layers; /* the result: base's layers and perhaps one more */
+    int64_t *created;
+    size_t count;
+    uint32_t step;
+    struct error error;
+};
+
+struct solver {
+    const struct build_environment *env;
+    const struct build_request *request;
+    const struct build_plan *plan;
+    struct build_variant variant;
+    struct solve_node *nodes; /* as the graph's */
+    size_t count;
+    struct pool *workers;     /* run nodes */
+    struct pool *cpus;        /* read ahead and compress */
+    struct queue *finished;   /* nodes that come back from workers */
+    struct queue *to_record;  /* nodes whose layers are still being written */
+    pthread_t recorder;
+    bool has_recorder;
+    struct error record_error; /* the recorder's; read after it has ended */
+    pthread_mutex_t lock;     /* guards next_step */
+    uint32_t next_step;
+    bool stop;                /* a node failed: end the others; atomic */
+};
+
+/* Is the build to end? */
+bool solve_is_cancelled(const struct solver *s);
+struct solve_node *solve_of(struct solver *s, const struct build_node *n);
+struct cas_layer_options solve_layer_options(struct solver *s);
+void solve_event(struct solve_node *n, enum event_type type, const char *text);
+/* Sets the node's result: the base's layers, and `layer` (consumed) on top unless NULL. */
+void solve_set_result(struct solve_node *n, struct cas_layer *layer, int64_t created);
+int64_t solve_now_ns(void);
+
+/* solve_record.c */
+/* Keys that can be known before anything runs, and whether the cache has the result. */
+int solve_prepare(struct solve_node *n, struct error *err);
+/* Once more, when the inputs are done: by definition, then by content. */
+int solve_lookup(struct solve_node *n, struct error *err);
+/* Makes the result from the record. */
+int solve_apply_hit(struct solve_node *n, struct error *err);
+/* After its layer is written: stores the records. */
+int solve_store(struct solve_node *n, struct error *err);
+/* An equal outcome of the same operation was seen before: its layer replaces the new one. */
+int solve_adopt(struct solve_node *n, struct cas_layer **layer, int64_t *created, struct error *err);
+
+/* step_*.c: run the node and set its result. */
+int step_source(struct solve_node *n, struct error *err);
+int step_copy(struct solve_node *n, struct error *err);
+int step_mkdir(struct solve_node *n, struct error *err);
+int step_run(struct solve_node *n, struct error *err);
+/* Digest of what a COPY takes, without its destination; may read files of contexts. */
+int step_copy_selection(struct solve_node *n, struct digest *out, struct error *err);
+/* Does the COPY take anything from a context or from text only? Then its selection can be
+ * known before anything has run. */
+bool step_copy_is_local(const struct build_node *n);

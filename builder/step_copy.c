@@ -1,0 +1,235 @@
+/*
+ * COPY, ADD and WORKDIR: a delta over the trees of the layers, written as a layer in one pass.
+ */
+#include "builder/solve_priv.h"
+
+#include "base/alloc.h"
+#include "builder/copy.h"
+#include "builder/delta.h"
+#include "builder/owner.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The trees that a step reads, opened for it alone. */
+struct step_trees {
+    struct build_layer_tree *base;
+    struct build_layer_tree **nodes; /* per source; NULL where it is no stage */
+    struct build_text_tree **texts;
+    size_t count;
+};
+
+static void open_trees(struct solve_node *n, bool with_base, struct step_trees *t)
+{
+    const struct build_copy_op *op = &n->node->copy;
+
+    *t = (struct step_trees){.count = op->source_count};
+    t->nodes = base_alloc_array(t->count + 1, sizeof(struct build_layer_tree *));
+    t->texts = base_alloc_array(t->count + 1, sizeof(struct build_text_tree *));
+    if (with_base && n->node->base) {
+        const struct solve_node *base = solve_of(n->solver, n->node->base);
+
+        t->base = build_layer_tree_new(base->layers, base->count);
+    }
+    for (size_t i = 0; i < t->count; i++) {
+        const struct build_copy_source *s = &op->sources[i];
+
+        if (s->from == BUILD_FROM_TEXT) {
+            t->texts[i] = build_text_tree_new(s->path, s->text);
+        } else if (s->from == BUILD_FROM_NODE) {
+            const struct solve_node *from = s->node ? solve_of(n->solver, s->node) : NULL;
+
+            t->nodes[i] = build_layer_tree_new(from ? from->layers : NULL, from ? from->count : 0);
+        }
+    }
+}
+
+static void close_trees(struct step_trees *t)
+{
+    for (size_t i = 0; i < t->count; i++) {
+        build_layer_tree_free(t->nodes[i]);
+        build_text_tree_free(t->texts[i]);
+    }
+    build_layer_tree_free(t->base);
+    free(t->nodes);
+    free(t->texts);
+}
+
+static struct build_tree *tree_of(const struct step_trees *t, const struct build_copy_source *s, size_t i)
+{
+    if (s->from == BUILD_FROM_TEXT)
+        return build_text_tree_tree(t->texts[i]);
+    if (s->from == BUILD_FROM_NODE)
+        return build_layer_tree_tree(t->nodes[i]);
+    return build_context_tree(s->context);
+}
+
+/* Says what else could be wrong when something is not found in a context. */
+static int explain_missing(const struct build_copy_source *s, struct error *err)
+{
+    if (!error_is(err, ERROR_NOT_FOUND) || s->from != BUILD_FROM_CONTEXT)
+        return -1;
+    if (build_context_is_ignored(s->context, s->path + (*s->path == '/')))
+        return error_wrap(err, "excluded by .dockerignore");
+    return error_wrap(err, "in the build context %s", build_context_path(s->context));
+}
+
+static int apply_sources(struct solve_node *n, const struct step_trees *t, struct build_delta *delta, const struct build_copy_request *common, struct error *err)
+{
+    const struct build_copy_op *op = common->op;
+
+    for (size_t i = 0; i < op->source_count; i++) {
+        struct build_copy_request request = *common;
+        struct build_copy_source source = op->sources[i];
+
+        request.source = &source;
+        request.tree = tree_of(t, &source, i);
+        /* For a selection an archive is the file that it is. */
+        source.unpack = source.unpack && request.spool;
+        if (solve_is_cancelled(n->solver))
+            return error_set(err, ERROR_CANCELLED, "interrupted");
+        if (build_copy_apply(delta, &request, err) < 0)
+            return explain_missing(&source, err);
+    }
+    return 0;
+}
+
+/* --- What is taken --- */
+
+bool step_copy_is_local(const struct build_node *n)
+{
+    for (size_t i = 0; i < n->copy.source_count; i++)
+        if (n->copy.sources[i].from == BUILD_FROM_NODE)
+            return false;
+    return true;
+}
+
+static int digest_files(struct build_delta *delta, struct cas_entry *entries, size_t count, struct error *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct build_delta_content *c = build_delta_content_at(delta, i);
+
+        if (!c || !c->tree || digest_is_set(&entries[i].content))
+            continue;
+        if (c->tree->digest(c->tree->self, &c->entry, &entries[i].content, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+int step_copy_selection(struct solve_node *n, struct digest *out, struct error *err)
+{
+    CLEANUP(build_delta_freep) struct build_delta *delta = build_delta_new(NULL);
+    const struct build_copy_request request = {.op = &n->node->copy};
+    struct cas_entry *entries;
+    struct step_trees trees;
+    size_t count;
+    int status;
+
+    open_trees(n, false, &trees);
+    status = apply_sources(n, &trees, delta, &request, err);
+    if (status == 0)
+        status = build_delta_finish(delta, &entries, &count, err);
+    if (status == 0)
+        status = digest_files(delta, entries, count, err);
+    if (status == 0)
+        *out = build_key_entries(entries, count);
+    close_trees(&trees);
+    return status;
+}
+
+/* --- The layer --- */
+
+/* Digests that the writing found are worth keeping: the next build need not read the files. */
+static void remember_digests(const struct build_node *n, struct build_delta *delta, const struct cas_entry *entries, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct build_delta_content *c = build_delta_content_at(delta, i);
+
+        for (size_t k = 0; c && digest_is_set(&entries[i].content) && k < n->copy.source_count; k++)
+            if (n->copy.sources[k].from == BUILD_FROM_CONTEXT && c->tree == build_context_tree(n->copy.sources[k].context)) {
+                build_context_remember(n->copy.sources[k].context, &c->entry, &entries[i].content);
+                break;
+            }
+    }
+}
+
+static struct cas_layer *write_layer(struct solve_node *n, struct build_delta *delta, struct error *err)
+{
+    const struct cas_layer_options options = solve_layer_options(n->solver);
+    struct cas_layer *layer;
+    struct cas_entry *entries;
+    size_t count;
+
+    if (build_delta_finish(delta, &entries, &count, err) < 0)
+        return NULL;
+    layer = cas_layer_write(n->solver->env->store, entries, count, build_delta_content, delta, &options, err);
+    if (layer && n->node->op == BUILD_OP_COPY)
+        remember_digests(n->node, delta, entries, count);
+    return layer;
+}
+
+static int finish(struct solve_node *n, struct build_delta *delta, struct error *err)
+{
+    struct cas_layer *layer = write_layer(n, delta, err);
+    int64_t created = solve_now_ns();
+
+    if (!layer)
+        return -1;
+    if (solve_adopt(n, &layer, &created, err) < 0) {
+        cas_layer_unref(layer);
+        return -1;
+    }
+    solve_set_result(n, layer, created);
+    return 0;
+}
+
+static int copy_into(struct solve_node *n, const struct step_trees *trees, struct build_archive_spool *spool, struct error *err)
+{
+    const struct build_copy_op *op = &n->node->copy;
+    struct build_tree *below = trees->base && !op->link ? build_layer_tree_tree(trees->base) : NULL;
+    CLEANUP(build_delta_freep) struct build_delta *delta = build_delta_new(below);
+    struct build_copy_request request = {.op = op, .spool = spool, .has_owner = op->chown != NULL};
+
+    if (op->chown && build_owner_of_files(trees->base ? build_layer_tree_cas(trees->base) : NULL, op->chown, &request.uid, &request.gid, err) < 0)
+        return error_wrap(err, "--chown=%s", op->chown);
+    if (apply_sources(n, trees, delta, &request, err) < 0)
+        return -1;
+    return finish(n, delta, err);
+}
+
+int step_copy(struct solve_node *n, struct error *err)
+{
+    struct build_archive_spool *spool = build_archive_spool_new(cas_store_fd(n->solver->env->store));
+    struct step_trees trees;
+    int status;
+
+    open_trees(n, true, &trees);
+    status = copy_into(n, &trees, spool, err);
+    close_trees(&trees);
+    build_archive_spool_free(spool);
+    return status;
+}
+
+int step_mkdir(struct solve_node *n, struct error *err)
+{
+    const struct solve_node *base = n->node->base ? solve_of(n->solver, n->node->base) : NULL;
+    struct build_layer_tree *tree = build_layer_tree_new(base ? base->layers : NULL, base ? base->count : 0);
+    struct build_delta *delta = build_delta_new(build_layer_tree_tree(tree));
+    CLEANUP(base_freep) char *path = NULL;
+    uint32_t uid = 0;
+    uint32_t gid = 0;
+    int status = 0;
+
+    if (n->node->mkdir.user)
+        status = build_owner_of_files(build_layer_tree_cas(tree), n->node->mkdir.user, &uid, &gid, err);
+    if (status == 0) {
+        path = build_delta_resolve(delta, view_of(n->node->mkdir.path), err);
+        status = path ? build_delta_mkdir_all(delta, view_of(path), 0755, uid, gid, err) : -1;
+    }
+    if (status == 0)
+        status = finish(n, delta, err);
+    build_delta_free(delta);
+    build_layer_tree_free(tree);
+    return status;
+}
