@@ -9,7 +9,7 @@
 
 /* Most Dockerfiles fit into the first chunk; the largest chunk bounds what is wasted. */
 #define CHUNK_SIZE_FIRST ((size_t)8 << 10)
-#define CHUNK_SIZE_MAX ((size_t)1 << 20)
+#define CHUNK_SIZE_MAX   ((size_t)1 << 20)
 
 struct chunk {
     struct chunk *older;

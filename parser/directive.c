@@ -54,8 +54,9 @@ static bool find_kind(struct view name, enum dockerfile_directive_kind *kind)
     return false;
 }
 
-static struct dockerfile_word
-part(struct view line, struct source_pos pos, struct view text)
+static struct dockerfile_word part(struct view line,
+                                   struct source_pos pos,
+                                   struct view text)
 {
     pos.column += (unsigned)(text.data - line.data);
     return (struct dockerfile_word){text, pos};
@@ -69,10 +70,11 @@ static int add(struct dockerfile_directives *directives,
 
     for (size_t i = 0; i < directives->count; i++)
         if (directives->items[i].kind == directive.kind)
-            return error_at(err, directive.name.pos, ERROR_INVALID,
-                            "only one %s parser directive can be used (the first is on line "
-                            "%u)",
-                            names[directive.kind], directives->items[i].name.pos.line);
+            return error_at(
+                err, directive.name.pos, ERROR_INVALID,
+                "only one %s parser directive can be used (the first is on line "
+                "%u)",
+                names[directive.kind], directives->items[i].name.pos.line);
     if (directive.kind == DOCKERFILE_DIRECTIVE_ESCAPE && !view_eq_text(value, "\\") &&
         !view_eq_text(value, "`"))
         return error_at(err, directive.value.pos, ERROR_INVALID,
@@ -112,7 +114,8 @@ int dockerfile_directive_read(struct dockerfile_directives *directives,
     return read_line(directives, "#", line, pos, err);
 }
 
-/* --- Which front end? ------------------------------------------------------------------- */
+/* --- Which front end? -------------------------------------------------------------------
+ */
 
 static bool find_syntax(struct view text,
                         const char *comment,

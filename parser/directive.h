@@ -19,8 +19,8 @@ struct dockerfile_directives {
 
 /*
  * Looks at a line, of which `pos` is the first byte that is no white space. Returns 1 if it
- * is a directive, which is added; 0 if not; -1 with ERROR_INVALID for one that is repeated or
- * an `escape` that is neither backslash nor backtick.
+ * is a directive, which is added; 0 if not; -1 with ERROR_INVALID for one that is repeated
+ * or an `escape` that is neither backslash nor backtick.
  */
 MUST_CHECK int dockerfile_directive_read(struct dockerfile_directives *directives,
                                          struct view line,
@@ -28,8 +28,8 @@ MUST_CHECK int dockerfile_directive_read(struct dockerfile_directives *directive
                                          struct error *err);
 
 /* The front end that the text asks for: `# syntax=`, also past a first line `#!...`,
- * `// syntax=`, or {"syntax": "..."}; not given if there is none. Only the reference, without
- * the arguments that may follow it; in `text` or in the arena. */
+ * `// syntax=`, or {"syntax": "..."}; not given if there is none. Only the reference,
+ * without the arguments that may follow it; in `text` or in the arena. */
 struct dockerfile_word dockerfile_syntax_find(struct dockerfile_arena *arena,
                                               struct view text,
                                               const char *source_name);

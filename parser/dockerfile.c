@@ -32,7 +32,8 @@ struct parse {
     struct error *err; /* gets the first error */
 };
 
-/* --- Errors ----------------------------------------------------------------------------- */
+/* --- Errors -----------------------------------------------------------------------------
+ */
 
 static void report(struct parse *parse, struct error *error)
 {
@@ -49,9 +50,12 @@ static void report(struct parse *parse, struct error *error)
         parse->stop = true;
 }
 
-/* --- Comments and directives ------------------------------------------------------------ */
+/* --- Comments and directives ------------------------------------------------------------
+ */
 
-static struct source_pos line_pos(const struct parse *parse, struct view line, const char *at)
+static struct source_pos line_pos(const struct parse *parse,
+                                  struct view line,
+                                  const char *at)
 {
     if (parse->parser.fixed_pos)
         return *parse->parser.fixed_pos;
@@ -68,8 +72,8 @@ static void read_comment(struct parse *parse, struct view line)
         parse->comments.count = 0;
         return;
     }
-    dockerfile_word_list_add(&parse->comments, (struct dockerfile_word){
-                                                   text, line_pos(parse, line, text.data)});
+    dockerfile_word_list_add(
+        &parse->comments, (struct dockerfile_word){text, line_pos(parse, line, text.data)});
 }
 
 static void read_directive(struct parse *parse, struct view line, struct view text)
@@ -92,7 +96,8 @@ static void read_directive(struct parse *parse, struct view line, struct view te
         parse->parser.escape = last->value.text.data[0];
 }
 
-/* --- Instructions ----------------------------------------------------------------------- */
+/* --- Instructions -----------------------------------------------------------------------
+ */
 
 static bool has_stage(const struct parse *parse)
 {
@@ -166,9 +171,9 @@ static void read_instruction(struct parse *parse, struct view first)
         report(parse, &error);
     out.source = source_since(parse, dockerfile_trim_left(first).data);
     parse->comments.count = 0;
-    parse->instructions = base_grow(parse->instructions, parse->instruction_count,
-                                    &parse->instruction_capacity,
-                                    sizeof *parse->instructions);
+    parse->instructions =
+        base_grow(parse->instructions, parse->instruction_count,
+                  &parse->instruction_capacity, sizeof *parse->instructions);
     parse->instructions[parse->instruction_count++] = out;
 }
 
@@ -184,7 +189,8 @@ static void read_line(struct parse *parse, struct view line)
         read_instruction(parse, line);
 }
 
-/* --- The tree --------------------------------------------------------------------------- */
+/* --- The tree ---------------------------------------------------------------------------
+ */
 
 static void make_stages(struct parse *parse)
 {
@@ -275,7 +281,8 @@ static struct dockerfile *parse_finish(struct parse *parse)
     return file;
 }
 
-/* --- Which front end -------------------------------------------------------------------- */
+/* --- Which front end --------------------------------------------------------------------
+ */
 
 bool dockerfile_syntax_is_ours(struct view reference)
 {
@@ -301,30 +308,34 @@ bool dockerfile_syntax_is_ours(struct view reference)
 
 static int check_syntax(struct parse *parse)
 {
-    struct dockerfile_word syntax =
-        dockerfile_syntax_find(parse->file->arena, parse->file->text, parse->file->source_name);
+    struct dockerfile_word syntax = dockerfile_syntax_find(
+        parse->file->arena, parse->file->text, parse->file->source_name);
     struct error error = ERROR_INIT;
 
     if (parse->options && parse->options->syntax.size > 0)
         syntax = (struct dockerfile_word){parse->options->syntax, {NULL, 0, 0, 0}};
     if (!dockerfile_word_given(syntax) || dockerfile_syntax_is_ours(syntax.text))
         return 0;
-    error_at(&error, syntax.pos, ERROR_UNSUPPORTED,
-             "syntax '%.*s' is another front end; only docker/dockerfile, of any version, is "
-             "built in",
-             VIEW_ARG(syntax.text));
+    error_at(
+        &error, syntax.pos, ERROR_UNSUPPORTED,
+        "syntax '%.*s' is another front end; only docker/dockerfile, of any version, is "
+        "built in",
+        VIEW_ARG(syntax.text));
     report(parse, &error);
     return -1;
 }
 
 /* The file's name is part of the tree, which goes away: errors get the caller's. */
-static void restore_source(struct error *err, const struct dockerfile *file, const char *name)
+static void restore_source(struct error *err,
+                           const struct dockerfile *file,
+                           const char *name)
 {
     if (err->pos.source == file->source_name)
         err->pos.source = name;
 }
 
-/* --- Public ----------------------------------------------------------------------------- */
+/* --- Public -----------------------------------------------------------------------------
+ */
 
 struct dockerfile *dockerfile_parse(struct view text,
                                     const char *source_name,
@@ -348,8 +359,9 @@ struct dockerfile *dockerfile_parse(struct view text,
     return parse_finish(&parse);
 }
 
-struct dockerfile *
-dockerfile_parse_trigger(struct view trigger, struct source_pos pos, struct error *err)
+struct dockerfile *dockerfile_parse_trigger(struct view trigger,
+                                            struct source_pos pos,
+                                            struct error *err)
 {
     CLEANUP(parse_release) struct parse parse;
 
@@ -366,7 +378,8 @@ dockerfile_parse_trigger(struct view trigger, struct source_pos pos, struct erro
         return NULL;
     }
     if (parse.instruction_count != 1 || parse.instructions[0].kind == DOCKERFILE_FROM) {
-        error_at(err, pos, ERROR_INVALID, "onbuild trigger should be a single expression: %.*s",
+        error_at(err, pos, ERROR_INVALID,
+                 "onbuild trigger should be a single expression: %.*s",
                  VIEW_ARG(view_sub(trigger, 0, 200)));
         return NULL;
     }

@@ -1,16 +1,16 @@
 /*
  * The Dockerfile language: text -> syntax tree. No I/O, no global state.
  *
- * A `struct dockerfile` is a tree of plain values, read-only for everyone but the parser. It
- * owns a copy of the text and everything that hangs off it: views and positions in the tree
- * live as long as the tree. What a word says is kept as written (quotes, escapes and
- * variables unexpanded; see parser/expand.h); only flags have been unquoted, as BuildKit does
- * it while splitting a line.
+ * A `struct dockerfile` is a tree of plain values, read-only for everyone but the parser.
+ * It owns a copy of the text and everything that hangs off it: views and positions in the
+ * tree live as long as the tree. What a word says is kept as written (quotes, escapes and
+ * variables unexpanded; see parser/expand.h); only flags have been unquoted, as BuildKit
+ * does it while splitting a line.
  *
  *     dockerfile
  *      ├── directives   # syntax=..., # escape=..., # check=...
- *      ├── globals      ARG instructions before the first FROM   = instructions[0 .. global_count)
- *      └── stages       FROM + what follows it, each a slice of `instructions`
+ *      ├── globals      ARG instructions before the first FROM   = instructions[0 ..
+ * global_count) └── stages       FROM + what follows it, each a slice of `instructions`
  *
  * Life cycle: dockerfile_parse -> read -> dockerfile_free. A tree may be shared between
  * threads once parsed.
@@ -19,8 +19,8 @@
  * instructions), labs flags included. Which words a build expands is said at each field:
  *   [expand]  one word to one text          dockerfile_expand
  *   [words]   one word to several           dockerfile_expand_words
- *   [raw]     content without quoting       dockerfile_expand with DOCKERFILE_EXPAND_CONTENT
- *   [literal] never expanded
+ *   [raw]     content without quoting       dockerfile_expand with
+ * DOCKERFILE_EXPAND_CONTENT [literal] never expanded
  */
 #pragma once
 
@@ -89,8 +89,8 @@ struct dockerfile_heredoc {
     struct view body;            /* `content`, leading tabs removed if <<- */
     struct source_pos pos;       /* first line of the content */
     unsigned descriptor;         /* 3<<NAME: 3; else 0 */
-    bool expand;                 /* no part of NAME was quoted: content is [raw], else [literal] */
-    bool strip_tabs;             /* <<-NAME */
+    bool expand;     /* no part of NAME was quoted: content is [raw], else [literal] */
+    bool strip_tabs; /* <<-NAME */
 };
 
 struct dockerfile_heredocs {
@@ -100,8 +100,9 @@ struct dockerfile_heredocs {
 
 /* What CMD, ENTRYPOINT, RUN, SHELL and HEALTHCHECK CMD run. */
 struct dockerfile_command {
-    bool exec;                    /* JSON array; else one word for the shell to read */
-    struct dockerfile_words args; /* [literal]; exec: unescaped strings. May be empty: CMD [] */
+    bool exec; /* JSON array; else one word for the shell to read */
+    struct dockerfile_words
+        args; /* [literal]; exec: unescaped strings. May be empty: CMD [] */
 };
 
 /* A flag that may be left to its default. */
@@ -113,14 +114,15 @@ enum dockerfile_switch {
 
 /* ADD and COPY. */
 struct dockerfile_copy {
-    struct dockerfile_words sources;    /* paths, globs and (ADD) URLs, in order; [expand] */
-    struct dockerfile_heredocs inlines; /* heredoc sources, in order; file name = name.text */
-    struct dockerfile_word dest;        /* [expand] */
-    struct dockerfile_word from;        /* COPY; a variable in it is an error of the planner's */
-    struct dockerfile_word chown;       /* [expand] */
-    struct dockerfile_word chmod;       /* [expand] */
-    struct dockerfile_word checksum;    /* ADD; [expand] */
-    struct dockerfile_words excludes;   /* [literal] patterns of parser/ignore.h */
+    struct dockerfile_words sources; /* paths, globs and (ADD) URLs, in order; [expand] */
+    struct dockerfile_heredocs
+        inlines;                  /* heredoc sources, in order; file name = name.text */
+    struct dockerfile_word dest;  /* [expand] */
+    struct dockerfile_word from;  /* COPY; a variable in it is an error of the planner's */
+    struct dockerfile_word chown; /* [expand] */
+    struct dockerfile_word chmod; /* [expand] */
+    struct dockerfile_word checksum;  /* ADD; [expand] */
+    struct dockerfile_words excludes; /* [literal] patterns of parser/ignore.h */
     bool link;
     bool parents;                        /* COPY */
     enum dockerfile_switch keep_git_dir; /* ADD */
@@ -148,9 +150,10 @@ struct dockerfile_from {
 };
 
 struct dockerfile_healthcheck {
-    bool none;                         /* HEALTHCHECK NONE */
-    struct dockerfile_command command; /* exec: "CMD", else "CMD-SHELL" in the image config */
-    int64_t interval_ns;               /* 0: inherited, here and below */
+    bool none; /* HEALTHCHECK NONE */
+    struct dockerfile_command
+        command;         /* exec: "CMD", else "CMD-SHELL" in the image config */
+    int64_t interval_ns; /* 0: inherited, here and below */
     int64_t timeout_ns;
     int64_t start_period_ns;
     int64_t start_interval_ns;
@@ -186,9 +189,9 @@ enum dockerfile_run_form {
 struct dockerfile_run {
     struct dockerfile_command command;
     enum dockerfile_run_form form;
-    struct view script;        /* what the shell reads, heredocs put back in; [literal] */
-    struct view script_name;   /* DOCKERFILE_RUN_SCRIPT: the file's name */
-    bool only_heredoc;         /* `RUN <<EOF` alone: `script` is the heredoc's body */
+    struct view script;      /* what the shell reads, heredocs put back in; [literal] */
+    struct view script_name; /* DOCKERFILE_RUN_SCRIPT: the file's name */
+    bool only_heredoc;       /* `RUN <<EOF` alone: `script` is the heredoc's body */
     struct dockerfile_heredocs heredocs;
     const struct dockerfile_mount_flag *mounts;
     size_t mount_count;
@@ -212,15 +215,16 @@ struct dockerfile_instruction {
                                     lines and heredocs */
     struct view original;        /* continuation lines joined, trimmed, without heredocs */
     struct view source;          /* its bytes in the file, all lines, heredocs included */
-    struct dockerfile_words flags;    /* unquoted, "--mount=type=cache,target=/x", in order */
+    struct dockerfile_words flags; /* unquoted, "--mount=type=cache,target=/x", in order */
     struct dockerfile_words comments; /* the block of comment lines right above, trimmed */
     unsigned empty_continuation;      /* line of the last empty continuation line, or 0 */
     union {
         const struct dockerfile_copy *copy; /* ADD, COPY */
         const struct dockerfile_arg *arg;
-        const struct dockerfile_env *env;           /* ENV, LABEL */
-        const struct dockerfile_command *command;   /* CMD, ENTRYPOINT, SHELL */
-        const struct dockerfile_words *words;       /* EXPOSE: [words], sorted; VOLUME: [expand] */
+        const struct dockerfile_env *env;         /* ENV, LABEL */
+        const struct dockerfile_command *command; /* CMD, ENTRYPOINT, SHELL */
+        const struct dockerfile_words
+            *words; /* EXPOSE: [words], sorted; VOLUME: [expand] */
         const struct dockerfile_from *from;
         const struct dockerfile_healthcheck *healthcheck;
         const struct dockerfile_onbuild *onbuild;
@@ -280,12 +284,14 @@ struct dockerfile_parse_options {
  * Errors:    the first one found: ERROR_INVALID with a position (syntax);
  *            ERROR_UNSUPPORTED (`# syntax=` names another front end);
  *            ERROR_LIMIT (text longer than LIMIT_DOCKERFILE_SIZE).
- * Spec:      docs.docker.com/reference/dockerfile; BuildKit parser.Parse, instructions.Parse.
+ * Spec:      docs.docker.com/reference/dockerfile; BuildKit parser.Parse,
+ * instructions.Parse.
  */
-MUST_CHECK struct dockerfile *dockerfile_parse(struct view text,
-                                               const char *source_name,
-                                               const struct dockerfile_parse_options *options,
-                                               struct error *err);
+MUST_CHECK struct dockerfile *dockerfile_parse(
+    struct view text,
+    const char *source_name,
+    const struct dockerfile_parse_options *options,
+    struct error *err);
 
 /*
  * Parse one ONBUILD trigger of a base image into a tree of exactly one instruction
@@ -361,5 +367,5 @@ MUST_CHECK int dockerfile_mount_parse(struct dockerfile_word value,
                                       const struct dockerfile_expand *expand,
                                       struct dockerfile_mount *mount,
                                       struct error *err);
-void dockerfile_mount_release(struct dockerfile_mount *mount); /* idempotent */
+void dockerfile_mount_release(struct dockerfile_mount *mount);           /* idempotent */
 const char *dockerfile_mount_type_name(enum dockerfile_mount_type type); /* "bind" */

@@ -16,9 +16,9 @@
  *     output   a b ${x:-  c d  }          frame.start .. end of output = the word so far
  *                         ^start
  *
- * When it closes, either the word stays where it is, or the output is cut back to `start` and
- * the value takes its place. So nothing is copied from one level to the next, and nesting
- * costs linear work.
+ * When it closes, either the word stays where it is, or the output is cut back to `start`
+ * and the value takes its place. So nothing is copied from one level to the next, and
+ * nesting costs linear work.
  */
 enum frame_kind {
     FRAME_TOP,
@@ -31,15 +31,15 @@ enum frame_kind {
 struct frame {
     enum frame_kind kind;
     bool raw_escapes;
-    bool set;             /* the variable is set, to `value` */
-    bool keep;            /* unset and to be kept as written: "${NAME:-" is in the output */
-    bool null_is_unset;   /* the operator came after ':' */
-    bool all;             /* ${NAME//...} */
-    uint32_t operation;   /* one of - + ? # %, or what else stood there */
+    bool set;           /* the variable is set, to `value` */
+    bool keep;          /* unset and to be kept as written: "${NAME:-" is in the output */
+    bool null_is_unset; /* the operator came after ':' */
+    bool all;           /* ${NAME//...} */
+    uint32_t operation; /* one of - + ? # %, or what else stood there */
     struct view name;
     struct view value;
-    size_t start;         /* of the word in the output, or of the pattern */
-    size_t replacement;   /* start of the replacement */
+    size_t start;       /* of the word in the output, or of the pattern */
+    size_t replacement; /* start of the replacement */
 };
 
 struct expansion {
@@ -55,7 +55,8 @@ struct expansion {
     struct splitter *splitter; /* NULL when one text is wanted */
 };
 
-/* --- Splitting at white space ----------------------------------------------------------- */
+/* --- Splitting at white space -----------------------------------------------------------
+ */
 
 struct splitter {
     struct dockerfile_strings *strings;
@@ -97,7 +98,8 @@ static void splitter_add(struct splitter *splitter, struct view text)
     }
 }
 
-/* --- The source ------------------------------------------------------------------------- */
+/* --- The source -------------------------------------------------------------------------
+ */
 
 static bool at_end(const struct expansion *x)
 {
@@ -165,7 +167,8 @@ static int push(struct expansion *x, struct frame frame)
     return 0;
 }
 
-/* --- Output ----------------------------------------------------------------------------- */
+/* --- Output -----------------------------------------------------------------------------
+ */
 
 /* At the top, what was just added to the output from `from` on also goes to the splitter:
  * `raw` text joins the word, other text is split at white space. */
@@ -173,7 +176,7 @@ static void split_from(struct expansion *x, size_t from, bool raw)
 {
     if (!x->splitter || top(x)->kind != FRAME_TOP || x->out->size < from)
         return;
-    const struct view added = {x->out->data + from, x->out->size - from};
+    const struct view added = {buf_text(x->out) + from, x->out->size - from};
     if (added.size == 0)
         return;
     if (raw)
@@ -198,7 +201,8 @@ static void cut_back(struct expansion *x, size_t size)
     }
 }
 
-/* --- Variables -------------------------------------------------------------------------- */
+/* --- Variables --------------------------------------------------------------------------
+ */
 
 static bool is_special_parameter(uint32_t rune)
 {
@@ -324,7 +328,8 @@ static int open_dollar(struct expansion *x)
     return fail_modifier(x, false, operation);
 }
 
-/* --- Closing ${...} --------------------------------------------------------------------- */
+/* --- Closing ${...} ---------------------------------------------------------------------
+ */
 
 static void replace_with(struct expansion *x, const struct frame *frame, struct view text)
 {
@@ -345,7 +350,8 @@ static int close_question(struct expansion *x, const struct frame *frame, struct
                      VIEW_ARG(word));
 }
 
-/* ${NAME#pattern} and its kin. The pattern stands in the output and is cut off after use. */
+/* ${NAME#pattern} and its kin. The pattern stands in the output and is cut off after use.
+ */
 static int close_trim(struct expansion *x, const struct frame *frame, struct view pattern)
 {
     const bool greedy =
@@ -354,8 +360,8 @@ static int close_trim(struct expansion *x, const struct frame *frame, struct vie
 
     if (greedy)
         pattern = view_sub(pattern, 1, pattern.size);
-    if (dockerfile_expand_trim(pattern, frame->value, frame->operation == '%', greedy, &rest,
-                               x->err) < 0)
+    if (dockerfile_expand_trim(pattern, frame->value, frame->operation == '%', greedy,
+                               &rest, x->err) < 0)
         return -1;
     replace_with(x, frame, rest);
     return 0;
@@ -364,8 +370,7 @@ static int close_trim(struct expansion *x, const struct frame *frame, struct vie
 static int close_word(struct expansion *x, const struct frame *frame)
 {
     const struct view word = {buf_text(x->out) + frame->start, x->out->size - frame->start};
-    const bool empty =
-        !frame->set || (frame->null_is_unset && frame->value.size == 0);
+    const bool empty = !frame->set || (frame->null_is_unset && frame->value.size == 0);
 
     if (frame->keep) {
         buf_append_char(x->out, '}');
@@ -435,7 +440,8 @@ static int close_frame(struct expansion *x)
     return result;
 }
 
-/* --- Quotes and characters -------------------------------------------------------------- */
+/* --- Quotes and characters --------------------------------------------------------------
+ */
 
 static int put_single_quoted(struct expansion *x)
 {
@@ -460,9 +466,8 @@ static int put_single_quoted(struct expansion *x)
 
 static int open_quote(struct expansion *x)
 {
-    const struct frame frame = {.kind = FRAME_QUOTE,
-                                .raw_escapes = top(x)->raw_escapes,
-                                .start = x->out->size};
+    const struct frame frame = {
+        .kind = FRAME_QUOTE, .raw_escapes = top(x)->raw_escapes, .start = x->out->size};
 
     x->at++;
     if (x->how->flags & DOCKERFILE_EXPAND_RAW_QUOTES)
@@ -586,7 +591,8 @@ static int run(struct expansion *x)
     return buf_ok(x->out, "expansion", x->err);
 }
 
-/* --- Public ----------------------------------------------------------------------------- */
+/* --- Public -----------------------------------------------------------------------------
+ */
 
 static int expand(struct view word,
                   const struct dockerfile_expand *how,

@@ -9,8 +9,8 @@
  *     ${NAME/p/w} ${NAME//p/w}          the first (each) match of p replaced
  *     'literal'  "with $NAME"  \c       quotes and escapes are removed
  *
- * w and p are words themselves and may nest; p knows `*`, `?` and backslash. Nesting costs no
- * C stack, and work is linear in the input and the values it brings in.
+ * w and p are words themselves and may nest; p knows `*`, `?` and backslash. Nesting costs
+ * no C stack, and work is linear in the input and the values it brings in.
  *
  * Bytes that are not UTF-8 come out as U+FFFD.
  * Spec: BuildKit frontend/dockerfile/shell (lex.go).
@@ -30,8 +30,8 @@ enum dockerfile_expand_flags {
     DOCKERFILE_EXPAND_RAW_ESCAPES = 2, /* escapes are obeyed, and kept */
     DOCKERFILE_EXPAND_NO_QUOTES = 4,   /* quotes are ordinary characters */
     DOCKERFILE_EXPAND_KEEP_UNSET = 8,  /* what names an unset variable stays as written */
-    /* The content of a heredoc whose name is not quoted. Its escape is always '\\', whatever
-     * the file's directive says: set `escape` so. */
+    /* The content of a heredoc whose name is not quoted. Its escape is always '\\',
+     * whatever the file's directive says: set `escape` so. */
     DOCKERFILE_EXPAND_CONTENT = DOCKERFILE_EXPAND_NO_QUOTES,
 };
 

@@ -8,15 +8,15 @@
 #include <stdlib.h>
 
 /* A token of the pattern: a rune, or one of these, which are no code points. */
-#define TOKEN_ANY ((uint32_t)0x110000)
+#define TOKEN_ANY  ((uint32_t)0x110000)
 #define TOKEN_STAR ((uint32_t)0x110001)
 
 #define NO_START SIZE_MAX
 
 /*
  * The pattern as an automaton: state i stands before token i, the last state accepts. Each
- * state holds where the earliest match that reaches it began, or NO_START: so one pass finds
- * the leftmost match, in time pattern times value.
+ * state holds where the earliest match that reaches it began, or NO_START: so one pass
+ * finds the leftmost match, in time pattern times value.
  */
 struct matcher {
     uint32_t *tokens;
@@ -47,9 +47,10 @@ static int read_token(struct view pattern, size_t *at, uint32_t *token, struct e
         const char c = *at < pattern.size ? pattern.data[*at] : '\0';
         /* Braces and slashes are escaped to get past the substitution's own syntax. */
         if (c != '*' && c != '?' && c != '\\' && c != '}' && c != '/')
-            return error_set(err, ERROR_INVALID,
-                             "invalid pattern (%.*s) in substitution: invalid escape '\\%c'",
-                             VIEW_ARG(pattern), c ? c : ' ');
+            return error_set(
+                err, ERROR_INVALID,
+                "invalid pattern (%.*s) in substitution: invalid escape '\\%c'",
+                VIEW_ARG(pattern), c ? c : ' ');
         *token = (unsigned char)c;
         ++*at;
     }
@@ -103,9 +104,9 @@ static bool advance(struct matcher *m, uint32_t rune, size_t latest)
         const size_t start = m->now[i];
         if (start == NO_START || start > latest)
             continue;
-        if (m->tokens[i] == TOKEN_STAR ? rune == '\n'
-                                       : m->tokens[i] == TOKEN_ANY ? rune == '\n'
-                                                                   : m->tokens[i] != rune)
+        if (m->tokens[i] == TOKEN_STAR  ? rune == '\n'
+            : m->tokens[i] == TOKEN_ANY ? rune == '\n'
+                                        : m->tokens[i] != rune)
             continue;
         any = true;
         add_state(m, m->next, m->tokens[i] == TOKEN_STAR ? i : i + 1, start);
@@ -160,7 +161,7 @@ static bool find(struct matcher *m, struct view value, size_t from, struct match
     bool any = false;
 
     clear_states(m, m->now);
-    for (size_t at = from;; ) {
+    for (size_t at = from;;) {
         size_t length;
         if (!any)
             add_state(m, m->now, 0, at);
@@ -194,7 +195,8 @@ static size_t template_name(struct view text, struct view *name)
 
     while (end < text.size) {
         size_t length;
-        if (!is_name_rune(dockerfile_rune_decode(text.data + end, text.size - end, &length)))
+        if (!is_name_rune(
+                dockerfile_rune_decode(text.data + end, text.size - end, &length)))
             break;
         end += length;
     }
@@ -243,7 +245,8 @@ static void replace_all(struct matcher *m,
         buf_append_view(out, view_sub(value, copied, match.start - copied));
         /* An empty match right after another one is none. */
         if (match.end > copied || match.start == 0)
-            put_template(out, replacement, view_sub(value, match.start, match.end - match.start));
+            put_template(out, replacement,
+                         view_sub(value, match.start, match.end - match.start));
         copied = match.end;
         if (from < value.size)
             dockerfile_rune_decode(value.data + from, value.size - from, &length);

@@ -1,7 +1,7 @@
 /*
- * Shell patterns within ${NAME#pattern}, ## % %% / //: `*` any characters, `?` one, neither a
- * newline; backslash escapes * ? \ } and /. Private to parser/expand.c.
- * Spec: BuildKit shell/lex.go convertShellPatternToRegex, trimPrefix, trimSuffix; Go's
+ * Shell patterns within ${NAME#pattern}, ## % %% / //: `*` any characters, `?` one, neither
+ * a newline; backslash escapes * ? \ } and /. Private to parser/expand.c. Spec: BuildKit
+ * shell/lex.go convertShellPatternToRegex, trimPrefix, trimSuffix; Go's
  * regexp.ReplaceAllString.
  */
 #pragma once
@@ -15,7 +15,8 @@
 struct buf;
 
 /* `value` without the shortest (greedy: longest) part at its start (suffix: end) that the
- * pattern matches; *rest lies within `value`. ERROR_INVALID: a wrong escape in the pattern. */
+ * pattern matches; *rest lies within `value`. ERROR_INVALID: a wrong escape in the pattern.
+ */
 MUST_CHECK int dockerfile_expand_trim(struct view pattern,
                                       struct view value,
                                       bool suffix,

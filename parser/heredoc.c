@@ -132,10 +132,9 @@ static int read_content(struct dockerfile_node *node,
     const size_t start = reader->at;
     struct view line;
 
-    heredoc->pos =
-        node->parser->fixed_pos
-            ? *node->parser->fixed_pos
-            : (struct source_pos){node->parser->source_name, reader->line + 1, 1, 0};
+    heredoc->pos = node->parser->fixed_pos ? *node->parser->fixed_pos
+                                           : (struct source_pos){node->parser->source_name,
+                                                                 reader->line + 1, 1, 0};
     for (size_t end = start; dockerfile_reader_next(reader, &line); end = reader->at) {
         if (!ends_heredoc(line, heredoc))
             continue;
@@ -153,11 +152,12 @@ static int read_content(struct dockerfile_node *node,
                                  VIEW_ARG(heredoc->name.text));
 }
 
-/* Where the heredoc stands in the line; the whole line if its word was written otherwise. */
+/* Where the heredoc stands in the line; the whole line if its word was written otherwise.
+ */
 static struct source_pos find_pos(const struct dockerfile_node *node, const char *word)
 {
-    const char *found = memmem(node->line->text.data, node->line->text.size, word,
-                               strlen(word));
+    const char *found =
+        memmem(node->line->text.data, node->line->text.size, word, strlen(word));
 
     return dockerfile_node_pos(node, found ? found : node->line->text.data);
 }
@@ -170,7 +170,8 @@ int dockerfile_heredocs_read(struct dockerfile_node *node, struct dockerfile_rea
 
     if (!memmem(text.data, text.size, "<<", 2) || !can_have_heredocs(node))
         return 0;
-    if (split(text, DOCKERFILE_EXPAND_RAW_QUOTES | DOCKERFILE_EXPAND_RAW_ESCAPES, &words) < 0)
+    if (split(text, DOCKERFILE_EXPAND_RAW_QUOTES | DOCKERFILE_EXPAND_RAW_ESCAPES, &words) <
+        0)
         return 0;
     struct dockerfile_heredoc *items =
         dockerfile_arena_array(node->parser->arena, words.count, sizeof *items);

@@ -66,7 +66,8 @@ static int add_pattern(struct dockerfile_ignore *set, struct view text, struct e
         return error_set(err, ERROR_INVALID, "'!' must be followed by a pattern");
     set->patterns =
         base_grow(set->patterns, set->count, &set->capacity, sizeof *set->patterns);
-    if (dockerfile_pattern_compile(set->arena, pattern, &set->patterns[set->count], err) < 0)
+    if (dockerfile_pattern_compile(set->arena, pattern, &set->patterns[set->count], err) <
+        0)
         return -1;
     set->patterns[set->count++].exception = exception;
     set->has_exceptions = set->has_exceptions || exception;
@@ -98,8 +99,9 @@ static int add_line(struct dockerfile_ignore *set, struct view line, struct erro
     return add_pattern(set, buf_view(&pattern), err);
 }
 
-struct dockerfile_ignore *
-dockerfile_ignore_parse(struct view text, const char *source_name, struct error *err)
+struct dockerfile_ignore *dockerfile_ignore_parse(struct view text,
+                                                  const char *source_name,
+                                                  struct error *err)
 {
     if (text.size > LIMIT_DOCKERIGNORE_SIZE) {
         error_set(err, ERROR_LIMIT, "%s is longer than %zu bytes", source_name,
@@ -125,8 +127,9 @@ dockerfile_ignore_parse(struct view text, const char *source_name, struct error 
     return set;
 }
 
-struct dockerfile_ignore *
-dockerfile_ignore_new(const struct view *patterns, size_t count, struct error *err)
+struct dockerfile_ignore *dockerfile_ignore_new(const struct view *patterns,
+                                                size_t count,
+                                                struct error *err)
 {
     struct dockerfile_ignore *set = ignore_alloc();
 

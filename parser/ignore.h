@@ -3,10 +3,12 @@
  *
  *     *  any characters but '/'      ?  one character but '/'     [a-z] [^a-z]  a class
  *     ** any number of directories   \c the character c           !p    takes back what
- *                                                                       earlier patterns left out
+ *                                                                       earlier patterns
+ * left out
  *
  * A pattern that matches a directory leaves out all beneath it. The last pattern that
- * matches wins. Paths are relative to the context, clean, with '/' and without a leading one.
+ * matches wins. Paths are relative to the context, clean, with '/' and without a leading
+ * one.
  *
  * A set is compiled once and then read-only: it may be shared between threads. Matching a
  * path is linear in the number of patterns and, for each, in the path.
@@ -26,8 +28,8 @@ struct dockerfile_ignore;
 
 /*
  * Read a .dockerignore: one pattern a line, `#` in the first column starts a comment, white
- * space around patterns is dropped, a byte order mark too. `source_name` stands in the position
- * of an error, borrowed.
+ * space around patterns is dropped, a byte order mark too. `source_name` stands in the
+ * position of an error, borrowed.
  *
  * Ownership: dockerfile_ignore_free.
  * Errors:    ERROR_INVALID at the pattern's line; ERROR_LIMIT past LIMIT_DOCKERIGNORE_SIZE.
@@ -55,9 +57,9 @@ bool dockerfile_ignore_match(const struct dockerfile_ignore *set, struct view pa
  * The same for a walk, without looking at the parents again: the caller carries for every
  * open directory a state of dockerfile_ignore_state_size() bytes. `parent` is that of the
  * directory which `path` is in, NULL at the top; `state` gets that of `path`, and may be
- * NULL if it is no directory. Returns whether `path` is left out. (MatchesUsingParentResults,
- * which BuildKit uses for contexts and copies: it differs from dockerfile_ignore_match where
- * a pattern is repeated after an exception.)
+ * NULL if it is no directory. Returns whether `path` is left out.
+ * (MatchesUsingParentResults, which BuildKit uses for contexts and copies: it differs from
+ * dockerfile_ignore_match where a pattern is repeated after an exception.)
  */
 bool dockerfile_ignore_step(const struct dockerfile_ignore *set,
                             struct view path,

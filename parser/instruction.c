@@ -65,7 +65,8 @@ static int needs_one(struct dockerfile_node *node)
 
 static int needs_some(struct dockerfile_node *node)
 {
-    return dockerfile_node_error(node, "%s requires at least one argument", kind_name(node));
+    return dockerfile_node_error(node, "%s requires at least one argument",
+                                 kind_name(node));
 }
 
 static int unknown_instruction(struct dockerfile_node *node)
@@ -234,10 +235,11 @@ static int parse_from(struct dockerfile_node *node)
         from.name = args->items[2];
         from.stage_name = to_lower(node->parser->arena, from.name.text);
         if (!is_stage_name(from.stage_name))
-            return dockerfile_node_error(node,
-                                         "invalid name for build stage: \"%.*s\", name can't "
-                                         "start with a number or contain symbols",
-                                         VIEW_ARG(from.name.text));
+            return dockerfile_node_error(
+                node,
+                "invalid name for build stage: \"%.*s\", name can't "
+                "start with a number or contain symbols",
+                VIEW_ARG(from.name.text));
     } else if (args->count != 1) {
         return dockerfile_node_error(node, "FROM requires either one or three arguments");
     }

@@ -17,7 +17,8 @@ static int refuse_trigger(struct dockerfile_node *node, struct dockerfile_word t
                         "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed");
     if (kind == DOCKERFILE_MAINTAINER || kind == DOCKERFILE_FROM)
         return error_at(node->err, trigger.pos, ERROR_INVALID,
-                        "%s isn't allowed as an ONBUILD trigger", dockerfile_kind_name(kind));
+                        "%s isn't allowed as an ONBUILD trigger",
+                        dockerfile_kind_name(kind));
     return 0;
 }
 
@@ -26,8 +27,8 @@ static struct view expression(struct dockerfile_node *node)
 {
     CLEANUP(buf_release) struct buf text = BUF_INIT(2 * LIMIT_DOCKERFILE_SIZE);
     const struct view line = node->line->text;
-    const size_t skip = (size_t)(node->out->name.text.data - line.data) +
-                        node->out->name.text.size;
+    const size_t skip =
+        (size_t)(node->out->name.text.data - line.data) + node->out->name.text.size;
     const struct view rest = dockerfile_trim_left(view_sub(line, skip, line.size - skip));
 
     if (node->heredocs.count == 0)
@@ -44,8 +45,8 @@ static struct view expression(struct dockerfile_node *node)
 int dockerfile_parse_onbuild(struct dockerfile_node *node)
 {
     struct dockerfile_instruction inner_out = {.pos = node->out->pos};
-    struct dockerfile_node inner = {node->parser,   node->line, &inner_out,
-                                    {NULL, 0}, {NULL, 0},  node->err};
+    struct dockerfile_node inner = {node->parser, node->line, &inner_out,
+                                    {NULL, 0},    {NULL, 0},  node->err};
     struct dockerfile_onbuild onbuild;
 
     if (node->args.size == 0)

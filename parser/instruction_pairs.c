@@ -46,9 +46,9 @@ static int parse_pair(struct dockerfile_node *node,
     if (equals == 0)
         return error_at(node->err, word.pos, ERROR_INVALID, "%s names can not be blank",
                         dockerfile_kind_name(node->out->kind));
-    *pair = (struct dockerfile_pair){part(node, word.text, 0, equals),
-                                     part(node, word.text, equals + 1, word.text.size),
-                                     false};
+    *pair =
+        (struct dockerfile_pair){part(node, word.text, 0, equals),
+                                 part(node, word.text, equals + 1, word.text.size), false};
     return 0;
 }
 
@@ -86,7 +86,8 @@ int dockerfile_parse_arg(struct dockerfile_node *node)
     dockerfile_split_quoted(node, node->args, args);
     if (args->count == 0)
         return dockerfile_node_error(node, "ARG requires at least one argument");
-    struct dockerfile_pair *pairs = dockerfile_arena_array(arena, args->count, sizeof *pairs);
+    struct dockerfile_pair *pairs =
+        dockerfile_arena_array(arena, args->count, sizeof *pairs);
     for (size_t i = 0; i < args->count; i++) {
         size_t equals;
         if (!has_equals(args->items[i].text, &equals))

@@ -25,7 +25,8 @@ static const struct dockerfile_flag_spec specs[FLAG_COUNT] = {
     [FLAG_DEVICE] = {"device", DOCKERFILE_FLAG_TEXTS},
 };
 
-/* --- Mounts ----------------------------------------------------------------------------- */
+/* --- Mounts -----------------------------------------------------------------------------
+ */
 
 /* What can be said of a mount before its values are expanded: that it can be split, and
  * which stage it is from. */
@@ -72,7 +73,8 @@ static int parse_mounts(struct dockerfile_node *node, struct dockerfile_run *run
     return 0;
 }
 
-/* --- Devices ---------------------------------------------------------------------------- */
+/* --- Devices ----------------------------------------------------------------------------
+ */
 
 static int device_field(struct dockerfile_node *node,
                         struct dockerfile_word flag,
@@ -98,11 +100,13 @@ static int device_field(struct dockerfile_node *node,
         if (named)
             return error_at(node->err, flag.pos, ERROR_INVALID,
                             "device name already set to %.*s", VIEW_ARG(device->name.text));
-        device->name = (struct dockerfile_word){dockerfile_arena_text(arena, value), flag.pos};
+        device->name =
+            (struct dockerfile_word){dockerfile_arena_text(arena, value), flag.pos};
         return 0;
     }
     if (!named) {
-        device->name = (struct dockerfile_word){dockerfile_arena_text(arena, field), flag.pos};
+        device->name =
+            (struct dockerfile_word){dockerfile_arena_text(arena, field), flag.pos};
         return 0;
     }
     if (!has_value)
@@ -126,7 +130,8 @@ static int parse_devices(struct dockerfile_node *node, struct dockerfile_run *ru
         if (flag.text.size == 0)
             return error_at(node->err, flag.pos, ERROR_INVALID, "--device has no value");
         for (bool more = true; more;) {
-            if (dockerfile_csv_field(flag.text, &at, &space, &field, &more, node->err) < 0) {
+            if (dockerfile_csv_field(flag.text, &at, &space, &field, &more, node->err) <
+                0) {
                 error_wrap(node->err, "--device=%.*s", VIEW_ARG(flag.text));
                 return error_locate(node->err, flag.pos);
             }
@@ -139,7 +144,8 @@ static int parse_devices(struct dockerfile_node *node, struct dockerfile_run *ru
     return 0;
 }
 
-/* --- Modes ------------------------------------------------------------------------------ */
+/* --- Modes ------------------------------------------------------------------------------
+ */
 
 static int parse_network(struct dockerfile_node *node,
                          struct dockerfile_flag flag,
@@ -180,7 +186,8 @@ static int parse_security(struct dockerfile_node *node,
     return 0;
 }
 
-/* --- The command ------------------------------------------------------------------------ */
+/* --- The command ------------------------------------------------------------------------
+ */
 
 /* The command with its heredocs put back in after it, for the shell to read. */
 static struct view rebuild(struct dockerfile_node *node, struct view command)
@@ -232,7 +239,8 @@ int dockerfile_parse_run(struct dockerfile_node *node)
         dockerfile_flags_parse(node, specs, FLAG_COUNT, flags) < 0 ||
         parse_mounts(node, &run) < 0 ||
         parse_network(node, flags[FLAG_NETWORK], &run) < 0 ||
-        parse_security(node, flags[FLAG_SECURITY], &run) < 0 || parse_devices(node, &run) < 0)
+        parse_security(node, flags[FLAG_SECURITY], &run) < 0 ||
+        parse_devices(node, &run) < 0)
         return -1;
     choose_form(node, &run);
     node->out->run = dockerfile_arena_copy(node->parser->arena, &run, 1, sizeof run);

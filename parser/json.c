@@ -1,7 +1,8 @@
 /*
- * JSON arrays of strings, as exec forms and lists of paths are written. What counts as valid
- * JSON is what Go's encoding/json accepts: anything else is read as plain text, so this
- * decides between two meanings and must agree with it. Positions are kept for each string.
+ * JSON arrays of strings, as exec forms and lists of paths are written. What counts as
+ * valid JSON is what Go's encoding/json accepts: anything else is read as plain text, so
+ * this decides between two meanings and must agree with it. Positions are kept for each
+ * string.
  */
 #include "base/buf.h"
 #include "base/limits.h"
@@ -125,7 +126,10 @@ static bool take_escape(struct scan *scan, uint32_t *rune)
 
 /* A string whose opening quote was read. `out` gets its text if it differs from what is
  * written; *plain says whether it does not. */
-static bool take_string(struct scan *scan, struct buf *out, struct view *written, bool *plain)
+static bool take_string(struct scan *scan,
+                        struct buf *out,
+                        struct view *written,
+                        bool *plain)
 {
     const size_t start = scan->at;
 

@@ -1,7 +1,7 @@
 /*
  * Lines of a Dockerfile: physical ones, and the logical ones that continuation makes of
- * them, with the way back from a byte of a logical line to its place in the file. Private to
- * parser/.
+ * them, with the way back from a byte of a logical line to its place in the file. Private
+ * to parser/.
  */
 #pragma once
 

@@ -14,8 +14,8 @@
 #include <stdlib.h>
 
 static const char *const type_names[] = {
-    [DOCKERFILE_MOUNT_BIND] = "bind",     [DOCKERFILE_MOUNT_CACHE] = "cache",
-    [DOCKERFILE_MOUNT_TMPFS] = "tmpfs",   [DOCKERFILE_MOUNT_SECRET] = "secret",
+    [DOCKERFILE_MOUNT_BIND] = "bind",   [DOCKERFILE_MOUNT_CACHE] = "cache",
+    [DOCKERFILE_MOUNT_TMPFS] = "tmpfs", [DOCKERFILE_MOUNT_SECRET] = "secret",
     [DOCKERFILE_MOUNT_SSH] = "ssh",
 };
 
@@ -46,15 +46,24 @@ enum key {
 };
 
 static const char *const key_names[KEY_COUNT] = {
-    [KEY_TYPE] = "type",         [KEY_FROM] = "from",
-    [KEY_SOURCE] = "source",     [KEY_SRC] = "src",
-    [KEY_TARGET] = "target",     [KEY_DST] = "dst",
-    [KEY_DESTINATION] = "destination", [KEY_READONLY] = "readonly",
-    [KEY_RO] = "ro",             [KEY_READWRITE] = "readwrite",
-    [KEY_RW] = "rw",             [KEY_ID] = "id",
-    [KEY_SHARING] = "sharing",   [KEY_REQUIRED] = "required",
-    [KEY_SIZE] = "size",         [KEY_MODE] = "mode",
-    [KEY_UID] = "uid",           [KEY_GID] = "gid",
+    [KEY_TYPE] = "type",
+    [KEY_FROM] = "from",
+    [KEY_SOURCE] = "source",
+    [KEY_SRC] = "src",
+    [KEY_TARGET] = "target",
+    [KEY_DST] = "dst",
+    [KEY_DESTINATION] = "destination",
+    [KEY_READONLY] = "readonly",
+    [KEY_RO] = "ro",
+    [KEY_READWRITE] = "readwrite",
+    [KEY_RW] = "rw",
+    [KEY_ID] = "id",
+    [KEY_SHARING] = "sharing",
+    [KEY_REQUIRED] = "required",
+    [KEY_SIZE] = "size",
+    [KEY_MODE] = "mode",
+    [KEY_UID] = "uid",
+    [KEY_GID] = "gid",
     [KEY_ENV] = "env",
 };
 
@@ -289,7 +298,8 @@ static int read_field(struct field *field, const struct dockerfile_expand *expan
                      VIEW_ARG(field->key), VIEW_ARG(field->text), buf_text(&hint));
 }
 
-/* --- What holds for all fields together ------------------------------------------------- */
+/* --- What holds for all fields together -------------------------------------------------
+ */
 
 static bool is_empty(const char *text)
 {
@@ -352,8 +362,8 @@ static int read_fields(struct view text,
             return -1;
     }
     if (!access_given)
-        mount->read_only = mount->type != DOCKERFILE_MOUNT_CACHE &&
-                           mount->type != DOCKERFILE_MOUNT_TMPFS;
+        mount->read_only =
+            mount->type != DOCKERFILE_MOUNT_CACHE && mount->type != DOCKERFILE_MOUNT_TMPFS;
     return check(mount, err);
 }
 

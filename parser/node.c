@@ -18,7 +18,8 @@ struct dockerfile_word dockerfile_node_word(const struct dockerfile_node *node,
     return (struct dockerfile_word){text, dockerfile_node_pos(node, text.data)};
 }
 
-void dockerfile_word_list_add(struct dockerfile_word_list *list, struct dockerfile_word word)
+void dockerfile_word_list_add(struct dockerfile_word_list *list,
+                              struct dockerfile_word word)
 {
     list->items = base_grow(list->items, list->count, &list->capacity, sizeof *list->items);
     list->items[list->count++] = word;

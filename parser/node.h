@@ -24,7 +24,8 @@ struct dockerfile_parser {
     struct dockerfile_arena *arena;
     const char *source_name;
     char escape;
-    const struct source_pos *fixed_pos; /* trigger of a base image: position of everything */
+    const struct source_pos
+        *fixed_pos; /* trigger of a base image: position of everything */
     struct dockerfile_word_list args;
     struct dockerfile_word_list extra;
 };
@@ -45,7 +46,8 @@ struct source_pos dockerfile_node_pos(const struct dockerfile_node *node, const 
 /* A word that stands in the line's text. */
 struct dockerfile_word dockerfile_node_word(const struct dockerfile_node *node,
                                             struct view text);
-void dockerfile_word_list_add(struct dockerfile_word_list *list, struct dockerfile_word word);
+void dockerfile_word_list_add(struct dockerfile_word_list *list,
+                              struct dockerfile_word word);
 /* A copy in the arena. */
 struct dockerfile_words dockerfile_word_list_seal(const struct dockerfile_word_list *list,
                                                   struct dockerfile_arena *arena);
@@ -134,10 +136,10 @@ MUST_CHECK int dockerfile_instruction_parse(struct dockerfile_node *node);
  * instructions): ENV and LABEL without '=', JSON arrays of other things than strings. */
 MUST_CHECK int dockerfile_instruction_precheck(struct dockerfile_node *node);
 
-MUST_CHECK int dockerfile_parse_copy(struct dockerfile_node *node);        /* ADD, COPY */
+MUST_CHECK int dockerfile_parse_copy(struct dockerfile_node *node); /* ADD, COPY */
 MUST_CHECK int dockerfile_parse_run(struct dockerfile_node *node);
 MUST_CHECK int dockerfile_parse_healthcheck(struct dockerfile_node *node);
-MUST_CHECK int dockerfile_parse_pairs(struct dockerfile_node *node);       /* ENV, LABEL */
+MUST_CHECK int dockerfile_parse_pairs(struct dockerfile_node *node); /* ENV, LABEL */
 MUST_CHECK int dockerfile_parse_arg(struct dockerfile_node *node);
 MUST_CHECK int dockerfile_parse_onbuild(struct dockerfile_node *node);
 /* CMD, ENTRYPOINT, RUN, SHELL, HEALTHCHECK: `text` as exec or shell form. */

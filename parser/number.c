@@ -49,7 +49,8 @@ bool dockerfile_bool_parse(struct view text, bool *value)
     return false;
 }
 
-/* --- Durations -------------------------------------------------------------------------- */
+/* --- Durations --------------------------------------------------------------------------
+ */
 
 static const struct {
     const char *name;
@@ -71,11 +72,8 @@ static bool is_digit(struct view text, size_t at)
 }
 
 /* 12.5 as 12 and 5/10. Digits past what 64 bits hold of the fraction are left out. */
-static bool read_decimal(struct view text,
-                         size_t *at,
-                         uint64_t *whole,
-                         uint64_t *fraction,
-                         uint64_t *scale)
+static bool read_decimal(
+    struct view text, size_t *at, uint64_t *whole, uint64_t *fraction, uint64_t *scale)
 {
     const size_t start = *at;
     size_t points = 0;
@@ -134,8 +132,8 @@ bool dockerfile_duration_parse(struct view text, int64_t *ns)
         if (!read_decimal(text, &at, &whole, &fraction, &scale) ||
             !read_unit(text, &at, &unit))
             return false;
-        const uint64_t rest = (uint64_t)((long double)fraction / (long double)scale *
-                                         (long double)unit);
+        const uint64_t rest =
+            (uint64_t)((long double)fraction / (long double)scale * (long double)unit);
         if (__builtin_mul_overflow(whole, unit, &part) ||
             __builtin_add_overflow(part, rest, &part) ||
             __builtin_add_overflow(sum, part, &sum) || sum > (uint64_t)INT64_MAX)
@@ -145,7 +143,8 @@ bool dockerfile_duration_parse(struct view text, int64_t *ns)
     return true;
 }
 
-/* --- Sizes ------------------------------------------------------------------------------ */
+/* --- Sizes ------------------------------------------------------------------------------
+ */
 
 /* "", "b", "k", "kb", "kib", ... in either case: as a power of 1024. */
 static bool read_suffix(struct view text, unsigned *power)

@@ -28,10 +28,10 @@ enum item_kind {
     ITEM_DIRS_ENTER,
     ITEM_DIRS,
     /* These read nothing and hold only at some places: */
-    ITEM_START,   /* '^' or \A: before the first character */
-    ITEM_END,     /* \z */
-    ITEM_BORDER,  /* \b: between a word and what is none; as in `dist\build` */
-    ITEM_INNER,   /* \B: anywhere else */
+    ITEM_START,  /* '^' or \A: before the first character */
+    ITEM_END,    /* \z */
+    ITEM_BORDER, /* \b: between a word and what is none; as in `dist\build` */
+    ITEM_INNER,  /* \B: anywhere else */
 };
 
 static bool is_assertion(enum item_kind kind)
@@ -48,7 +48,8 @@ struct dockerfile_pattern_item {
     };
 };
 
-/* --- Compilation ------------------------------------------------------------------------ */
+/* --- Compilation ------------------------------------------------------------------------
+ */
 
 /* patternmatcher's own compile: text to expression, and the type that it detects. */
 static enum dockerfile_pattern_type to_expression(struct view text, struct buf *out)
@@ -152,7 +153,8 @@ static bool read_item(struct dockerfile_arena *arena,
         item->kind = ITEM_DOT;
     else if (c == '^')
         item->kind = ITEM_START;
-    item->rune = dockerfile_rune_decode(expression.data + *at, expression.size - *at, &length);
+    item->rune =
+        dockerfile_rune_decode(expression.data + *at, expression.size - *at, &length);
     *at += length;
     return true;
 }
@@ -242,7 +244,8 @@ int dockerfile_pattern_compile(struct dockerfile_arena *arena,
     return 0;
 }
 
-/* --- The automaton ---------------------------------------------------------------------- */
+/* --- The automaton ----------------------------------------------------------------------
+ */
 
 /* States as bits; patterns of fewer than 64 items, all real ones, need no memory. */
 struct states {
@@ -250,8 +253,9 @@ struct states {
     size_t word_count;
 };
 
-static void
-add_state(const struct dockerfile_pattern *pattern, struct states *set, size_t state)
+static void add_state(const struct dockerfile_pattern *pattern,
+                      struct states *set,
+                      size_t state)
 {
     /* States only lead onwards, by one or two: a loop over what is still to be added. */
     size_t also = SIZE_MAX;
@@ -377,7 +381,9 @@ enum question {
     ASK_ALIVE,      /* could something be matched that begins with it? */
 };
 
-static bool run(const struct dockerfile_pattern *pattern, struct view path, enum question ask)
+static bool run(const struct dockerfile_pattern *pattern,
+                struct view path,
+                enum question ask)
 {
     uint64_t inline_words[2] = {0, 0};
     const size_t word_count = pattern->item_count / 64 + 1;
@@ -408,7 +414,8 @@ static bool run(const struct dockerfile_pattern *pattern, struct view path, enum
     return ask == ASK_ALIVE || accepts(pattern, &now);
 }
 
-/* --- Questions -------------------------------------------------------------------------- */
+/* --- Questions --------------------------------------------------------------------------
+ */
 
 static bool starts_with(struct view text, struct view head)
 {
@@ -451,7 +458,8 @@ bool dockerfile_pattern_match_any_parent(const struct dockerfile_pattern *patter
     if (dockerfile_pattern_match(pattern, path))
         return true;
     for (size_t at = 1; at < path.size; at++)
-        if (path.data[at] == '/' && dockerfile_pattern_match(pattern, view_sub(path, 0, at)))
+        if (path.data[at] == '/' &&
+            dockerfile_pattern_match(pattern, view_sub(path, 0, at)))
             return true;
     return false;
 }

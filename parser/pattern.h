@@ -1,11 +1,11 @@
 /*
- * One pattern of a .dockerignore or --exclude, compiled. Private to parser/; sets of them are
- * parser/ignore.h.
+ * One pattern of a .dockerignore or --exclude, compiled. Private to parser/; sets of them
+ * are parser/ignore.h.
  *
  * moby/patternmatcher turns each pattern into a regular expression by replacing characters
  * one by one, and patterns in the wild lean on what that happens to give (`[^a]` matches a
- * slash, `**x` begins a path component, `\d` is a digit). So we make the same expression and
- * run it, over path prefixes at once, as a nondeterministic automaton: no backtracking.
+ * slash, `**x` begins a path component, `\d` is a digit). So we make the same expression
+ * and run it, over path prefixes at once, as a nondeterministic automaton: no backtracking.
  */
 #pragma once
 

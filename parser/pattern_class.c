@@ -8,7 +8,8 @@
 #include <stdlib.h>
 
 static const struct dockerfile_rune_range digits[] = {{'0', '9'}};
-static const struct dockerfile_rune_range spaces[] = {{'\t', '\n'}, {'\f', '\r'}, {' ', ' '}};
+static const struct dockerfile_rune_range spaces[] = {
+    {'\t', '\n'}, {'\f', '\r'}, {' ', ' '}};
 static const struct dockerfile_rune_range words[] = {
     {'0', '9'}, {'A', 'Z'}, {'_', '_'}, {'a', 'z'}};
 

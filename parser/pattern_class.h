@@ -28,8 +28,8 @@ bool dockerfile_class_read(struct dockerfile_arena *arena,
                            struct dockerfile_class *class);
 
 /* Reads the escape whose backslash stands at *at: one rune, or a class such as \d (then
- * class->range_count > 0). False for an escape that Go's regexp does not know, or that stands
- * for a position rather than a character. */
+ * class->range_count > 0). False for an escape that Go's regexp does not know, or that
+ * stands for a position rather than a character. */
 bool dockerfile_class_escape(struct view expression,
                              size_t *at,
                              uint32_t *rune,

@@ -33,8 +33,7 @@ static void set_words(struct doc *object, const char *key, struct dockerfile_wor
     doc_set(object, key, array);
 }
 
-static void
-set_switch(struct doc *object, const char *key, enum dockerfile_switch value)
+static void set_switch(struct doc *object, const char *key, enum dockerfile_switch value)
 {
     if (value != DOCKERFILE_SWITCH_UNSET)
         doc_set_bool(object, key, value == DOCKERFILE_SWITCH_ON);
@@ -167,7 +166,8 @@ static void set_run(struct doc *object, const struct dockerfile_run *run)
     doc_set_bool(object, "insecure", run->insecure);
 }
 
-static void set_payload(struct doc *object, const struct dockerfile_instruction *instruction)
+static void set_payload(struct doc *object,
+                        const struct dockerfile_instruction *instruction)
 {
     switch (instruction->kind) {
     case DOCKERFILE_ADD:

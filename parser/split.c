@@ -48,13 +48,15 @@ void dockerfile_split_blanks(const struct dockerfile_node *node,
 {
     for (size_t at = 0; at < text.size;) {
         const size_t size = word_size(text, at);
-        dockerfile_word_list_add(list, dockerfile_node_word(node, view_sub(text, at, size)));
+        dockerfile_word_list_add(list,
+                                 dockerfile_node_word(node, view_sub(text, at, size)));
         at += size;
         at += blanks_size(text, at);
     }
 }
 
-/* --- Words with quotes ------------------------------------------------------------------ */
+/* --- Words with quotes ------------------------------------------------------------------
+ */
 
 struct scan {
     struct view text;
@@ -69,8 +71,8 @@ static uint32_t scan_peek(const struct scan *scan, size_t *length)
                                   length);
 }
 
-/* Moves to the end of the word that begins at scan->at; its end in *end, which leaves out an
- * escape that ends the text. */
+/* Moves to the end of the word that begins at scan->at; its end in *end, which leaves out
+ * an escape that ends the text. */
 static void scan_word(struct scan *scan, size_t *end)
 {
     while (scan->at < scan->text.size) {
@@ -116,12 +118,15 @@ void dockerfile_split_quoted(const struct dockerfile_node *node,
     }
 }
 
-/* --- Name and flags --------------------------------------------------------------------- */
+/* --- Name and flags ---------------------------------------------------------------------
+ */
 
 /* The flag that begins at *at, without its quotes and escapes. A flag without any is not
  * copied. BuildKit reads flags byte by byte, which garbles what is not ASCII; here they
  * are UTF-8. */
-static struct view read_flag(const struct dockerfile_node *node, struct view text, size_t *at)
+static struct view read_flag(const struct dockerfile_node *node,
+                             struct view text,
+                             size_t *at)
 {
     CLEANUP(buf_release) struct buf word = BUF_INIT(LIMIT_DOCKERFILE_SIZE);
     const size_t start = *at;

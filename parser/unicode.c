@@ -72,7 +72,9 @@ bool dockerfile_rune_is_space(uint32_t rune)
            rune == 0x202f || rune == 0x205f || rune == 0x3000;
 }
 
-static bool in_ranges(const struct dockerfile_rune_range *ranges, size_t count, uint32_t rune)
+static bool in_ranges(const struct dockerfile_rune_range *ranges,
+                      size_t count,
+                      uint32_t rune)
 {
     size_t low = 0;
 

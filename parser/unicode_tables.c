@@ -1,6 +1,6 @@
 /*
- * Unicode 14.0.0, general categories L and Nd from U+0080 up, as sorted ranges. Generated from
- * Python's unicodedata; not edited by hand, hence without clang-format.
+ * Unicode 14.0.0, general categories L and Nd from U+0080 up, as sorted ranges. Generated
+ * from Python's unicodedata; not edited by hand, hence without clang-format.
  */
 #include "parser/unicode_tables.h"
 

@@ -34,7 +34,8 @@ static void check_instruction(const struct dockerfile *file,
         CLEANUP(error_clear) struct error err = ERROR_INIT;
         CLEANUP(dockerfile_mount_release) struct dockerfile_mount mount;
         const struct dockerfile_expand how = {.escape = file->escape};
-        if (dockerfile_mount_parse(instruction->run->mounts[i].value, &how, &mount, &err) < 0)
+        if (dockerfile_mount_parse(instruction->run->mounts[i].value, &how, &mount, &err) <
+            0)
             assert(err.pos.line >= 1);
     }
 }

@@ -1,6 +1,6 @@
 /*
- * Up to the first NUL a .dockerignore, then a path. A walk that prunes never leaves out what
- * a walk of everything would find.
+ * Up to the first NUL a .dockerignore, then a path. A walk that prunes never leaves out
+ * what a walk of everything would find.
  */
 #include "tests/fuzz/fuzz.h"
 
@@ -42,7 +42,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const struct view all = {(const char *)data, size};
     struct view text, path;
 
-    if (!view_cut(all, '\0', &text, &path) || path.size == 0 || memchr(path.data, 0, path.size))
+    if (!view_cut(all, '\0', &text, &path) || path.size == 0 ||
+        memchr(path.data, 0, path.size))
         return 0;
     CLEANUP(dockerfile_ignore_freep)
     struct dockerfile_ignore *set = dockerfile_ignore_parse(text, ".dockerignore", &err);

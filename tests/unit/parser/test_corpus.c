@@ -1,6 +1,6 @@
 /*
- * Every Dockerfile of the conformance corpus: what BuildKit parses, we parse; what its parser
- * refuses, we refuse, at the line that it names.
+ * Every Dockerfile of the conformance corpus: what BuildKit parses, we parse; what its
+ * parser refuses, we refuse, at the line that it names.
  */
 #include "base/alloc.h"
 #include "base/buf.h"

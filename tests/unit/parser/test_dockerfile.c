@@ -174,13 +174,24 @@ static void test_exec_form_is_valid_json_only(void **state)
         const char *args;
         int exec; /* -1: an error */
     } cases[] = {
-        {"[\"a\", \"b\"]", 1},      {"[]", 1},           {" [ \"\\u00e9\\/\\n\" ] ", 1},
-        {"['a']", 0},               {"[\"a\"", 0},       {"[\"a\",]", 0},
-        {"[\"a\"] b", 0},           {"[\"\\x\"]", 0},    {"[\"a\tb\"]", 0},
-        {"[1]", -1},                {"[\"a\", [\"b\"]]", -1},
-        {"[{\"a\": [true, null, -1.5e3]}]", -1},         {"[nul]", 0},
-        {"[01]", 0},                {"[\"a\" \"b\"]", 0}, {"[\"\\ud800\"]", 1},
-        {"[[[[]]", 0},              {"[{\"a\"}]", 0},
+        {"[\"a\", \"b\"]", 1},
+        {"[]", 1},
+        {" [ \"\\u00e9\\/\\n\" ] ", 1},
+        {"['a']", 0},
+        {"[\"a\"", 0},
+        {"[\"a\",]", 0},
+        {"[\"a\"] b", 0},
+        {"[\"\\x\"]", 0},
+        {"[\"a\tb\"]", 0},
+        {"[1]", -1},
+        {"[\"a\", [\"b\"]]", -1},
+        {"[{\"a\": [true, null, -1.5e3]}]", -1},
+        {"[nul]", 0},
+        {"[01]", 0},
+        {"[\"a\" \"b\"]", 0},
+        {"[\"\\ud800\"]", 1},
+        {"[[[[]]", 0},
+        {"[{\"a\"}]", 0},
     };
 
     (void)state;
@@ -227,15 +238,18 @@ static void test_other_front_ends_are_refused_by_name(void **state)
         CLEANUP(error_clear) struct error err = ERROR_INIT;
         assert_null(dockerfile_parse(view_of(texts[i]), "Dockerfile", NULL, &err));
         assert_int_equal(err.code, ERROR_UNSUPPORTED);
-        assert_non_null(strstr(error_text(&err), i < 4 ? "'tonistiigi/foo" : "dockerfilex"));
+        assert_non_null(
+            strstr(error_text(&err), i < 4 ? "'tonistiigi/foo" : "dockerfilex"));
     }
-    assert_true(dockerfile_syntax_is_ours(VIEW_LIT("docker.io/docker/dockerfile@sha256:1")));
+    assert_true(
+        dockerfile_syntax_is_ours(VIEW_LIT("docker.io/docker/dockerfile@sha256:1")));
 }
 
 static void test_syntax_can_be_overridden(void **state)
 {
     CLEANUP(error_clear) struct error err = ERROR_INIT;
-    const struct dockerfile_parse_options options = {.syntax = VIEW_LIT("docker/dockerfile:1")};
+    const struct dockerfile_parse_options options = {.syntax =
+                                                         VIEW_LIT("docker/dockerfile:1")};
     CLEANUP(dockerfile_freep)
     struct dockerfile *file = dockerfile_parse(VIEW_LIT("# syntax=other/thing\nFROM a\n"),
                                                "Dockerfile", &options, &err);
@@ -261,7 +275,8 @@ static void test_all_errors_are_found_in_one_go(void **state)
 {
     CLEANUP(error_clear) struct error err = ERROR_INIT;
     struct seen seen = {.count = 0};
-    const struct dockerfile_parse_options options = {.on_error = note_error, .context = &seen};
+    const struct dockerfile_parse_options options = {.on_error = note_error,
+                                                     .context = &seen};
 
     (void)state;
     assert_null(dockerfile_parse(VIEW_LIT("FROM\nRUM x\nENV a=1 b\nRUN ok\nCOPY <<E --x\n"
@@ -298,15 +313,18 @@ static void test_mistakes_get_a_suggestion(void **state)
         assert_null(dockerfile_parse(view_of(cases[i].text), "Dockerfile", NULL, &err));
         assert_string_equal(error_text(&err), cases[i].message);
     }
-    assert_int_equal(dockerfile_edit_distance(VIEW_LIT("kitten"), VIEW_LIT("sitting"), 9), 3);
-    assert_int_equal(dockerfile_edit_distance(VIEW_LIT("kitten"), VIEW_LIT("sitting"), 2), 2);
+    assert_int_equal(dockerfile_edit_distance(VIEW_LIT("kitten"), VIEW_LIT("sitting"), 9),
+                     3);
+    assert_int_equal(dockerfile_edit_distance(VIEW_LIT("kitten"), VIEW_LIT("sitting"), 2),
+                     2);
 }
 
 static void test_triggers_are_stored_and_parsed_later(void **state)
 {
     CLEANUP(error_clear) struct error err = ERROR_INIT;
     CLEANUP(dockerfile_freep)
-    struct dockerfile *file = parse("FROM a\nonbuild   RUN <<E\nx\nE\nONBUILD NOPE y \\\n z\n");
+    struct dockerfile *file =
+        parse("FROM a\nonbuild   RUN <<E\nx\nE\nONBUILD NOPE y \\\n z\n");
     const struct source_pos pos = {"Child", 7, 1, 7};
 
     (void)state;

@@ -14,9 +14,19 @@
 
 /* "NAME=value" lines; the last of a name counts. */
 static const char *const variables[] = {
-    "PWD=/home",   "KOREAN=한국어", "NULL=",        "SP=  ab  c ",  "FILE=a/b/c.tar.gz",
-    "X=xxyy",      "STAR=xx**",     "Q=???y",       "LINES=a\nb\n", "ключ=значение",
-    "URL=/a/f/b/c", "DOLLAR=[$0$$]", "META=()[]{}^$.*?|\\x",
+    "PWD=/home",
+    "KOREAN=한국어",
+    "NULL=",
+    "SP=  ab  c ",
+    "FILE=a/b/c.tar.gz",
+    "X=xxyy",
+    "STAR=xx**",
+    "Q=???y",
+    "LINES=a\nb\n",
+    "ключ=значение",
+    "URL=/a/f/b/c",
+    "DOLLAR=[$0$$]",
+    "META=()[]{}^$.*?|\\x",
 };
 
 static bool look_up(void *context, struct view name, struct view *value)
@@ -215,10 +225,10 @@ static void test_raw_forms_keep_what_they_are_told(void **state)
     static const struct expand_case content[] = {
         {"'$PWD' \"$NONE\" \\$PWD \\\\ it's", "'/home' \"\" $PWD \\ it's"},
     };
-    const struct dockerfile_expand how_raw = {
-        .flags = DOCKERFILE_EXPAND_RAW_QUOTES | DOCKERFILE_EXPAND_RAW_ESCAPES |
-                 DOCKERFILE_EXPAND_KEEP_UNSET,
-        .lookup = look_up};
+    const struct dockerfile_expand how_raw = {.flags = DOCKERFILE_EXPAND_RAW_QUOTES |
+                                                       DOCKERFILE_EXPAND_RAW_ESCAPES |
+                                                       DOCKERFILE_EXPAND_KEEP_UNSET,
+                                              .lookup = look_up};
     const struct dockerfile_expand how_content = {.flags = DOCKERFILE_EXPAND_CONTENT,
                                                   .lookup = look_up};
 
@@ -274,7 +284,8 @@ static void test_variables_are_reported(void **state)
     const struct dockerfile_expand how = {.on_variable = note_variable, .context = &seen};
 
     (void)state;
-    assert_int_equal(dockerfile_expand(VIEW_LIT("$A '$B' ${C:-$D} \\$E"), &how, &out, &err), 0);
+    assert_int_equal(dockerfile_expand(VIEW_LIT("$A '$B' ${C:-$D} \\$E"), &how, &out, &err),
+                     0);
     assert_string_equal(buf_text(&seen), "-A-C-D");
 }
 
@@ -315,7 +326,8 @@ static void test_output_past_its_maximum_is_refused(void **state)
     CLEANUP(buf_release) struct buf out = BUF_INIT(8);
 
     (void)state;
-    assert_int_equal(dockerfile_expand(VIEW_LIT("$PWD${X//x/$PWD}"), &plain, &out, &err), -1);
+    assert_int_equal(dockerfile_expand(VIEW_LIT("$PWD${X//x/$PWD}"), &plain, &out, &err),
+                     -1);
     assert_int_equal(err.code, ERROR_LIMIT);
 }
 
@@ -325,8 +337,8 @@ static void test_error_says_what_and_where(void **state)
     CLEANUP(buf_release) struct buf out = BUF_INIT(LIMIT_TEXT_SIZE);
 
     (void)state;
-    assert_int_equal(dockerfile_expand(VIEW_LIT("${NONE:?must be set}"), &plain, &out, &err),
-                     -1);
+    assert_int_equal(
+        dockerfile_expand(VIEW_LIT("${NONE:?must be set}"), &plain, &out, &err), -1);
     assert_string_equal(error_text(&err),
                         "failed to process \"${NONE:?must be set}\": NONE: must be set");
 }

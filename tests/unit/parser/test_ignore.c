@@ -16,7 +16,8 @@
 static struct dockerfile_ignore *make(const char *text)
 {
     CLEANUP(error_clear) struct error err = ERROR_INIT;
-    struct dockerfile_ignore *set = dockerfile_ignore_parse(view_of(text), ".dockerignore", &err);
+    struct dockerfile_ignore *set =
+        dockerfile_ignore_parse(view_of(text), ".dockerignore", &err);
 
     if (!set)
         fail_msg("%s: %s", text, error_text(&err));
@@ -100,7 +101,9 @@ static void test_patterns_match_as_mobys(void **state)
         {"*\n! keep", "keep", false},
         {"#c\n\xef\xbb\xbf#", "#c", false},
         {" # no comment", "# no comment", true},
-        {"\xef\xbb\xbf" "bom", "bom", true},
+        {"\xef\xbb\xbf"
+         "bom",
+         "bom", true},
         {"cr\r\nlf\r\n", "cr", true},
         {"*", ".", false},
     };
@@ -119,8 +122,8 @@ static void test_patterns_match_as_mobys(void **state)
 
 static void test_malformed_patterns_are_refused_with_their_line(void **state)
 {
-    static const char *const texts[] = {"ok\n[a", "ok\n!", "ok\n a\\", "ok\n[]", "x\n[b-a]",
-                                        "x\n\\y"};
+    static const char *const texts[] = {"ok\n[a", "ok\n!",    "ok\n a\\",
+                                        "ok\n[]", "x\n[b-a]", "x\n\\y"};
 
     (void)state;
     for (size_t i = 0; i < ARRAY_COUNT(texts); i++) {
@@ -210,23 +213,50 @@ static void test_globs_match_as_gos(void **state)
         const char *name;
         int match; /* -1: malformed */
     } cases[] = {
-        {"abc", "abc", 1},      {"*", "abc", 1},        {"*c", "abc", 1},
-        {"a*", "a", 1},         {"a*", "ab/c", 0},      {"a*/b", "abc/b", 1},
-        {"a*/b", "a/c/b", 0},   {"a*b*c*d*e*/f", "axbxcxdxe/f", 1},
+        {"abc", "abc", 1},
+        {"*", "abc", 1},
+        {"*c", "abc", 1},
+        {"a*", "a", 1},
+        {"a*", "ab/c", 0},
+        {"a*/b", "abc/b", 1},
+        {"a*/b", "a/c/b", 0},
+        {"a*b*c*d*e*/f", "axbxcxdxe/f", 1},
         {"a*b*c*d*e*/f", "axbxcxdxexxx/fff", 0},
         {"a*b?c*x", "abxbbxdbxebxczzx", 1},
         {"a*b?c*x", "abxbbxdbxebxczzy", 0},
-        {"ab[c]", "abc", 1},    {"ab[b-d]", "abc", 1},  {"ab[e-g]", "abc", 0},
-        {"ab[^c]", "abc", 0},   {"ab[^e-g]", "abc", 1}, {"a\\*b", "a*b", 1},
-        {"a\\*b", "ab", 0},     {"a?b", "a☺b", 1},      {"a[^a]b", "a☺b", 1},
-        {"a???b", "a☺b", 0},    {"[a-ζ]*", "α", 1},     {"*[a-ζ]", "A", 0},
-        {"a?b", "a/b", 0},      {"a*b", "a/b", 0},      {"[\\]a]", "]", 1},
-        {"[\\-]", "-", 1},      {"[x\\-]", "x", 1},     {"[-]", "-", -1},
-        {"[x-]", "x", -1},      {"[-x]", "x", -1},      {"\\", "a", -1},
-        {"[a-b-c]", "a", -1},   {"[", "a", -1},         {"[^", "a", -1},
-        {"[^bc", "a", -1},      {"a[", "a", -1},        {"a[", "ab", -1},
-        {"*x", "xxx", 1},       {"", "", 1},            {"", "x", 0},
-        {"[]a]", "]", -1},      {"**", "ab", 1},        {"a**b", "axxb", 1},
+        {"ab[c]", "abc", 1},
+        {"ab[b-d]", "abc", 1},
+        {"ab[e-g]", "abc", 0},
+        {"ab[^c]", "abc", 0},
+        {"ab[^e-g]", "abc", 1},
+        {"a\\*b", "a*b", 1},
+        {"a\\*b", "ab", 0},
+        {"a?b", "a☺b", 1},
+        {"a[^a]b", "a☺b", 1},
+        {"a???b", "a☺b", 0},
+        {"[a-ζ]*", "α", 1},
+        {"*[a-ζ]", "A", 0},
+        {"a?b", "a/b", 0},
+        {"a*b", "a/b", 0},
+        {"[\\]a]", "]", 1},
+        {"[\\-]", "-", 1},
+        {"[x\\-]", "x", 1},
+        {"[-]", "-", -1},
+        {"[x-]", "x", -1},
+        {"[-x]", "x", -1},
+        {"\\", "a", -1},
+        {"[a-b-c]", "a", -1},
+        {"[", "a", -1},
+        {"[^", "a", -1},
+        {"[^bc", "a", -1},
+        {"a[", "a", -1},
+        {"a[", "ab", -1},
+        {"*x", "xxx", 1},
+        {"", "", 1},
+        {"", "x", 0},
+        {"[]a]", "]", -1},
+        {"**", "ab", 1},
+        {"a**b", "axxb", 1},
     };
 
     (void)state;

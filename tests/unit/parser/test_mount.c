@@ -40,8 +40,9 @@ static void test_all_options_of_a_cache(void **state)
     CLEANUP(dockerfile_mount_release) struct dockerfile_mount mount;
 
     (void)state;
-    parse_ok("type=CACHE,id=x,dst=/c,src=sub,from=base,Sharing=Locked,mode=1770,uid=1,gid=2,ro",
-             &mount);
+    parse_ok(
+        "type=CACHE,id=x,dst=/c,src=sub,from=base,Sharing=Locked,mode=1770,uid=1,gid=2,ro",
+        &mount);
     assert_int_equal(mount.type, DOCKERFILE_MOUNT_CACHE);
     assert_int_equal(mount.sharing, DOCKERFILE_SHARING_LOCKED);
     assert_string_equal(mount.id, "x");
@@ -95,10 +96,18 @@ static void test_sizes(void **state)
         const char *text;
         int64_t size;
     } cases[] = {
-        {"4096", 4096},         {"64m", 64 << 20},        {"64MiB", 64 << 20},
-        {"1.5 gb", 1610612736}, {".5k", 512},             {"1b", 1},
-        {"1x", -1},             {"", -1},                 {"-1", -1},
-        {"1kbb", -1},           {"99999999999999p", -1},  {"1mi", -1},
+        {"4096", 4096},
+        {"64m", 64 << 20},
+        {"64MiB", 64 << 20},
+        {"1.5 gb", 1610612736},
+        {".5k", 512},
+        {"1b", 1},
+        {"1x", -1},
+        {"", -1},
+        {"-1", -1},
+        {"1kbb", -1},
+        {"99999999999999p", -1},
+        {"1mi", -1},
     };
 
     (void)state;
@@ -108,7 +117,8 @@ static void test_sizes(void **state)
         CLEANUP(base_freep)
         char *text = base_format("type=tmpfs,target=/x,size=%s", cases[i].text);
         const int result = parse(text, &mount, &err);
-        if ((result < 0) != (cases[i].size < 0) || (result == 0 && mount.size != cases[i].size))
+        if ((result < 0) != (cases[i].size < 0) ||
+            (result == 0 && mount.size != cases[i].size))
             fail_msg("%s: %d %jd", cases[i].text, result, (intmax_t)mount.size);
     }
 }
