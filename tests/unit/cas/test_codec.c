@@ -72,6 +72,9 @@ static void assert_gives(struct view in, struct view want)
 
     for (size_t i = 0; i < ARRAY_COUNT(sizes); i++) {
         CLEANUP(buf_release) struct buf out = BUF_INIT(ROOM);
+        /* Large ones bytewise take ISA-L minutes under AddressSanitizer. */
+        if (want.size > 100000 && sizes[i][1] < 100)
+            continue;
         if (drain(in, sizes[i][0], sizes[i][1], &out, &err) < 0)
             fail_msg("%s", error_text(&err));
         assert_int_equal(out.size, want.size);
