@@ -191,10 +191,16 @@ static bool same_doc(const struct doc *a, const struct doc *b)
     return (!a && !b) || (a && b && doc_equal(a, b));
 }
 
+static bool same_text(const char *a, const char *b)
+{
+    return (!a && !b) || (a && b && strcmp(a, b) == 0);
+}
+
 static bool same_target(const struct descriptor *a, const struct descriptor *b)
 {
     return digest_eq(&a->digest, &b->digest) && a->size == b->size &&
-           strcmp(a->media_type, b->media_type) == 0 &&
+           same_text(a->media_type, b->media_type) &&
+           same_text(a->artifact_type, b->artifact_type) &&
            same_doc(a->annotations, b->annotations) && same_doc(a->platform, b->platform);
 }
 

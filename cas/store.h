@@ -28,7 +28,8 @@ enum cas_store_open_flags {
 
 /* The path that is used without an explicit one: $COOPER_ROOT, else /var/lib/cooper for the
  * real root, else $XDG_DATA_HOME/cooper, else ~/.local/share/cooper. malloc'ed. `real_uid`
- * is the user's id outside of any user namespace that we made. */
+ * is the user's id outside of any user namespace that we made. NULL for a user without a
+ * home. */
 char *cas_store_default_path(unsigned real_uid);
 
 /* Opens or creates. Clears what crashed processes left (ingest, leases), mends index.json.
