@@ -20,7 +20,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static_assert(sizeof(char *) == sizeof(uint64_t), "tables of a plan become pointers in place");
+static_assert(sizeof(char *) == sizeof(uint64_t),
+              "tables of a plan become pointers in place");
 
 const char *child_text(const struct sandbox_child *child, uint32_t offset)
 {
@@ -103,12 +104,14 @@ static int open_terminal(struct sandbox_child *child, const struct sandbox_op *o
 {
     const struct sandbox_message message = {.kind = SANDBOX_MESSAGE_TTY};
     const int unlocked = 0;
-    const int fd = openat(child->dev, "pts/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC | O_NOFOLLOW);
+    const int fd =
+        openat(child->dev, "pts/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC | O_NOFOLLOW);
 
     if (fd < 0 || ioctl(fd, TIOCSPTLCK, &unlocked) < 0)
         return -1;
     const int slave = ioctl(fd, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
-    if (slave < 0 || fchown(slave, (uid_t)op->a, (gid_t)-1) < 0 || ioctl(slave, TIOCSCTTY, 0) < 0)
+    if (slave < 0 || fchown(slave, (uid_t)op->a, (gid_t)-1) < 0 ||
+        ioctl(slave, TIOCSCTTY, 0) < 0)
         return -1;
     child_send(child, &message, NULL, fd);
     close(fd);
@@ -164,8 +167,8 @@ static int limit_resource(const struct sandbox_op *op)
     return setrlimit((__rlimit_resource_t)op->number, &limit);
 }
 
-/* Before the capabilities go, as it needs CAP_SYS_ADMIN without no_new_privs; the calls that
- * follow here are among those that the filter allows. */
+/* Before the capabilities go, as it needs CAP_SYS_ADMIN without no_new_privs; the calls
+ * that follow here are among those that the filter allows. */
 static int install_filter(struct sandbox_child *child, const struct sandbox_op *op)
 {
     const struct sock_fprog program = {

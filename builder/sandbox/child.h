@@ -1,7 +1,8 @@
 /*
- * The child of the helper: carries out a plan and becomes the step's program. What runs here
- * allocates nothing, takes no lock, logs nothing and calls nobody but the kernel; it is
- * child.c (the switch), child_mount.c (mounts), child_target.c (paths inside the root).
+ * The child of the helper: carries out a plan and becomes the step's program. What runs
+ * here allocates nothing, takes no lock, logs nothing and calls nobody but the kernel; it
+ * is child.c (the switch), child_overlay.c and child_mount.c (mounts), child_target.c
+ * (paths inside the root).
  */
 #pragma once
 
@@ -17,15 +18,18 @@ struct sandbox_child {
     uint32_t op_count;
     int *slots;
     size_t slot_count;
-    int socket; /* to cooper */
-    int root;   /* the new root; -1 before OP_ROOT */
-    int dev;    /* the new /dev; -1 before OP_DEV */
+    int socket;     /* to cooper */
+    int root;       /* the new root; -1 before OP_ROOT */
+    int dev;        /* the new /dev; -1 before OP_DEV */
     uint32_t files; /* counts OP_FILE, to name them */
 };
 
 /* Does every offset, slot and count of the plan lie inside it? The sender is trusted, but a
  * mistake there must not become a wild pointer in a privileged process. */
-bool sandbox_plan_valid(const char *plan, size_t size, uint32_t op_count, size_t slot_count);
+bool sandbox_plan_valid(const char *plan,
+                        size_t size,
+                        uint32_t op_count,
+                        size_t slot_count);
 
 /* Carries out the plan. Ends in execve or _exit. */
 _Noreturn void sandbox_child_run(struct sandbox_child *child);
@@ -47,7 +51,10 @@ int child_open(int root, const char *path, bool kernel);
 
 enum child_target_kind { CHILD_TARGET_DIRECTORY, CHILD_TARGET_FILE };
 /* Opens a mount point in the root; what is missing is created and reported as a stub. */
-int child_target(struct sandbox_child *child, const char *path, enum child_target_kind kind, bool kernel);
+int child_target(struct sandbox_child *child,
+                 const char *path,
+                 enum child_target_kind kind,
+                 bool kernel);
 /* Opens a directory in the root; what is missing is created for uid and gid. */
 int child_directory(struct sandbox_child *child, const char *path, uid_t uid, gid_t gid);
 
@@ -57,14 +64,21 @@ struct child_fd_path {
 };
 struct child_fd_path child_fd_path(int fd);
 
-/* --- child_mount.c: 0; -1 and errno --- */
+/* --- child_overlay.c: 0; -1 and errno --- */
 
+/* Puts a descriptor into a slot, closing what was there; an fd of -1 is passed on. */
+int child_set_slot(struct sandbox_child *child, uint32_t slot, int fd);
+/* Closes, keeps errno, returns `result`. */
+int child_close_after(int fd, int result);
 int child_overlay(struct sandbox_child *child, const struct sandbox_op *op);
-int child_tree(struct sandbox_child *child, const struct sandbox_op *op);
-int child_unshare(void);
 int child_reopen(struct sandbox_child *child, const struct sandbox_op *op);
 int child_classic_overlay(struct sandbox_child *child, const struct sandbox_op *op);
 int child_classic_self(struct sandbox_child *child, const struct sandbox_op *op);
+
+/* --- child_mount.c: 0; -1 and errno --- */
+
+int child_tree(struct sandbox_child *child, const struct sandbox_op *op);
+int child_unshare(void);
 int child_stage(struct sandbox_child *child, const struct sandbox_op *op);
 int child_subtree(struct sandbox_child *child, const struct sandbox_op *op);
 int child_root(struct sandbox_child *child, const struct sandbox_op *op);

@@ -19,51 +19,33 @@
  * target lies in the new root (child_target.c).
  */
 
-static int empty_slot(struct sandbox_child *child, uint32_t slot, int fd)
-{
-    if (fd < 0)
-        return -1;
-    if (child->slots[slot] >= 0)
-        close(child->slots[slot]);
-    child->slots[slot] = fd;
-    return 0;
-}
-
-static int close_after(int fd, int result)
-{
-    const int saved = errno;
-
-    close(fd);
-    errno = saved;
-    return result;
-}
-
 /* Nothing that happens beneath the detached tree may propagate to the host, so it becomes
  * private before it is attached. */
 static int seal_tree(int tree, uint64_t attributes)
 {
     struct mount_attr attr = {.attr_set = attributes, .propagation = MS_PRIVATE};
 
-    return mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr,
-                         sizeof attr);
+    return mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof attr);
 }
 
 static int clone_tree(int dir, const char *path, uint64_t attributes)
 {
-    const int tree = open_tree(dir, path,
-                               AT_EMPTY_PATH | AT_RECURSIVE | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    const int tree = open_tree(
+        dir, path, AT_EMPTY_PATH | AT_RECURSIVE | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 
     if (tree >= 0 && seal_tree(tree, attributes) < 0)
-        return close_after(tree, -1);
+        return child_close_after(tree, -1);
     return tree;
 }
 
 static int move_tree(int tree, int target)
 {
-    return move_mount(tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+    return move_mount(tree, "", target, "",
+                      MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
 }
 
-/* Adds `flags` to a mount, keeping those it has: in a user namespace they may not be cleared. */
+/* Adds `flags` to a mount, keeping those it has: in a user namespace they may not be
+ * cleared. */
 static int classic_remount(int fd, unsigned long flags)
 {
     const struct child_fd_path path = child_fd_path(fd);
@@ -83,9 +65,9 @@ static int classic_remount(int fd, unsigned long flags)
 }
 
 /*
- * Binds `source` over the target that is open as `target_fd` and named `target` in the root,
- * with mount(2). A read-only one comes without the mounts below it, as mount(2) could not
- * make those read-only too.
+ * Binds `source` over the target that is open as `target_fd` and named `target` in the
+ * root, with mount(2). A read-only one comes without the mounts below it, as mount(2) could
+ * not make those read-only too.
  */
 static int classic_bind(struct sandbox_child *child,
                         int source,
@@ -101,50 +83,7 @@ static int classic_bind(struct sandbox_child *child,
     if (flags == 0)
         return 0;
     const int fd = child_open(child->root, target, false);
-    return fd < 0 ? -1 : close_after(fd, classic_remount(fd, flags));
-}
-
-static int overlay_option(int fs, const char *key, const char *value)
-{
-    return fsconfig(fs, FSCONFIG_SET_STRING, key, value, 0);
-}
-
-static int overlay_configure(const struct sandbox_child *child,
-                             const struct sandbox_op *op,
-                             int fs)
-{
-    const int *lower = child->slots + op->slot;
-
-    /* nofollow is off, and does not heed a redirect that is there either; off would conflict
-     * with userxattr on some kernels. */
-    if (overlay_option(fs, "index", "off") < 0 || overlay_option(fs, "metacopy", "off") < 0 ||
-        overlay_option(fs, "redirect_dir", "nofollow") < 0 ||
-        overlay_option(fs, "xino", "off") < 0 ||
-        fsconfig(fs, FSCONFIG_SET_FLAG, "volatile", NULL, 0) < 0)
-        return -1;
-    if ((op->flags & OP_FLAG_USERXATTR) &&
-        fsconfig(fs, FSCONFIG_SET_FLAG, "userxattr", NULL, 0) < 0)
-        return -1;
-    for (uint32_t i = op->count; i-- > 0;)
-        if (fsconfig(fs, FSCONFIG_SET_FD, "lowerdir+", NULL, lower[i]) < 0)
-            return -1;
-    if (fsconfig(fs, FSCONFIG_SET_FD, "upperdir", NULL, lower[op->count]) < 0 ||
-        fsconfig(fs, FSCONFIG_SET_FD, "workdir", NULL, lower[op->count + 1]) < 0)
-        return -1;
-    return fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0);
-}
-
-/* The overlay's mount takes the place of the upper directory in the slots. */
-int child_overlay(struct sandbox_child *child, const struct sandbox_op *op)
-{
-    const int fs = fsopen("overlay", FSOPEN_CLOEXEC);
-    int fd = -1;
-
-    if (fs < 0)
-        return -1;
-    if (overlay_configure(child, op, fs) == 0)
-        fd = fsmount(fs, FSMOUNT_CLOEXEC, op->flags & OP_FLAG_READONLY ? MOUNT_ATTR_RDONLY : 0);
-    return close_after(fs, empty_slot(child, (uint32_t)op->slot + op->count, fd));
+    return fd < 0 ? -1 : child_close_after(fd, classic_remount(fd, flags));
 }
 
 int child_tree(struct sandbox_child *child, const struct sandbox_op *op)
@@ -155,7 +94,8 @@ int child_tree(struct sandbox_child *child, const struct sandbox_op *op)
 
     if (fd < 0)
         return -1;
-    return close_after(fd, empty_slot(child, (uint32_t)op->slot, clone_tree(fd, "", attributes)));
+    return child_close_after(
+        fd, child_set_slot(child, (uint32_t)op->slot, clone_tree(fd, "", attributes)));
 }
 
 int child_unshare(void)
@@ -165,112 +105,9 @@ int child_unshare(void)
     return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
 }
 
-/* Opens in this mount namespace what was opened in another, by its path, and makes sure that
- * it is the same: whoever moved something else there in between gains an error. */
-static int reopen(int old)
-{
-    const struct child_fd_path link = child_fd_path(old);
-    char path[4096]; /* the kernel's limit for a path */
-    struct stat was;
-    struct stat is;
-    const ssize_t size = readlink(link.text, path, sizeof path - 1);
-
-    if (size < 0 || fstat(old, &was) < 0)
-        return -1;
-    path[size] = '\0';
-    const int fd = open(path, O_PATH | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0)
-        return -1;
-    if (fstat(fd, &is) == 0 && was.st_dev == is.st_dev && was.st_ino == is.st_ino)
-        return fd;
-    close(fd);
-    errno = ESTALE;
-    return -1;
-}
-
-int child_reopen(struct sandbox_child *child, const struct sandbox_op *op)
-{
-    for (uint32_t i = 0; i < op->count; i++)
-        if (empty_slot(child, (uint32_t)op->slot + i, reopen(child->slots[(uint32_t)op->slot + i])) < 0)
-            return -1;
-    return 0;
-}
-
-/* The mount that now covers the directory `covered`. */
-static int open_over(int covered)
-{
-    const struct child_fd_path link = child_fd_path(covered);
-    char path[4096]; /* the kernel's limit for a path */
-    const ssize_t size = readlink(link.text, path, sizeof path - 1);
-
-    if (size < 0)
-        return -1;
-    path[size] = '\0';
-    return open(path, O_PATH | O_CLOEXEC | O_NOFOLLOW | O_DIRECTORY);
-}
-
-/* What mount(2) takes: one page. */
-struct overlay_options {
-    char text[4096];
-    size_t size;
-};
-
-static void options_add(struct overlay_options *o, const char *text)
-{
-    for (; *text && o->size < sizeof o->text - 1; text++)
-        o->text[o->size++] = *text;
-    o->text[o->size] = '\0';
-}
-
-static void options_add_fd(struct overlay_options *o, int fd)
-{
-    const struct child_fd_path path = child_fd_path(fd);
-
-    options_add(o, path.text + sizeof "/proc/self/fd/" - 1);
-}
-
-/* Directories are named relative to /proc/self/fd: 500 layers fit into one page then. */
-int child_classic_overlay(struct sandbox_child *child, const struct sandbox_op *op)
-{
-    const int *lower = child->slots + op->slot;
-    const int upper = lower[op->count];
-    const struct child_fd_path target = child_fd_path(upper);
-    struct overlay_options o = {.size = 0};
-
-    options_add(&o, "lowerdir=");
-    for (uint32_t i = op->count; i-- > 0;) {
-        options_add_fd(&o, lower[i]);
-        options_add(&o, i > 0 ? ":" : ",upperdir=");
-    }
-    options_add_fd(&o, upper);
-    options_add(&o, ",workdir=");
-    options_add_fd(&o, lower[op->count + 1]);
-    options_add(&o, ",index=off,metacopy=off,redirect_dir=nofollow,xino=off,volatile");
-    if (op->flags & OP_FLAG_USERXATTR)
-        options_add(&o, ",userxattr");
-    if (o.size == sizeof o.text - 1) {
-        errno = E2BIG;
-        return -1;
-    }
-    const unsigned long flags = op->flags & OP_FLAG_READONLY ? MS_RDONLY : 0;
-    if (chdir("/proc/self/fd") < 0 || mount("overlay", target.text, "overlay", flags, o.text) < 0 ||
-        chdir("/") < 0)
-        return -1;
-    return empty_slot(child, (uint32_t)op->slot + op->count, open_over(upper));
-}
-
-int child_classic_self(struct sandbox_child *child, const struct sandbox_op *op)
-{
-    const int fd = child->slots[op->slot];
-    const struct child_fd_path path = child_fd_path(fd);
-
-    if (mount(path.text, path.text, NULL, MS_BIND | MS_REC, NULL) < 0)
-        return -1;
-    return empty_slot(child, (uint32_t)op->slot, open_over(fd));
-}
-
-/* On top of the host's "/", which this process does not see, being below it; pivot_root then
- * leaves it behind with the host's root. The kernel copies no part of a detached mount. */
+/* On top of the host's "/", which this process does not see, being below it; pivot_root
+ * then leaves it behind with the host's root. The kernel copies no part of a detached
+ * mount. */
 int child_stage(struct sandbox_child *child, const struct sandbox_op *op)
 {
     return move_mount(child->slots[op->slot], "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH);
@@ -281,7 +118,7 @@ int child_subtree(struct sandbox_child *child, const struct sandbox_op *op)
     const char *source = child_text(child, op->text);
     const int fd = child_open(child->slots[op->slot], source ? source : "", false);
 
-    return empty_slot(child, (uint32_t)op->slot, fd);
+    return child_set_slot(child, (uint32_t)op->slot, fd);
 }
 
 int child_root(struct sandbox_child *child, const struct sandbox_op *op)
@@ -295,14 +132,14 @@ int child_root(struct sandbox_child *child, const struct sandbox_op *op)
 int child_mount(struct sandbox_child *child, const struct sandbox_op *op)
 {
     const char *type = child_text(child, op->text);
-    const int fd = child_target(child, child_text(child, op->target), CHILD_TARGET_DIRECTORY,
-                                (op->flags & OP_FLAG_KERNEL) != 0);
+    const int fd = child_target(child, child_text(child, op->target),
+                                CHILD_TARGET_DIRECTORY, (op->flags & OP_FLAG_KERNEL) != 0);
 
     if (fd < 0)
         return -1;
     const struct child_fd_path path = child_fd_path(fd);
-    return close_after(
-        fd, mount(type, path.text, type, (unsigned long)op->a, child_text(child, op->data)));
+    return child_close_after(fd, mount(type, path.text, type, (unsigned long)op->a,
+                                       child_text(child, op->data)));
 }
 
 int child_bind(struct sandbox_child *child, const struct sandbox_op *op)
@@ -318,14 +155,17 @@ int child_bind(struct sandbox_child *child, const struct sandbox_op *op)
     const struct child_fd_path path = child_fd_path(fd);
     if (!(op->flags & OP_FLAG_CLASSIC)) {
         const int tree = clone_tree(AT_FDCWD, source, readonly ? MOUNT_ATTR_RDONLY : 0);
-        return close_after(fd, tree < 0 ? -1 : close_after(tree, move_tree(tree, fd)));
+        return child_close_after(
+            fd, tree < 0 ? -1 : child_close_after(tree, move_tree(tree, fd)));
     }
     /* With the mounts below it: a user namespace may not uncover what they cover. */
     if (mount(source, path.text, NULL, MS_BIND | MS_REC, NULL) < 0)
-        return close_after(fd, -1);
+        return child_close_after(fd, -1);
     close(fd);
     const int over = child_open(child->root, target, false);
-    return over < 0 ? -1 : close_after(over, readonly ? classic_remount(over, MS_RDONLY) : 0);
+    return over < 0
+               ? -1
+               : child_close_after(over, readonly ? classic_remount(over, MS_RDONLY) : 0);
 }
 
 struct device {
@@ -336,8 +176,8 @@ struct device {
 };
 
 static const struct device devices[] = {
-    {"null", "/dev/null", 3, 1},     {"zero", "/dev/zero", 5, 1},
-    {"full", "/dev/full", 7, 1},     {"random", "/dev/random", 8, 1},
+    {"null", "/dev/null", 3, 1},       {"zero", "/dev/zero", 5, 1},
+    {"full", "/dev/full", 7, 1},       {"random", "/dev/random", 8, 1},
     {"urandom", "/dev/urandom", 9, 1}, {"tty", "/dev/tty", 0, 5},
 };
 
@@ -345,8 +185,9 @@ static const struct {
     const char *name;
     const char *to;
 } device_links[] = {
-    {"fd", "/proc/self/fd"},       {"stdin", "/proc/self/fd/0"}, {"stdout", "/proc/self/fd/1"},
-    {"stderr", "/proc/self/fd/2"}, {"core", "/proc/kcore"},      {"ptmx", "pts/ptmx"},
+    {"fd", "/proc/self/fd"},       {"stdin", "/proc/self/fd/0"},
+    {"stdout", "/proc/self/fd/1"}, {"stderr", "/proc/self/fd/2"},
+    {"core", "/proc/kcore"},       {"ptmx", "pts/ptmx"},
 };
 
 /* These six give a step nothing: no memory, no disk, no other terminal than its own. */
@@ -360,7 +201,7 @@ static int make_device(int dev, const struct device *d, bool bind)
     if (fd < 0)
         return -1;
     const struct child_fd_path path = child_fd_path(fd);
-    return close_after(fd, mount(d->path, path.text, NULL, MS_BIND, NULL));
+    return child_close_after(fd, mount(d->path, path.text, NULL, MS_BIND, NULL));
 }
 
 int child_dev(struct sandbox_child *child, const struct sandbox_op *op)
@@ -407,32 +248,34 @@ static int place_file(struct sandbox_child *child,
                       int target_fd)
 {
     if (!(op->flags & OP_FLAG_CLASSIC)) {
-        const uint64_t attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC |
+        const uint64_t attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+                                    MOUNT_ATTR_NOEXEC |
                                     (op->flags & OP_FLAG_READONLY ? MOUNT_ATTR_RDONLY : 0);
         const int tree = clone_tree(child->dev, name, attributes);
-        return tree < 0 ? -1 : close_after(tree, move_tree(tree, target_fd));
+        return tree < 0 ? -1 : child_close_after(tree, move_tree(tree, target_fd));
     }
     const int fd = openat(child->dev, name, O_PATH | O_CLOEXEC | O_NOFOLLOW);
-    const unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC |
-                                (op->flags & OP_FLAG_READONLY ? MS_RDONLY : 0);
+    const unsigned long flags =
+        MS_NOSUID | MS_NODEV | MS_NOEXEC | (op->flags & OP_FLAG_READONLY ? MS_RDONLY : 0);
     if (fd < 0)
         return -1;
-    return close_after(
+    return child_close_after(
         fd, classic_bind(child, fd, target_fd, child_text(child, op->target), flags));
 }
 
-/* The file is born in the tmpfs of /dev, bound to its target and loses its name there: memory
- * that ends with the step, seen at the target only. */
+/* The file is born in the tmpfs of /dev, bound to its target and loses its name there:
+ * memory that ends with the step, seen at the target only. */
 int child_file(struct sandbox_child *child, const struct sandbox_op *op)
 {
     const struct child_fd_path number = child_fd_path((int)child->files++);
     const char *name = number.text + sizeof "/proc/self/fd/" - 1;
-    int fd = openat(child->dev, name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int fd = openat(child->dev, name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC | O_NOFOLLOW,
+                    0600);
 
-    if (fd < 0 || close_after(fd, fill_file(child, op, fd)) < 0)
+    if (fd < 0 || child_close_after(fd, fill_file(child, op, fd)) < 0)
         return -1;
     fd = child_target(child, child_text(child, op->target), CHILD_TARGET_FILE, false);
-    if (fd < 0 || close_after(fd, place_file(child, op, name, fd)) < 0)
+    if (fd < 0 || child_close_after(fd, place_file(child, op, name, fd)) < 0)
         return -1;
     return unlinkat(child->dev, name, 0);
 }
@@ -446,13 +289,14 @@ int child_attach(struct sandbox_child *child, const struct sandbox_op *op)
     if (fstat(source, &st) < 0)
         return -1;
     const int fd = child_target(
-        child, target, S_ISDIR(st.st_mode) ? CHILD_TARGET_DIRECTORY : CHILD_TARGET_FILE, false);
+        child, target, S_ISDIR(st.st_mode) ? CHILD_TARGET_DIRECTORY : CHILD_TARGET_FILE,
+        false);
     if (fd < 0)
         return -1;
     if (!(op->flags & OP_FLAG_CLASSIC))
-        return close_after(fd, move_tree(source, fd));
+        return child_close_after(fd, move_tree(source, fd));
     const unsigned long flags = op->flags & OP_FLAG_READONLY ? MS_RDONLY : 0;
-    return close_after(fd, classic_bind(child, source, fd, target, flags));
+    return child_close_after(fd, classic_bind(child, source, fd, target, flags));
 }
 
 static bool is_absent(int error)
@@ -469,16 +313,18 @@ int child_mask(struct sandbox_child *child, const struct sandbox_op *op)
     if (fd < 0)
         return is_absent(errno) ? 0 : -1;
     if (fstat(fd, &st) < 0)
-        return close_after(fd, -1);
+        return child_close_after(fd, -1);
     if (S_ISDIR(st.st_mode))
-        return close_after(fd, mount("tmpfs", path.text, "tmpfs",
-                                     MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=4k,mode=755"));
+        return child_close_after(fd, mount("tmpfs", path.text, "tmpfs",
+                                           MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
+                                           "size=4k,mode=755"));
     const int null = child_open(child->dev, "null", true);
     if (null < 0)
-        return close_after(fd, -1);
+        return child_close_after(fd, -1);
     const struct child_fd_path from = child_fd_path(null);
-    const int result = close_after(null, mount(from.text, path.text, NULL, MS_BIND, NULL));
-    return close_after(fd, result);
+    const int result =
+        child_close_after(null, mount(from.text, path.text, NULL, MS_BIND, NULL));
+    return child_close_after(fd, result);
 }
 
 int child_readonly(struct sandbox_child *child, const struct sandbox_op *op)
@@ -489,13 +335,14 @@ int child_readonly(struct sandbox_child *child, const struct sandbox_op *op)
     if (fd < 0)
         return is_absent(errno) ? 0 : -1;
     if (op->flags & OP_FLAG_CLASSIC)
-        return close_after(fd, classic_bind(child, fd, fd, target, MS_RDONLY));
+        return child_close_after(fd, classic_bind(child, fd, fd, target, MS_RDONLY));
     const int tree = clone_tree(fd, "", MOUNT_ATTR_RDONLY);
-    return close_after(fd, tree < 0 ? -1 : close_after(tree, move_tree(tree, fd)));
+    return child_close_after(fd,
+                             tree < 0 ? -1 : child_close_after(tree, move_tree(tree, fd)));
 }
 
-/* pivot_root(2), "pivot_root(".", ".")": the old root ends on top of the new one and is taken
- * away with all its mounts, so no path leads to the host any more. */
+/* pivot_root(2), "pivot_root(".", ".")": the old root ends on top of the new one and is
+ * taken away with all its mounts, so no path leads to the host any more. */
 int child_pivot(struct sandbox_child *child)
 {
     if (fchdir(child->root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 ||
@@ -513,6 +360,7 @@ int child_root_readonly(void)
         return -1;
     close(fd);
     return mount(NULL, "/", NULL,
-                 MS_REMOUNT | MS_BIND | MS_RDONLY | (st.f_flag & (ST_NOSUID | ST_NODEV | ST_NOEXEC)),
+                 MS_REMOUNT | MS_BIND | MS_RDONLY |
+                     (st.f_flag & (ST_NOSUID | ST_NODEV | ST_NOEXEC)),
                  NULL);
 }

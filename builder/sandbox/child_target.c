@@ -39,8 +39,8 @@ struct child_fd_path child_fd_path(int fd)
 
 int child_open(int root, const char *path, bool kernel)
 {
-    const uint64_t resolve =
-        RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | (kernel ? (uint64_t)RESOLVE_NO_SYMLINKS : 0);
+    const uint64_t resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS |
+                             (kernel ? (uint64_t)RESOLVE_NO_SYMLINKS : 0);
 
     return fs_openat2(root, path[0] ? path : ".", O_PATH | O_CLOEXEC, 0, resolve);
 }
@@ -52,8 +52,8 @@ static uint64_t mount_id(int fd)
     return statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &st) == 0 ? st.stx_mnt_id : 0;
 }
 
-/* Where the open directory is, as the kernel names it, without a slash at the end ("" for the
- * root); the size, or -1. */
+/* Where the open directory is, as the kernel names it, without a slash at the end ("" for
+ * the root); the size, or -1. */
 static ssize_t fd_name(int fd, char *out)
 {
     const struct child_fd_path link = child_fd_path(fd);
@@ -119,7 +119,8 @@ static int walk_set(struct walk *w, size_t at, const char *text)
  * The component from `start` to `end` is a symlink that leads nowhere: puts its text in its
  * place, as the kernel's lookup would, and the walk begins anew.
  */
-static int walk_follow(struct walk *w, int parent, const char *name, size_t start, size_t end)
+static int walk_follow(
+    struct walk *w, int parent, const char *name, size_t start, size_t end)
 {
     char link[CHILD_PATH_SIZE];
     char rest[CHILD_PATH_SIZE];
@@ -149,7 +150,8 @@ struct creation {
     gid_t gid;
 };
 
-/* Creates one name; its parent keeps its times, so that a stub leaves no trace in a layer. */
+/* Creates one name; its parent keeps its times, so that a stub leaves no trace in a layer.
+ */
 static int create_name(struct sandbox_child *child,
                        int parent,
                        const char *name,
@@ -163,14 +165,16 @@ static int create_name(struct sandbox_child *child,
         return -1;
     const struct timespec times[2] = {st.st_atim, st.st_mtim};
     if (last && how->kind == CHILD_TARGET_FILE) {
-        fd = openat(parent, name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0644);
+        fd = openat(parent, name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC | O_NOFOLLOW,
+                    0644);
         if (fd >= 0)
             close(fd);
     } else {
         fd = mkdirat(parent, name, 0755);
     }
     if (fd < 0)
-        return errno == EEXIST ? 0 : -1; /* another step of a shared cache mount was first */
+        return errno == EEXIST ? 0
+                               : -1; /* another step of a shared cache mount was first */
     if (how->stub)
         return utimensat(parent, ".", times, 0) < 0 ? -1 : report_stub(child, parent, name);
     if (how->uid == 0 && how->gid == 0)
@@ -178,8 +182,8 @@ static int create_name(struct sandbox_child *child,
     return fchownat(parent, name, how->uid, how->gid, AT_SYMLINK_NOFOLLOW);
 }
 
-/* Makes sure that the component from `start` to `end` of the walk exists. 0: it does; 1: the
- * path changed, begin anew. */
+/* Makes sure that the component from `start` to `end` of the walk exists. 0: it does; 1:
+ * the path changed, begin anew. */
 static int walk_step(struct sandbox_child *child,
                      struct walk *w,
                      size_t start,
@@ -223,7 +227,9 @@ static int walk_step(struct sandbox_child *child,
     return result;
 }
 
-static int create_path(struct sandbox_child *child, const char *path, const struct creation *how)
+static int create_path(struct sandbox_child *child,
+                       const char *path,
+                       const struct creation *how)
 {
     struct walk w = {.links = 0};
 

@@ -86,7 +86,8 @@ int sandbox_plan_explain(const struct sandbox_plan *plan,
     if (op->code == OP_USER)
         return explain_user(op, failure->sys, err);
 
-    const char *const name = op->target ? text_at(plan, op->target) : text_at(plan, op->text);
+    const char *const name =
+        op->target ? text_at(plan, op->target) : text_at(plan, op->text);
     const char *const what = doing[op->code];
     const char *const gap = strstr(what, "%s");
     if (!gap)

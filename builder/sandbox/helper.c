@@ -108,7 +108,10 @@ static void send_failure(int socket, int error)
  * another step; they belong to the user namespace of cooper, in which the step will have no
  * CAP_SYS_ADMIN.
  */
-static int clone_child(struct helper *h, struct sandbox_child *child, uint64_t flags, int *pidfd)
+static int clone_child(struct helper *h,
+                       struct sandbox_child *child,
+                       uint64_t flags,
+                       int *pidfd)
 {
     struct clone_args args = {
         .flags = flags | CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
@@ -153,12 +156,16 @@ static int start_mapped(struct helper *h,
     return 0;
 }
 
-static int start_step(struct helper *h, const struct sandbox_request *request, int socket, int plan)
+static int start_step(struct helper *h,
+                      const struct sandbox_request *request,
+                      int socket,
+                      int plan)
 {
     if (request->plan_size > SANDBOX_PLAN_MAX || request->slot_count > SANDBOX_SLOTS_MAX)
         return EINVAL;
     int *const slots = calloc(request->slot_count + 1u, sizeof *slots);
-    char *const map = mmap(NULL, request->plan_size, PROT_READ | PROT_WRITE, MAP_PRIVATE, plan, 0);
+    char *const map =
+        mmap(NULL, request->plan_size, PROT_READ | PROT_WRITE, MAP_PRIVATE, plan, 0);
     int result = slots && map != MAP_FAILED ? 0 : ENOMEM;
 
     if (result == 0 && !receive_slots(socket, slots, request->slot_count))
@@ -210,8 +217,8 @@ static void kill_step(const struct step *step, int signal)
     syscall(SYS_pidfd_send_signal, step->pidfd, signal, NULL, 0);
 }
 
-/* cooper speaks only to send a signal; when it closes the socket, or dies, the step ends. The
- * step's first process takes its whole pid namespace with it. */
+/* cooper speaks only to send a signal; when it closes the socket, or dies, the step ends.
+ * The step's first process takes its whole pid namespace with it. */
 static void heed_socket(struct helper *h, struct step *step)
 {
     struct sandbox_message message;
@@ -232,8 +239,8 @@ static uint64_t microseconds(const struct timeval *t)
     return (uint64_t)t->tv_sec * 1000000 + (uint64_t)t->tv_usec;
 }
 
-/* Closing alone would not end the watch while a child of another step, on its way to execve,
- * still holds copies. */
+/* Closing alone would not end the watch while a child of another step, on its way to
+ * execve, still holds copies. */
 static void forget(struct helper *h, struct step *step)
 {
     epoll_ctl(h->epoll, EPOLL_CTL_DEL, step->socket, NULL);

@@ -29,7 +29,8 @@ static bool has_new_mounts(void)
 
 static bool read_proc(const char *path, struct buf *out)
 {
-    struct error ignored = ERROR_INIT; /* absent and unreadable mean the same to the caller */
+    struct error ignored =
+        ERROR_INIT; /* absent and unreadable mean the same to the caller */
     const bool ok = fs_read_file_at(AT_FDCWD, path, out, &ignored) == 0;
 
     error_clear(&ignored);
@@ -86,7 +87,7 @@ struct sandbox_host sandbox_host_look(void)
     host.user_namespace = largest != UINT32_MAX;
     host.mknod = !host.user_namespace && may_mknod();
     host.tty_group = map_holds("/proc/self/gid_map", TTY_GROUP, &largest);
-    host.setgroups = !read_proc("/proc/self/setgroups", &text) ||
-                     !view_starts(buf_view(&text), "deny");
+    host.setgroups =
+        !read_proc("/proc/self/setgroups", &text) || !view_starts(buf_view(&text), "deny");
     return host;
 }

@@ -7,9 +7,10 @@
 
 struct sandbox_host {
     bool new_mounts;     /* overlay layers by descriptor, open_tree, mount_setattr */
-    bool user_namespace; /* not the first one: sysfs of the host's network cannot be mounted */
+    bool user_namespace; /* not the first one: sysfs of the host's network cannot be mounted
+                          */
     bool mknod;
-    bool tty_group;      /* gid 5 is mapped */
+    bool tty_group; /* gid 5 is mapped */
     bool setgroups;
 };
 

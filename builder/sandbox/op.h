@@ -1,11 +1,10 @@
 /*
  * What the three parties of the sandbox say to each other; private to builder/sandbox.
  *
- *     cooper (plan.c, process.c)   decides everything; writes a plan: a flat array of operations
- *        |  control socket: one request a step + descriptors
- *     helper (helper.c)            clones a child for the plan, watches it, reports its end
- *        |  fork
- *     child (child*.c)             carries the operations out, one after the other; execs
+ *     cooper (plan.c, process.c)   decides everything; writes a plan: a flat array of
+ * operations |  control socket: one request a step + descriptors helper (helper.c) clones a
+ * child for the plan, watches it, reports its end |  fork child (child*.c) carries the
+ * operations out, one after the other; execs
  *
  * A plan lies in a memfd, which the helper maps privately and the child inherits:
  *
@@ -21,11 +20,11 @@
 
 /* All that a child can do. In the order in which a plan uses them. */
 enum sandbox_opcode {
-    OP_OVERLAY = 1,     /* mounts slots as overlay, attached nowhere yet */
-    OP_TREE,            /* slot: a detached copy of the mounts beneath it */
-    OP_NETNS,           /* joins the network namespace of slot */
-    OP_UNSHARE,         /* a mount namespace of its own, cut off from the host's */
-    OP_REOPEN,          /* slots of the host's mount namespace, as they are in the new one */
+    OP_OVERLAY = 1, /* mounts slots as overlay, attached nowhere yet */
+    OP_TREE,        /* slot: a detached copy of the mounts beneath it */
+    OP_NETNS,       /* joins the network namespace of slot */
+    OP_UNSHARE,     /* a mount namespace of its own, cut off from the host's */
+    OP_REOPEN,      /* slots of the host's mount namespace, as they are in the new one */
     OP_CLASSIC_OVERLAY, /* OP_OVERLAY by mount(2), on its own upper directory */
     OP_CLASSIC_SELF,    /* slot: bound on itself, to be a root */
     OP_STAGE,           /* attaches a detached overlay where pivot_root leaves it behind */
@@ -63,7 +62,8 @@ enum sandbox_op_flags {
     OP_FLAG_BIND_NODES = 16, /* /dev: bind the host's nodes, as mknod is not allowed */
 };
 
-/* What the members mean is said in plan.c, beside the function that writes each operation. */
+/* What the members mean is said in plan.c, beside the function that writes each operation.
+ */
 struct sandbox_op {
     uint32_t code;
     uint32_t flags;

@@ -41,7 +41,8 @@ static bool slots_valid(const struct sandbox_op *op, size_t slot_count)
 
 static bool needs_slot(enum sandbox_opcode code)
 {
-    return (code >= OP_OVERLAY && code <= OP_ROOT && code != OP_UNSHARE) || code == OP_ATTACH;
+    return (code >= OP_OVERLAY && code <= OP_ROOT && code != OP_UNSHARE) ||
+           code == OP_ATTACH;
 }
 
 static bool data_valid(const char *plan, size_t size, const struct sandbox_op *op)
@@ -57,7 +58,8 @@ static bool data_valid(const char *plan, size_t size, const struct sandbox_op *o
         return bytes_valid(size, op->data, (uint64_t)op->count * sizeof(gid_t));
     if (op->code == OP_SECCOMP)
         return op->count <= BPF_MAXINSNS &&
-               bytes_valid(size, op->data, (uint64_t)op->count * sizeof(struct sock_filter));
+               bytes_valid(size, op->data,
+                           (uint64_t)op->count * sizeof(struct sock_filter));
     return text_valid(plan, size, op->data);
 }
 

@@ -45,8 +45,8 @@ struct sandbox_process {
 
 /* --- the helper's life --- */
 
-/* clone3 itself, as fork() makes no pid namespace; there are no threads whose locks it could
- * leave taken. */
+/* clone3 itself, as fork() makes no pid namespace; there are no threads whose locks it
+ * could leave taken. */
 static long clone_helper(int *pidfd)
 {
     struct clone_args args = {
@@ -120,7 +120,8 @@ void sandbox_helper_stopp(struct sandbox_helper **helper)
 
 /* --- a request --- */
 
-static int send_packet(int socket, const void *data, size_t size, const int *fds, size_t count)
+static int send_packet(
+    int socket, const void *data, size_t size, const int *fds, size_t count)
 {
     union {
         struct cmsghdr header;
@@ -150,7 +151,8 @@ static int send_slots(int socket, const struct sandbox_plan *plan, struct error 
 {
     for (size_t sent = 0; sent < plan->slot_count;) {
         const size_t left = plan->slot_count - sent;
-        const size_t count = left < SANDBOX_SLOTS_PER_PACKET ? left : SANDBOX_SLOTS_PER_PACKET;
+        const size_t count =
+            left < SANDBOX_SLOTS_PER_PACKET ? left : SANDBOX_SLOTS_PER_PACKET;
         if (send_packet(socket, "", 1, plan->slots + sent, count) < 0)
             return error_sys(err, "hand layers to the sandbox");
         sent += count;
@@ -335,7 +337,9 @@ static int finish(const struct sandbox_process *p,
     return 0;
 }
 
-int sandbox_wait(struct sandbox_process *p, struct sandbox_status *status, struct error *err)
+int sandbox_wait(struct sandbox_process *p,
+                 struct sandbox_status *status,
+                 struct error *err)
 {
     while (!p->ended)
         if (receive(p, err) < 0)
@@ -403,7 +407,8 @@ void sandbox_kill(struct sandbox_process *p)
 
 void sandbox_signal(struct sandbox_process *p, int signal)
 {
-    const struct sandbox_message message = {.kind = SANDBOX_MESSAGE_SIGNAL, .value = signal};
+    const struct sandbox_message message = {.kind = SANDBOX_MESSAGE_SIGNAL,
+                                            .value = signal};
 
     /* A step that ended meanwhile needs no signal. */
     (void)!send(p->socket, &message, sizeof message, MSG_NOSIGNAL | MSG_DONTWAIT);

@@ -41,7 +41,7 @@ void sandbox_helper_stopp(struct sandbox_helper **helper);
 enum sandbox_network {
     SANDBOX_NETWORK_HOST = 0, /* the namespace that cooper runs in */
     SANDBOX_NETWORK_NONE,     /* a new one with nothing but loopback, which is up */
-    SANDBOX_NETWORK_JOIN,     /* the one that spec.netns_fd names (see network.h) */
+    SANDBOX_NETWORK_JOIN,     /* the one that spec.netns_fd is open on */
 };
 
 enum sandbox_mount_type {
@@ -54,15 +54,16 @@ enum sandbox_mount_type {
 /*
  * Something mounted over the root. `target` is absolute, resolved inside the root (symlinks
  * mean what they mean there); what is missing of it is created, as a directory or an empty
- * file to fit, and reported by sandbox_stub_at. `source` follows symlinks without leaving its
- * root; NULL or "" or "/" is the root itself. Mounts are made in the order given, after
+ * file to fit, and reported by sandbox_stub_at. `source` follows symlinks without leaving
+ * its root; NULL or "" or "/" is the root itself. Mounts are made in the order given, after
  * /proc, /dev and the others. Descriptors may be O_PATH and are borrowed during
  * sandbox_spawn only.
  */
 struct sandbox_mount {
     enum sandbox_mount_type type;
     const char *target;
-    bool readonly; /* BIND, SNAPSHOT, FILE; with all mounts below the source */
+    bool readonly; /* BIND, SNAPSHOT, FILE; with all mounts below the source, which the
+                    * classic API leaves away as it could not protect them */
     int source_fd;
     struct cas_snapshot_mount snapshot;
     const char *source;
@@ -102,10 +103,11 @@ struct sandbox_spec {
 
     const char *const *argv; /* NULL-terminated; argv[0] is looked for in env's PATH */
     const char *const *env;  /* NULL-terminated "NAME=value"; exactly this; NULL: empty */
-    const char *cwd;         /* NULL: "/"; what is missing is created (0755, root), as BuildKit */
+    const char *cwd; /* NULL: "/"; what is missing is created, 0755 and the user's, as
+                      * BuildKit does; it is part of the layer */
     uid_t uid;
     gid_t gid;
-    const gid_t *groups; /* supplementary */
+    const gid_t *groups; /* supplementary; dropped where only one id is mapped */
     size_t group_count;
 
     /* stdin, stdout, stderr; -1, or NULL for all three: /dev/null. Ignored with tty. */
@@ -121,7 +123,7 @@ struct sandbox_spec {
 
     uint64_t capabilities; /* 0: SANDBOX_CAPABILITIES_DEFAULT; bounding set and permitted */
     bool no_capabilities;  /* an empty set */
-    bool insecure;         /* no seccomp filter, nothing masked, /sys writable; all capabilities */
+    bool insecure; /* no seccomp filter, nothing masked, /sys writable; all capabilities */
     bool no_new_privileges;
 
     const struct sandbox_rlimit *rlimits;
@@ -135,7 +137,7 @@ struct sandbox_spec {
  * Starts a step and returns at once: what goes wrong while it is set up is reported by
  * sandbox_wait. May be called from any thread.
  *
- * Ownership: the process must be given to sandbox_wait or sandbox_discard.
+ * Ownership: the process is the caller's, for sandbox_discard, also after sandbox_wait.
  * Errors: ERROR_INVALID for what can never work (no argv, relative target); ERROR_LIMIT;
  *         ERROR_SYSTEM; ERROR_FAILED if the helper is gone.
  */
@@ -152,14 +154,16 @@ struct sandbox_status {
 };
 
 /*
- * Waits until the step and all its processes have ended and its mounts are gone. The program
- * ending with any status is a success; read `status`. One thread at a time; sandbox_kill and
- * sandbox_signal may be called meanwhile.
- * Errors: ERROR_NOT_FOUND if argv[0] or the source of a mount is not there, ERROR_DENIED if
- *         it cannot be executed, ERROR_SYSTEM or ERROR_UNSUPPORTED if the root cannot be set
- *         up; sandbox_exec_failed tells the first two cases about argv[0] from the rest.
+ * Waits until the step and all its processes have ended and its mounts are gone. The
+ * program ending with any status is a success; read `status`. One thread at a time;
+ * sandbox_kill and sandbox_signal may be called meanwhile. Errors: ERROR_NOT_FOUND if
+ * argv[0] or the source of a mount is not there, ERROR_DENIED if it cannot be executed,
+ * ERROR_SYSTEM or ERROR_UNSUPPORTED if the root cannot be set up; sandbox_exec_failed tells
+ * the first two cases about argv[0] from the rest.
  */
-MUST_CHECK int sandbox_wait(struct sandbox_process *p, struct sandbox_status *status, struct error *err);
+MUST_CHECK int sandbox_wait(struct sandbox_process *p,
+                            struct sandbox_status *status,
+                            struct error *err);
 /* As sandbox_wait, for at most timeout_ms; *done tells whether it ended. */
 MUST_CHECK int sandbox_wait_for(struct sandbox_process *p,
                                 int timeout_ms,
@@ -181,9 +185,9 @@ void sandbox_kill(struct sandbox_process *p);
  * ignored, but for SIGKILL). Any thread. */
 void sandbox_signal(struct sandbox_process *p, int signal);
 
-/* After sandbox_wait, success or not: the index'th path that was created in the root only to
- * mount over it, relative ("etc/resolv.conf"), parents before children; NULL past the last.
- * For cas_snapshot_add_stub. Borrowed from `p`. */
+/* After sandbox_wait, success or not: the index'th path that was created in the root only
+ * to mount over it, relative ("etc/resolv.conf"), parents before children; NULL past the
+ * last. For cas_snapshot_add_stub. Borrowed from `p`. */
 const char *sandbox_stub_at(const struct sandbox_process *p, size_t index);
 
 /* Kills the step if it still runs, waits for its end, frees. NULL is fine. */

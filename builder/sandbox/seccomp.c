@@ -19,9 +19,10 @@
 #include <unistd.h>
 
 #define PROGRAM_SIZE_MAX (BPF_MAXINSNS * sizeof(struct sock_filter))
-#define CAP(name) (UINT64_C(1) << CAP_##name)
+#define CAP(name)        (UINT64_C(1) << CAP_##name)
 
 /* Allowed whatever the capabilities are. Names that a machine does not have are skipped. */
+/* clang-format off: it would put each name on a line of its own */
 static const char *const always[] = {
     "accept", "accept4", "access", "adjtimex", "alarm", "bind", "brk", "cachestat",
     "capget", "capset", "chdir", "chmod", "chown", "chown32", "clock_adjtime",
@@ -85,10 +86,11 @@ static const char *const always[] = {
     /* with Linux 4.8 and newer, older ones having let ptrace pass by a filter */
     "process_vm_readv", "process_vm_writev", "ptrace",
     /* of some machines */
-    "sync_file_range2", "arm_fadvise64_64", "arm_sync_file_range", "breakpoint", "cacheflush",
-    "set_tls", "arch_prctl", "modify_ldt", "s390_pci_mmio_read", "s390_pci_mmio_write",
-    "s390_runtime_instr", "riscv_flush_icache", "swapcontext",
+    "sync_file_range2", "arm_fadvise64_64", "arm_sync_file_range", "breakpoint",
+    "cacheflush", "set_tls", "arch_prctl", "modify_ldt", "s390_pci_mmio_read",
+    "s390_pci_mmio_write", "s390_runtime_instr", "riscv_flush_icache", "swapcontext",
 };
+/* clang-format on */
 
 /* Allowed with one of these capabilities. */
 static const struct {
@@ -97,10 +99,31 @@ static const struct {
 } with_capability[] = {
     {CAP(DAC_READ_SEARCH), {"open_by_handle_at"}},
     {CAP(SYS_ADMIN),
-     {"bpf", "clone", "clone3", "fanotify_init", "fsconfig", "fsmount", "fsopen", "fspick",
-      "lookup_dcookie", "lsm_get_self_attr", "lsm_list_modules", "lsm_set_self_attr", "mount",
-      "mount_setattr", "move_mount", "open_tree", "perf_event_open", "quotactl",
-      "quotactl_fd", "setdomainname", "sethostname", "setns", "syslog", "umount", "umount2",
+     {"bpf",
+      "clone",
+      "clone3",
+      "fanotify_init",
+      "fsconfig",
+      "fsmount",
+      "fsopen",
+      "fspick",
+      "lookup_dcookie",
+      "lsm_get_self_attr",
+      "lsm_list_modules",
+      "lsm_set_self_attr",
+      "mount",
+      "mount_setattr",
+      "move_mount",
+      "open_tree",
+      "perf_event_open",
+      "quotactl",
+      "quotactl_fd",
+      "setdomainname",
+      "sethostname",
+      "setns",
+      "syslog",
+      "umount",
+      "umount2",
       "unshare"}},
     {CAP(SYS_BOOT), {"reboot"}},
     {CAP(SYS_CHROOT), {"chroot"}},
@@ -110,8 +133,7 @@ static const struct {
     {CAP(SYS_RAWIO), {"iopl", "ioperm"}},
     {CAP(SYS_TIME), {"settimeofday", "stime", "clock_settime", "clock_settime64"}},
     {CAP(SYS_TTY_CONFIG), {"vhangup"}},
-    {CAP(SYS_NICE),
-     {"get_mempolicy", "mbind", "set_mempolicy", "set_mempolicy_home_node"}},
+    {CAP(SYS_NICE), {"get_mempolicy", "mbind", "set_mempolicy", "set_mempolicy_home_node"}},
     {CAP(SYSLOG), {"syslog"}},
     {CAP(BPF), {"bpf"}},
     {CAP(PERFMON), {"perf_event_open"}},
@@ -121,7 +143,8 @@ static const struct {
 static const uint64_t clone_namespaces = CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC |
                                          CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET |
                                          CLONE_NEWCGROUP;
-/* personality(2): Linux, UNAME26 of 2.6, ADDR_NO_RANDOMIZE (debuggers), both, and asking. */
+/* personality(2): Linux, UNAME26 of 2.6, ADDR_NO_RANDOMIZE (debuggers), both, and asking.
+ */
 static const uint64_t personalities[] = {0, 0x8, 0x20000, 0x20008, 0xffffffff};
 
 /* A call whose name the machine does not know is no reason to fail: it cannot be made. */
@@ -189,8 +212,8 @@ static int add_rules(scmp_filter_ctx ctx, uint32_t arch, uint64_t capabilities)
 
 /*
  * The system call tables that a machine has, its own first: a 32-bit program runs under the
- * same rules, and no table is left unfiltered. (Docker also allows x32, which hardly any kernel
- * has; here, as there, it is answered with ENOSYS.)
+ * same rules, and no table is left unfiltered. (Docker also allows x32, which hardly any
+ * kernel has; here, as there, it is answered with ENOSYS.)
  */
 enum { TABLES_MAX = 3 };
 
@@ -243,7 +266,10 @@ static int compile(uint32_t arch, uint64_t capabilities, int fd)
     return result;
 }
 
-static int compile_to(uint32_t arch, uint64_t capabilities, struct buf *out, struct error *err)
+static int compile_to(uint32_t arch,
+                      uint64_t capabilities,
+                      struct buf *out,
+                      struct error *err)
 {
     CLEANUP(fd_closep) int fd = memfd_create("seccomp", MFD_CLOEXEC);
 
@@ -280,8 +306,9 @@ static int compile_all(uint64_t capabilities, struct buf *out, struct error *err
         if (compile_to(tables[i], capabilities, &program, err) < 0)
             return -1;
         const uint32_t length = (uint32_t)(program.size / sizeof(struct sock_filter));
-        append_instruction(out, (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-                                                            offsetof(struct seccomp_data, arch)));
+        append_instruction(
+            out, (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+                                              offsetof(struct seccomp_data, arch)));
         append_instruction(
             out, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, tables[i], 1, 0));
         append_instruction(out, (struct sock_filter)BPF_STMT(BPF_JMP | BPF_JA, length));

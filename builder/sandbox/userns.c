@@ -17,11 +17,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static const char no_ranges[] =
-    "/etc/subuid and /etc/subgid give this user no ids: usermod --add-subuids 100000-165535 "
-    "--add-subgids 100000-165535 USER, as root, would";
-static const char no_programs[] =
-    "newuidmap and newgidmap are missing or not allowed to map: the package uidmap has them";
+static const char no_ranges[] = "/etc/subuid and /etc/subgid give this user no ids: "
+                                "usermod --add-subuids 100000-165535 "
+                                "--add-subgids 100000-165535 USER, as root, would";
+static const char no_programs[] = "newuidmap and newgidmap are missing or not allowed to "
+                                  "map: the package uidmap has them";
 
 const char *sandbox_grade_name(enum sandbox_grade grade)
 {
@@ -47,8 +47,8 @@ struct range {
 enum { RANGES_MAX = 16 };
 
 /*
- * A mapping as newuidmap takes it: {own id -> 0}, then the ranges one after the other from 1.
- * Each mapping is three numbers.
+ * A mapping as newuidmap takes it: {own id -> 0}, then the ranges one after the other
+ * from 1. Each mapping is three numbers.
  */
 struct id_map {
     char *words[3 * (RANGES_MAX + 1) + 3]; /* program, pid, numbers, NULL */
@@ -68,7 +68,10 @@ static void map_release(struct id_map *map)
 }
 
 /* A line "name:first:count" of subuid(5); the user is given by name or number. */
-static bool parse_range(struct view line, const char *name, const char *number, struct range *out)
+static bool parse_range(struct view line,
+                        const char *name,
+                        const char *number,
+                        struct range *out)
 {
     struct view user, first;
 
@@ -79,7 +82,10 @@ static bool parse_range(struct view line, const char *name, const char *number, 
 }
 
 /* The ranges that a file gives the user; none if it cannot be read. */
-static size_t read_ranges(const char *path, const char *name, uid_t uid, struct range *ranges)
+static size_t read_ranges(const char *path,
+                          const char *name,
+                          uid_t uid,
+                          struct range *ranges)
 {
     CLEANUP(buf_release) struct buf text = BUF_INIT(LIMIT_PASSWD_SIZE);
     CLEANUP(base_freep) char *number = base_format("%u", (unsigned)uid);
@@ -122,8 +128,8 @@ static void map_build(struct id_map *map,
 /* --- entering --- */
 
 /*
- * The programs must run outside the namespace that they map: they are started beforehand, as
- * children that wait for a byte.
+ * The programs must run outside the namespace that they map: they are started beforehand,
+ * as children that wait for a byte.
  */
 struct mapper {
     pid_t pid;
@@ -184,11 +190,12 @@ static int unshare_failed(struct error *err)
                          "create a user namespace: the limit is reached; raise "
                          "/proc/sys/user/max_user_namespaces");
     if (sys == EPERM || sys == EACCES)
-        return error_set(err, ERROR_UNSUPPORTED,
-                         "create a user namespace: not permitted; as root, set "
-                         "kernel.unprivileged_userns_clone=1 (Debian), "
-                         "kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu), or, in a "
-                         "container, allow unshare in its seccomp profile");
+        return error_set(
+            err, ERROR_UNSUPPORTED,
+            "create a user namespace: not permitted; as root, set "
+            "kernel.unprivileged_userns_clone=1 (Debian), "
+            "kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu), or, in a "
+            "container, allow unshare in its seccomp profile");
     error_sys(err, "create a user namespace");
     err->code = ERROR_UNSUPPORTED;
     return -1;
@@ -259,14 +266,15 @@ static bool is_unmapped(const char *path)
     return text.size == 0;
 }
 
-/* Maps the user alone, in what the programs left unmapped. The kernel lets everybody map the
- * own ids, the group if setgroups is given up (user_namespaces(7)). */
+/* Maps the user alone, in what the programs left unmapped. The kernel lets everybody map
+ * the own ids, the group if setgroups is given up (user_namespaces(7)). */
 static int map_single(uid_t uid, gid_t gid, struct error *err)
 {
     CLEANUP(base_freep) char *uids = base_format("0 %u 1\n", (unsigned)uid);
     CLEANUP(base_freep) char *gids = base_format("0 %u 1\n", (unsigned)gid);
 
-    if (is_unmapped("/proc/self/uid_map") && write_proc("/proc/self/uid_map", uids, err) < 0)
+    if (is_unmapped("/proc/self/uid_map") &&
+        write_proc("/proc/self/uid_map", uids, err) < 0)
         return -1;
     if (!is_unmapped("/proc/self/gid_map"))
         return 0;

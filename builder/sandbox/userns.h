@@ -19,13 +19,13 @@ enum sandbox_grade {
 /*
  * With euid 0: returns SANDBOX_GRADE_ROOT (or _SINGLE_ID, if the namespace that one is root
  * of maps one id only) and changes nothing. Else enters a user and a mount namespace,
- * mapping the user to root and the ranges of /etc/subuid and /etc/subgid to 1 and up, through
- * newuidmap and newgidmap; without ranges or those programs, the user alone. *why then
- * borrows a static text that says what would give the better grade, else it is NULL.
+ * mapping the user to root and the ranges of /etc/subuid and /etc/subgid to 1 and up,
+ * through newuidmap and newgidmap; without ranges or those programs, the user alone. *why
+ * then borrows a static text that says what would give the better grade, else it is NULL.
  *
  * Must be called before any thread is started, and before sandbox_helper_start.
- * Returns the grade, or -1. Errors: ERROR_UNSUPPORTED, naming the setting to change, if this
- * machine gives no user namespaces.
+ * Returns the grade, or -1. Errors: ERROR_UNSUPPORTED, naming the setting to change, if
+ * this machine gives no user namespaces.
  */
 MUST_CHECK int sandbox_userns_enter(const char **why, struct error *err);
 

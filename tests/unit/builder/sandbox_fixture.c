@@ -20,11 +20,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static const char *const applets[] = {"sh",   "cat",  "ls",    "id",    "env",   "echo",
-                                      "ps",   "mount", "umount", "stat", "sleep", "tty",
-                                      "hostname", "mkdir", "touch", "kill", "wc", "ifconfig",
-                                      "chroot", "head", "test", "ln", "rm", "chown", "tail",
-                                      "readlink", "true", "sort", "grep", "dd", "ping", "nc"};
+static const char *const applets[] = {
+    "sh",     "cat",      "ls",     "id",   "env",      "echo",  "ps",    "mount",
+    "umount", "stat",     "sleep",  "tty",  "hostname", "mkdir", "touch", "kill",
+    "wc",     "ifconfig", "chroot", "head", "test",     "ln",    "rm",    "chown",
+    "tail",   "readlink", "true",   "sort", "grep",     "dd",    "ping",  "nc"};
 
 void fixture_file(int dir, const char *path, const char *content, mode_t mode)
 {
@@ -69,7 +69,8 @@ static void make_layer(struct sandbox_fixture *f)
     copy_busybox(bin);
     for (size_t i = 0; i < ARRAY_COUNT(applets); i++)
         assert_int_equal(symlinkat("busybox", bin, applets[i]), 0);
-    fixture_file(etc, "passwd", "root:x:0:0::/root:/bin/sh\napp:x:1000:1000::/:/bin/sh\n", 0644);
+    fixture_file(etc, "passwd", "root:x:0:0::/root:/bin/sh\napp:x:1000:1000::/:/bin/sh\n",
+                 0644);
     fixture_file(etc, "group", "root:x:0:\napp:x:1000:\n", 0644);
 }
 
@@ -134,7 +135,9 @@ static void collect_stubs(const struct sandbox_process *p, struct fixture_result
         buf_printf(&out->stubs, "%s%s", i ? "," : "", sandbox_stub_at(p, i));
 }
 
-void fixture_run(struct sandbox_fixture *f, struct sandbox_spec spec, struct fixture_result *out)
+void fixture_run(struct sandbox_fixture *f,
+                 struct sandbox_spec spec,
+                 struct fixture_result *out)
 {
     static const char *const default_env[] = {"PATH=/bin", NULL};
     int ends[2];
@@ -195,7 +198,8 @@ static void cover_file(const char *path, const char *content)
     close(fd);
 }
 
-/* Runs this program again as nobody, in a mount namespace whose /etc/subuid says `ranges`. */
+/* Runs this program again as nobody, in a mount namespace whose /etc/subuid says `ranges`.
+ */
 static int run_as_nobody(char **argv, const char *ranges)
 {
     char mode[] = "--as-user";
@@ -204,7 +208,8 @@ static int run_as_nobody(char **argv, const char *ranges)
     const pid_t pid = fork();
 
     if (pid == 0) {
-        if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        if (unshare(CLONE_NEWNS) < 0 ||
+            mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
             _exit(99);
         cover_file("/etc/subuid", ranges);
         cover_file("/etc/subgid", ranges);

@@ -47,36 +47,40 @@ static void test_only_the_root_is_seen(void **state)
     const struct sandbox_fixture *f = *state;
 
     for (each_api(api)) {
-        fixture_expect(*state, (struct sandbox_spec){.mount_api = api}, "ls -a / /dev",
-                       "/:\n.\n..\nbin\ndev\netc\nproc\nsys\ntmp\n\n/dev:\n.\n..\ncore\nfd\nfull\n"
-                       "mqueue\nnull\nptmx\npts\nrandom\nshm\nstderr\nstdin\nstdout\ntty\n"
-                       "urandom\nzero\n");
-        fixture_expect(*state, (struct sandbox_spec){.mount_api = api},
-                       "cat /proc/mounts | while read a b c; do echo $b; done | grep -vE "
-                       "'^/(proc|sys)/' | sort",
-                       f->grade == SANDBOX_GRADE_ROOT
-                           ? "/\n/dev\n/dev/mqueue\n/dev/pts\n/dev/shm\n/proc\n/sys\n"
-                           : "/\n/dev\n/dev/full\n/dev/mqueue\n/dev/null\n/dev/pts\n"
-                             "/dev/random\n/dev/shm\n/dev/tty\n/dev/urandom\n/dev/zero\n/proc\n"
-                             "/sys\n");
+        fixture_expect(
+            *state, (struct sandbox_spec){.mount_api = api}, "ls -a / /dev",
+            "/:\n.\n..\nbin\ndev\netc\nproc\nsys\ntmp\n\n/dev:\n.\n..\ncore\nfd\nfull\n"
+            "mqueue\nnull\nptmx\npts\nrandom\nshm\nstderr\nstdin\nstdout\ntty\n"
+            "urandom\nzero\n");
+        fixture_expect(
+            *state, (struct sandbox_spec){.mount_api = api},
+            "cat /proc/mounts | while read a b c; do echo $b; done | grep -vE "
+            "'^/(proc|sys)/' | sort",
+            f->grade == SANDBOX_GRADE_ROOT
+                ? "/\n/dev\n/dev/mqueue\n/dev/pts\n/dev/shm\n/proc\n/sys\n"
+                : "/\n/dev\n/dev/full\n/dev/mqueue\n/dev/null\n/dev/pts\n"
+                  "/dev/random\n/dev/shm\n/dev/tty\n/dev/urandom\n/dev/zero\n/proc\n"
+                  "/sys\n");
     }
 }
 
 static void test_no_process_of_the_host_is_seen(void **state)
 {
-    fixture_expect(*state, (struct sandbox_spec){0},
-                   "echo $$; ls /proc | grep -c '^[0-9]'", "1\n3\n");
+    fixture_expect(*state, (struct sandbox_spec){0}, "echo $$; ls /proc | grep -c '^[0-9]'",
+                   "1\n3\n");
 }
 
 static void test_devices_work(void **state)
 {
     for (each_api(api))
-        fixture_expect(*state, (struct sandbox_spec){.mount_api = api},
-                       "echo x > /dev/null; head -c 2 /dev/zero | wc -c; head -c 3 /dev/urandom | "
-                       "wc -c; echo x 2>/dev/null > /dev/full || echo full; test -c /dev/ptmx && stat -c "
-                       "'%a %t:%T' /dev/null /dev/tty",
-                       "2\n3\nfull\n"
-                       "666 1:3\n666 5:0\n");
+        fixture_expect(
+            *state, (struct sandbox_spec){.mount_api = api},
+            "echo x > /dev/null; head -c 2 /dev/zero | wc -c; head -c 3 /dev/urandom | "
+            "wc -c; echo x 2>/dev/null > /dev/full || echo full; test -c /dev/ptmx && stat "
+            "-c "
+            "'%a %t:%T' /dev/null /dev/tty",
+            "2\n3\nfull\n"
+            "666 1:3\n666 5:0\n");
 }
 
 static void test_changes_end_in_the_upper_directory(void **state)
@@ -86,7 +90,8 @@ static void test_changes_end_in_the_upper_directory(void **state)
     for (each_api(api)) {
         struct stat st;
         fixture_expect(f, (struct sandbox_spec){.mount_api = api},
-                       "echo new > /new; rm /etc/group; echo x > /dev/shm/f; cat /new", "new\n");
+                       "echo new > /new; rm /etc/group; echo x > /dev/shm/f; cat /new",
+                       "new\n");
         assert_int_equal(fstatat(f->upper, "new", &st, 0), 0);
         assert_int_equal(st.st_size, 4);
         assert_int_equal(fstatat(f->upper, "etc/group", &st, 0), 0);
@@ -104,7 +109,8 @@ static void test_plain_directory_as_root(void **state)
         struct sandbox_spec spec = {
             .mount_api = api,
             .root = {.upper_fd = f->lower, .work_fd = -1},
-            .argv = (const char *const[]){"/bin/sh", "-c", "echo x > /made; rm /made; ls /", NULL},
+            .argv = (const char *const[]){"/bin/sh", "-c", "echo x > /made; rm /made; ls /",
+                                          NULL},
         };
         CLEANUP(fixture_result_release) struct fixture_result r = {0};
         fixture_run(f, spec, &r);
@@ -128,12 +134,13 @@ static void test_readonly_root(void **state)
 static void test_masked_paths_show_nothing(void **state)
 {
     for (each_api(api)) {
-        fixture_expect(*state, (struct sandbox_spec){.mount_api = api},
-                       "for f in keys kcore timer_list interrupts sched_debug latency_stats; do "
-                       "test -e /proc/$f && cat /proc/$f; done; "
-                       "for d in /proc/acpi /proc/scsi /proc/asound /sys/firmware "
-                       "/sys/devices/virtual/powercap; do test -e $d && ls -A $d; done; echo end",
-                       "end\n");
+        fixture_expect(
+            *state, (struct sandbox_spec){.mount_api = api},
+            "for f in keys kcore timer_list interrupts sched_debug latency_stats; do "
+            "test -e /proc/$f && cat /proc/$f; done; "
+            "for d in /proc/acpi /proc/scsi /proc/asound /sys/firmware "
+            "/sys/devices/virtual/powercap; do test -e $d && ls -A $d; done; echo end",
+            "end\n");
     }
 }
 
@@ -144,7 +151,9 @@ static void test_readonly_paths_refuse_changes(void **state)
         fixture_sh(*state, (struct sandbox_spec){.mount_api = api},
                    "echo evil > /proc/sys/kernel/hostname; "
                    "mkdir /sys/x; for d in bus fs irq sys; do test ! -e /proc/$d || "
-                   "grep -q \"^proc /proc/$d proc ro,\" /proc/mounts || echo writable $d; done; echo 0 > /sys/kernel/profiling; hostname", &r);
+                   "grep -q \"^proc /proc/$d proc ro,\" /proc/mounts || echo writable $d; "
+                   "done; echo 0 > /sys/kernel/profiling; hostname",
+                   &r);
         const char *text = buf_text(&r.output);
         assert_non_null(strstr(text, "/proc/sys/kernel/hostname: Read-only file system"));
         assert_null(strstr(text, "writable"));
@@ -168,15 +177,19 @@ static void test_files_of_the_network_are_given(void **state)
     struct sandbox_fixture *f = *state;
 
     for (each_api(api)) {
-        const struct sandbox_spec spec = {
-            .mount_api = api, .resolv_conf = "nameserver ::1\n", .hosts = "::1 localhost\n"};
+        const struct sandbox_spec spec = {.mount_api = api,
+                                          .resolv_conf = "nameserver ::1\n",
+                                          .hosts = "::1 localhost\n"};
         CLEANUP(fixture_result_release) struct fixture_result r = {0};
-        fixture_sh(f, spec,
-                   "cat /etc/resolv.conf /etc/hosts; echo x >> /etc/hosts; ls -A /dev | wc -l; "
-                   "stat -c %a:%u /etc/hosts", &r);
-        assert_string_equal(buf_text(&r.output),
-                            "nameserver ::1\n::1 localhost\n/bin/sh: can't create /etc/hosts: "
-                            "Read-only file system\n15\n644:0\n");
+        fixture_sh(
+            f, spec,
+            "cat /etc/resolv.conf /etc/hosts; echo x >> /etc/hosts; ls -A /dev | wc -l; "
+            "stat -c %a:%u /etc/hosts",
+            &r);
+        assert_string_equal(
+            buf_text(&r.output),
+            "nameserver ::1\n::1 localhost\n/bin/sh: can't create /etc/hosts: "
+            "Read-only file system\n15\n644:0\n");
         assert_string_equal(buf_text(&r.stubs), "proc,dev,sys,etc/resolv.conf,etc/hosts");
     }
 }
@@ -189,7 +202,8 @@ static void test_stubs_leave_their_directory_as_it_was(void **state)
 
     for (each_api(api)) {
         assert_int_equal(fstatat(f->lower, "etc", &before, 0), 0);
-        fixture_expect(f, ((struct sandbox_spec){.mount_api = api, .hosts = "x"}), "true", "");
+        fixture_expect(f, ((struct sandbox_spec){.mount_api = api, .hosts = "x"}), "true",
+                       "");
         assert_int_equal(fstatat(f->upper, "etc", &after, 0), 0);
         assert_int_equal(after.st_mtim.tv_sec, before.st_mtim.tv_sec);
         assert_int_equal(after.st_mtim.tv_nsec, before.st_mtim.tv_nsec);
@@ -203,7 +217,8 @@ static void test_stubs_are_named_by_where_they_really_are(void **state)
     struct sandbox_fixture *f = *state;
 
     assert_int_equal(symlinkat("etc", f->lower, "link"), 0);
-    assert_int_equal(symlinkat("/../../run/deep/resolv.conf", f->lower, "etc/resolv.conf"), 0);
+    assert_int_equal(symlinkat("/../../run/deep/resolv.conf", f->lower, "etc/resolv.conf"),
+                     0);
     for (each_api(api)) {
         const struct sandbox_mount mounts[] = {
             {.type = SANDBOX_MOUNT_TMPFS, .target = "/link/a/../b/c"},
@@ -211,11 +226,13 @@ static void test_stubs_are_named_by_where_they_really_are(void **state)
         struct sandbox_spec spec = with_mounts(api, mounts, 1);
         CLEANUP(fixture_result_release) struct fixture_result r = {0};
         spec.resolv_conf = "dangling\n";
-        fixture_sh(f, spec, "cat /run/deep/resolv.conf /etc/resolv.conf; test -d /etc/b/c && echo ok",
-                   &r);
+        fixture_sh(
+            f, spec,
+            "cat /run/deep/resolv.conf /etc/resolv.conf; test -d /etc/b/c && echo ok", &r);
         assert_string_equal(buf_text(&r.output), "dangling\ndangling\nok\n");
-        assert_string_equal(buf_text(&r.stubs),
-                            "proc,dev,sys,run,run/deep,run/deep/resolv.conf,etc/a,etc/b,etc/b/c");
+        assert_string_equal(
+            buf_text(&r.stubs),
+            "proc,dev,sys,run,run/deep,run/deep/resolv.conf,etc/a,etc/b,etc/b/c");
     }
     assert_int_equal(unlinkat(f->lower, "link", 0), 0);
     assert_int_equal(unlinkat(f->lower, "etc/resolv.conf", 0), 0);
@@ -247,14 +264,18 @@ static void test_bind_shows_a_directory_of_the_host(void **state)
         const struct sandbox_mount mounts[] = {
             {.target = "/all", .source_fd = shared},
             {.target = "/ro", .source_fd = shared, .source = "/below", .readonly = true},
-            {.target = "/tmp/one", .source_fd = shared, .source = "below/file", .readonly = true},
+            {.target = "/tmp/one",
+             .source_fd = shared,
+             .source = "below/file",
+             .readonly = true},
         };
         struct stat st;
-        fixture_expect(f, with_mounts(api, mounts, 3),
-                       "cat /ro/file /tmp/one; echo x > /all/new; touch /ro/x; echo y > /tmp/one; "
-                       "ls /all",
-                       "content\ncontent\ntouch: /ro/x: Read-only file system\n/bin/sh: can't "
-                       "create /tmp/one: Read-only file system\nbelow\nnew\n");
+        fixture_expect(
+            f, with_mounts(api, mounts, 3),
+            "cat /ro/file /tmp/one; echo x > /all/new; touch /ro/x; echo y > /tmp/one; "
+            "ls /all",
+            "content\ncontent\ntouch: /ro/x: Read-only file system\n/bin/sh: can't "
+            "create /tmp/one: Read-only file system\nbelow\nnew\n");
         assert_int_equal(fstatat(shared, "new", &st, 0), 0);
         assert_int_equal(unlinkat(shared, "new", 0), 0);
     }
@@ -286,7 +307,8 @@ static void test_source_of_a_bind_stays_beneath_its_root(void **state)
         assert_int_equal(r.result, -1);
         assert_true(error_is(&r.err, ERROR_NOT_FOUND));
         assert_false(r.exec_failed);
-        assert_string_equal(error_text(&r.err), "mount source 'magic': No such file or directory");
+        assert_string_equal(error_text(&r.err),
+                            "mount source 'magic': No such file or directory");
     }
 }
 
@@ -298,7 +320,8 @@ static void test_target_of_a_mount_stays_in_the_root(void **state)
 
     assert_int_equal(symlinkat("../../../../../../tmp/cooper-escape", f->lower, "out"), 0);
     for (each_api(api)) {
-        const struct sandbox_mount mounts[] = {{.target = "/out/deeper", .source_fd = shared}};
+        const struct sandbox_mount mounts[] = {
+            {.target = "/out/deeper", .source_fd = shared}};
         fixture_expect(f, with_mounts(api, mounts, 1), "ls -d /tmp/cooper-escape/deeper",
                        "/tmp/cooper-escape/deeper\n");
         assert_int_equal(stat("/tmp/cooper-escape", &st), -1);
@@ -313,24 +336,32 @@ static void test_secret_is_a_file_in_memory(void **state)
 
     for (each_api(api)) {
         const struct sandbox_mount mounts[] = {
-            {.type = SANDBOX_MOUNT_FILE, .target = "/run/secrets/a", .content = VIEW_LIT("s3cret\n"),
-             .uid = uid, .readonly = true},
-            {.type = SANDBOX_MOUNT_FILE, .target = "/run/secrets/b", .content = VIEW_LIT("t0p\n"),
+            {.type = SANDBOX_MOUNT_FILE,
+             .target = "/run/secrets/a",
+             .content = VIEW_LIT("s3cret\n"),
+             .uid = uid,
+             .readonly = true},
+            {.type = SANDBOX_MOUNT_FILE,
+             .target = "/run/secrets/b",
+             .content = VIEW_LIT("t0p\n"),
              .mode = 0640},
         };
         CLEANUP(fixture_result_release) struct fixture_result r = {0};
         struct stat st;
         fixture_sh(f, with_mounts(api, mounts, 2),
                    "cd /run/secrets; cat a b; stat -c '%a %u %s' a b; stat -f -c %T a; "
-                   "echo x > a || echo refused; echo w > b; cat b", &r);
-        assert_string_equal(buf_text(&r.output),
-                            uid ? "s3cret\nt0p\n400 7 7\n640 0 4\ntmpfs\n/bin/sh: can't create a: "
-                                  "Read-only file system\nrefused\nw\n"
-                                : "s3cret\nt0p\n400 0 7\n640 0 4\ntmpfs\n/bin/sh: can't create a: "
-                                  "Read-only file system\nrefused\nw\n");
+                   "echo x > a || echo refused; echo w > b; cat b",
+                   &r);
+        assert_string_equal(
+            buf_text(&r.output),
+            uid ? "s3cret\nt0p\n400 7 7\n640 0 4\ntmpfs\n/bin/sh: can't create a: "
+                  "Read-only file system\nrefused\nw\n"
+                : "s3cret\nt0p\n400 0 7\n640 0 4\ntmpfs\n/bin/sh: can't create a: "
+                  "Read-only file system\nrefused\nw\n");
         assert_int_equal(fstatat(f->upper, "run/secrets/a", &st, 0), 0);
         assert_int_equal(st.st_size, 0); /* nothing of it but the mount point */
-        assert_non_null(strstr(buf_text(&r.stubs), "run,run/secrets,run/secrets/a,run/secrets/b"));
+        assert_non_null(
+            strstr(buf_text(&r.stubs), "run,run/secrets,run/secrets/a,run/secrets/b"));
     }
 }
 
@@ -342,7 +373,8 @@ static void test_tmpfs_has_size_and_mode(void **state)
             {.type = SANDBOX_MOUNT_TMPFS, .target = "/u"},
         };
         fixture_expect(*state, with_mounts(api, mounts, 2),
-                       "stat -c %a /t /u; head -c 2000000 /dev/zero 2>/dev/null > /t/x; stat -c %s /t/x",
+                       "stat -c %a /t /u; head -c 2000000 /dev/zero 2>/dev/null > /t/x; "
+                       "stat -c %s /t/x",
                        "700\n1777\n1048576\n");
     }
 }
@@ -389,9 +421,13 @@ static void test_snapshot_as_a_mount(void **state)
         snprintf(name, sizeof name, "thirdwork%d", (int)api);
         CLEANUP(fd_closep) int work2 = open_directory(f, name);
         struct sandbox_mount mounts[] = {
-            {.type = SANDBOX_MOUNT_SNAPSHOT, .target = "/whole",
+            {.type = SANDBOX_MOUNT_SNAPSHOT,
+             .target = "/whole",
              .snapshot = {true, f->grade != 0, layers, 2, upper, work}},
-            {.type = SANDBOX_MOUNT_SNAPSHOT, .target = "/part", .source = "sub", .readonly = true,
+            {.type = SANDBOX_MOUNT_SNAPSHOT,
+             .target = "/part",
+             .source = "sub",
+             .readonly = true,
              .snapshot = {true, f->grade != 0, layers, 2, upper2, work2}},
         };
         fixture_expect(f, with_mounts(api, mounts, 2),
@@ -416,7 +452,9 @@ static void test_many_layers(void **state)
     make_layers(f, layers + 1, MANY);
     for (each_api(api)) {
         struct sandbox_spec spec = {
-            .mount_api = api, .argv = (const char *const[]){"/bin/sh", "-c", "cat /top; ls /sub | wc -l", NULL}};
+            .mount_api = api,
+            .argv =
+                (const char *const[]){"/bin/sh", "-c", "cat /top; ls /sub | wc -l", NULL}};
         CLEANUP(fixture_result_release) struct fixture_result r = {0};
         fixture_root(f, &spec);
         spec.root.lower_fds = layers;
@@ -432,11 +470,12 @@ static void test_many_layers(void **state)
 static void test_network_none_has_loopback_only(void **state)
 {
     for (each_api(api))
-        fixture_expect(*state,
-                       ((struct sandbox_spec){.mount_api = api, .network = SANDBOX_NETWORK_NONE}),
-                       "ls /sys/class/net; grep -c : /proc/net/dev; ifconfig lo | grep -c UP; "
-                       "wc -l < /proc/net/route",
-                       "lo\n1\n1\n1\n");
+        fixture_expect(
+            *state,
+            ((struct sandbox_spec){.mount_api = api, .network = SANDBOX_NETWORK_NONE}),
+            "ls /sys/class/net; grep -c : /proc/net/dev; ifconfig lo | grep -c UP; "
+            "wc -l < /proc/net/route",
+            "lo\n1\n1\n1\n");
 }
 
 static void test_network_of_the_host_is_seen_when_asked_for(void **state)
@@ -453,7 +492,8 @@ static void test_namespace_of_a_network_can_be_joined(void **state)
 {
     struct sandbox_fixture *f = *state;
     const char *const argv[] = {"/bin/sh", "-c", "echo up; sleep 100", NULL};
-    struct sandbox_spec spec = {.argv = argv, .env = (const char *const[]){"PATH=/bin", NULL},
+    struct sandbox_spec spec = {.argv = argv,
+                                .env = (const char *const[]){"PATH=/bin", NULL},
                                 .network = SANDBOX_NETWORK_JOIN};
     CLEANUP(fd_closep) int own = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
     CLEANUP(buf_release) struct buf here = BUF_INIT(LIMIT_TEXT_SIZE);
@@ -469,8 +509,9 @@ static void test_namespace_of_a_network_can_be_joined(void **state)
         return;
     }
     assert_int_equal(fs_read_file_at(AT_FDCWD, "/proc/net/route", &here, &err), 0);
-    fixture_expect(f, ((struct sandbox_spec){.network = SANDBOX_NETWORK_JOIN, .netns_fd = own}),
-                   "cat /proc/net/route", buf_text(&here));
+    fixture_expect(
+        f, ((struct sandbox_spec){.network = SANDBOX_NETWORK_JOIN, .netns_fd = own}),
+        "cat /proc/net/route", buf_text(&here));
 }
 
 static void test_nothing_stays_mounted_on_the_host(void **state)
@@ -481,7 +522,8 @@ static void test_nothing_stays_mounted_on_the_host(void **state)
 
     assert_int_equal(fs_read_file_at(AT_FDCWD, "/proc/self/mountinfo", &before, &err), 0);
     for (each_api(api))
-        fixture_expect(*state, ((struct sandbox_spec){.mount_api = api, .hosts = "x"}), "true", "");
+        fixture_expect(*state, ((struct sandbox_spec){.mount_api = api, .hosts = "x"}),
+                       "true", "");
     assert_int_equal(fs_read_file_at(AT_FDCWD, "/proc/self/mountinfo", &after, &err), 0);
     assert_string_equal(buf_text(&after), buf_text(&before));
 }

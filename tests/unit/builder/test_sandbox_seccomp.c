@@ -1,4 +1,5 @@
-/* The filter is Docker's: what that blocks fails with EPERM, what it allows reaches the kernel. */
+/* The filter is Docker's: what that blocks fails with EPERM, what it allows reaches the
+ * kernel. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -53,7 +54,8 @@ static int errno_of(uint64_t capabilities, const struct call *call)
         if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
             prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) < 0)
             _exit(255);
-        const long result = syscall(number, call->arguments[0], call->arguments[1], -1L, -1L, -1L, -1L);
+        const long result =
+            syscall(number, call->arguments[0], call->arguments[1], -1L, -1L, -1L, -1L);
         _exit(result < 0 ? errno : 0);
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -64,27 +66,67 @@ static int errno_of(uint64_t capabilities, const struct call *call)
 
 /* All that Docker's profile blocks on x86-64, as a list of names. */
 static const struct call blocked[] = {
-    {"acct", {-1, -1}},           {"add_key", {-1, -1}},        {"bpf", {-1, -1}},
-    {"clock_settime", {-1, -1}},  {"delete_module", {-1, -1}},  {"fanotify_init", {-1, -1}},
-    {"finit_module", {-1, -1}},   {"fsconfig", {-1, -1}},       {"fsmount", {-1, -1}},
-    {"fsopen", {-1, -1}},         {"fspick", {-1, -1}},         {"get_mempolicy", {-1, -1}},
-    {"init_module", {-1, -1}},    {"io_uring_enter", {-1, -1}}, {"io_uring_register", {-1, -1}},
-    {"io_uring_setup", {-1, -1}}, {"ioperm", {-1, -1}},         {"iopl", {-1, -1}},
-    {"kcmp", {-1, -1}},           {"kexec_file_load", {-1, -1}}, {"kexec_load", {-1, -1}},
-    {"keyctl", {-1, -1}},         {"lookup_dcookie", {-1, -1}}, {"mbind", {-1, -1}},
-    {"migrate_pages", {-1, -1}},  {"mount", {-1, -1}},          {"mount_setattr", {-1, -1}},
-    {"move_mount", {-1, -1}},     {"move_pages", {-1, -1}},     {"nfsservctl", {-1, -1}},
-    {"open_by_handle_at", {-1, -1}}, {"open_tree", {-1, -1}},   {"perf_event_open", {-1, -1}},
-    {"personality", {0x0040000, 0}}, {"pidfd_getfd", {-1, -1}}, {"pivot_root", {-1, -1}},
-    {"process_madvise", {-1, -1}}, {"quotactl", {-1, -1}},      {"quotactl_fd", {-1, -1}},
-    {"reboot", {0, 0}},           {"request_key", {-1, -1}},    {"set_mempolicy", {-1, -1}},
-    {"setdomainname", {-1, -1}},  {"sethostname", {-1, -1}},    {"setns", {-1, -1}},
-    {"settimeofday", {-1, -1}},   {"socket", {38, SOCK_STREAM}}, {"socket", {40, SOCK_STREAM}},
-    {"swapoff", {-1, -1}},        {"swapon", {-1, -1}},         {"syslog", {-1, -1}},
-    {"sysfs", {-1, -1}},          {"_sysctl", {-1, -1}},        {"umount2", {-1, -1}},
-    {"unshare", {CLONE_NEWUSER, 0}}, {"userfaultfd", {-1, -1}}, {"ustat", {-1, -1}},
-    {"uselib", {-1, -1}},         {"vhangup", {-1, -1}},
-    {"clone", {CLONE_NEWUSER, 0}}, {"clone", {CLONE_NEWNET | CLONE_NEWNS, 0}},
+    {"acct", {-1, -1}},
+    {"add_key", {-1, -1}},
+    {"bpf", {-1, -1}},
+    {"clock_settime", {-1, -1}},
+    {"delete_module", {-1, -1}},
+    {"fanotify_init", {-1, -1}},
+    {"finit_module", {-1, -1}},
+    {"fsconfig", {-1, -1}},
+    {"fsmount", {-1, -1}},
+    {"fsopen", {-1, -1}},
+    {"fspick", {-1, -1}},
+    {"get_mempolicy", {-1, -1}},
+    {"init_module", {-1, -1}},
+    {"io_uring_enter", {-1, -1}},
+    {"io_uring_register", {-1, -1}},
+    {"io_uring_setup", {-1, -1}},
+    {"ioperm", {-1, -1}},
+    {"iopl", {-1, -1}},
+    {"kcmp", {-1, -1}},
+    {"kexec_file_load", {-1, -1}},
+    {"kexec_load", {-1, -1}},
+    {"keyctl", {-1, -1}},
+    {"lookup_dcookie", {-1, -1}},
+    {"mbind", {-1, -1}},
+    {"migrate_pages", {-1, -1}},
+    {"mount", {-1, -1}},
+    {"mount_setattr", {-1, -1}},
+    {"move_mount", {-1, -1}},
+    {"move_pages", {-1, -1}},
+    {"nfsservctl", {-1, -1}},
+    {"open_by_handle_at", {-1, -1}},
+    {"open_tree", {-1, -1}},
+    {"perf_event_open", {-1, -1}},
+    {"personality", {0x0040000, 0}},
+    {"pidfd_getfd", {-1, -1}},
+    {"pivot_root", {-1, -1}},
+    {"process_madvise", {-1, -1}},
+    {"quotactl", {-1, -1}},
+    {"quotactl_fd", {-1, -1}},
+    {"reboot", {0, 0}},
+    {"request_key", {-1, -1}},
+    {"set_mempolicy", {-1, -1}},
+    {"setdomainname", {-1, -1}},
+    {"sethostname", {-1, -1}},
+    {"setns", {-1, -1}},
+    {"settimeofday", {-1, -1}},
+    {"socket", {38, SOCK_STREAM}},
+    {"socket", {40, SOCK_STREAM}},
+    {"swapoff", {-1, -1}},
+    {"swapon", {-1, -1}},
+    {"syslog", {-1, -1}},
+    {"sysfs", {-1, -1}},
+    {"_sysctl", {-1, -1}},
+    {"umount2", {-1, -1}},
+    {"unshare", {CLONE_NEWUSER, 0}},
+    {"userfaultfd", {-1, -1}},
+    {"ustat", {-1, -1}},
+    {"uselib", {-1, -1}},
+    {"vhangup", {-1, -1}},
+    {"clone", {CLONE_NEWUSER, 0}},
+    {"clone", {CLONE_NEWNET | CLONE_NEWNS, 0}},
 };
 
 static void test_blocked_calls_are_not_permitted(void **state)
@@ -98,17 +140,22 @@ static void test_blocked_calls_are_not_permitted(void **state)
 
 /* With nonsense for arguments the kernel answers otherwise than with EPERM. */
 static const struct call allowed[] = {
-    {"accept4", {-1, -1}},   {"bind", {-1, -1}},          {"chroot", {0, 0}},
-    {"copy_file_range", {-1, -1}}, {"epoll_ctl", {-1, -1}}, {"faccessat2", {-1, 0}},
-    {"fchownat", {-1, 0}},   {"fsetxattr", {-1, 0}},      {"getpid", {0, 0}},
-    {"inotify_init1", {-1, -1}}, {"ioctl", {-1, -1}},     {"landlock_create_ruleset", {1, 1}},
-    {"memfd_create", {0, 0}}, {"mknodat", {-1, 0}},       {"openat2", {-1, 0}},
-    {"personality", {0xffffffff, 0}}, {"personality", {0, 0}}, {"pidfd_open", {-1, -1}},
-    {"prctl", {-1, -1}},     {"process_vm_readv", {1, 0}}, {"ptrace", {999, 0}},
-    {"renameat2", {-1, 0}},  {"seccomp", {-1, -1}},       {"setgroups", {-1, 0}},
-    {"socket", {AF_UNIX, -1}}, {"socket", {AF_NETLINK, -1}}, {"socket", {44, -1}},
-    {"statx", {-1, 0}},      {"timer_settime", {-1, -1}}, {"arch_prctl", {-1, -1}},
-    {"modify_ldt", {-1, -1}}, {"clone", {CLONE_SIGHAND, 0}},
+    {"accept4", {-1, -1}},       {"bind", {-1, -1}},
+    {"chroot", {0, 0}},          {"copy_file_range", {-1, -1}},
+    {"epoll_ctl", {-1, -1}},     {"faccessat2", {-1, 0}},
+    {"fchownat", {-1, 0}},       {"fsetxattr", {-1, 0}},
+    {"getpid", {0, 0}},          {"inotify_init1", {-1, -1}},
+    {"ioctl", {-1, -1}},         {"landlock_create_ruleset", {1, 1}},
+    {"memfd_create", {0, 0}},    {"mknodat", {-1, 0}},
+    {"openat2", {-1, 0}},        {"personality", {0xffffffff, 0}},
+    {"personality", {0, 0}},     {"pidfd_open", {-1, -1}},
+    {"prctl", {-1, -1}},         {"process_vm_readv", {1, 0}},
+    {"ptrace", {999, 0}},        {"renameat2", {-1, 0}},
+    {"seccomp", {-1, -1}},       {"setgroups", {-1, 0}},
+    {"socket", {AF_UNIX, -1}},   {"socket", {AF_NETLINK, -1}},
+    {"socket", {44, -1}},        {"statx", {-1, 0}},
+    {"timer_settime", {-1, -1}}, {"arch_prctl", {-1, -1}},
+    {"modify_ldt", {-1, -1}},    {"clone", {CLONE_SIGHAND, 0}},
 };
 
 static void test_allowed_calls_reach_the_kernel(void **state)
@@ -132,7 +179,8 @@ static void test_clone3_is_absent_so_that_programs_fall_back(void **state)
 static void test_rules_follow_capabilities(void **state)
 {
     const uint64_t admin = SANDBOX_CAPABILITIES_DEFAULT | UINT64_C(1) << CAP_SYS_ADMIN;
-    const uint64_t no_chroot = SANDBOX_CAPABILITIES_DEFAULT & ~(UINT64_C(1) << CAP_SYS_CHROOT);
+    const uint64_t no_chroot =
+        SANDBOX_CAPABILITIES_DEFAULT & ~(UINT64_C(1) << CAP_SYS_CHROOT);
     const struct call setns_call = {"setns", {-1, -1}};
     const struct call clone3_call = {"clone3", {0, 0}};
     const struct call chroot_call = {"chroot", {0, 0}};
@@ -151,7 +199,10 @@ static long call_32bit(long number)
     long result = number;
 
 #if defined(__x86_64__)
-    __asm__ volatile("int $0x80" : "+a"(result) : "b"(0), "c"(0), "d"(0) : "memory", "r8", "r9", "r10", "r11");
+    __asm__ volatile("int $0x80"
+                     : "+a"(result)
+                     : "b"(0), "c"(0), "d"(0)
+                     : "memory", "r8", "r9", "r10", "r11");
 #endif
     return result;
 }
@@ -159,7 +210,8 @@ static long call_32bit(long number)
 static void test_the_32_bit_table_is_filtered_too(void **state)
 {
     uint32_t count = 0;
-    CLEANUP(buf_release) struct buf program = make_filter(SANDBOX_CAPABILITIES_DEFAULT, &count);
+    CLEANUP(buf_release)
+    struct buf program = make_filter(SANDBOX_CAPABILITIES_DEFAULT, &count);
     int status = 0;
 
     (void)state;
@@ -170,7 +222,8 @@ static void test_the_32_bit_table_is_filtered_too(void **state)
         const bool has_table = call_32bit(20) == getpid();
         prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
         prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter);
-        _exit(!has_table || (call_32bit(20) == getpid() && call_32bit(21) == -EPERM) ? 0 : 1);
+        _exit(!has_table || (call_32bit(20) == getpid() && call_32bit(21) == -EPERM) ? 0
+                                                                                     : 1);
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(status, 0);

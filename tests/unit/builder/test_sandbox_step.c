@@ -59,7 +59,8 @@ static void test_program_is_found_in_path_of_the_step(void **state)
 {
     struct sandbox_fixture *f = *state;
     const char *const env[] = {"PATH=/nowhere::/etc:/bin", NULL};
-    struct sandbox_spec spec = {.env = env, .argv = (const char *const[]){"echo", "hi", NULL}};
+    struct sandbox_spec spec = {.env = env,
+                                .argv = (const char *const[]){"echo", "hi", NULL}};
     CLEANUP(fixture_result_release) struct fixture_result r = {0};
 
     fixture_root(f, &spec);
@@ -67,7 +68,9 @@ static void test_program_is_found_in_path_of_the_step(void **state)
     assert_string_equal(buf_text(&r.output), "hi\n");
 }
 
-static void run_program(struct sandbox_fixture *f, const char *name, struct fixture_result *r)
+static void run_program(struct sandbox_fixture *f,
+                        const char *name,
+                        struct fixture_result *r)
 {
     const char *const argv[] = {name, NULL};
     struct sandbox_spec spec = {.argv = argv};
@@ -166,8 +169,9 @@ static void test_working_directory_is_made_for_the_user(void **state)
     CLEANUP(fixture_result_release) struct fixture_result r = {0};
 
     fixture_sh(f, spec, "pwd; stat -c '%u:%g %a' . ..", &r);
-    assert_string_equal(buf_text(&r.output), uid ? "/srv/a/b\n1000:1000 755\n1000:1000 755\n"
-                                                 : "/srv/a/b\n0:0 755\n0:0 755\n");
+    assert_string_equal(buf_text(&r.output),
+                        uid ? "/srv/a/b\n1000:1000 755\n1000:1000 755\n"
+                            : "/srv/a/b\n0:0 755\n0:0 755\n");
     assert_null(strstr(buf_text(&r.stubs), "srv")); /* it stays in the layer */
 }
 
@@ -258,8 +262,10 @@ static void test_signal_reaches_the_first_process(void **state)
 {
     struct sandbox_fixture *f = *state;
     const char *const argv[] = {
-        "/bin/sh", "-c", "trap 'echo got; exit 3' TERM; echo up; while :; do sleep 0.05; done", NULL};
-    struct sandbox_spec spec = {.argv = argv, .env = (const char *const[]){"PATH=/bin", NULL}};
+        "/bin/sh", "-c",
+        "trap 'echo got; exit 3' TERM; echo up; while :; do sleep 0.05; done", NULL};
+    struct sandbox_spec spec = {.argv = argv,
+                                .env = (const char *const[]){"PATH=/bin", NULL}};
     struct error err = ERROR_INIT;
     struct sandbox_status status = {0};
     int ends[2];
@@ -341,7 +347,8 @@ static void test_discard_ends_a_running_step(void **state)
 static void test_terminal_is_the_steps_own(void **state)
 {
     struct sandbox_fixture *f = *state;
-    const char *const argv[] = {"/bin/sh", "-c", "tty; test -t 0 && echo yes; read x; echo $x", NULL};
+    const char *const argv[] = {"/bin/sh", "-c",
+                                "tty; test -t 0 && echo yes; read x; echo $x", NULL};
     struct sandbox_spec spec = {
         .argv = argv, .env = (const char *const[]){"PATH=/bin", NULL}, .tty = true};
     struct error err = ERROR_INIT;
