@@ -65,8 +65,8 @@ static struct doc *layer_doc(const struct registry_archive_scan *s,
     const char *type;
 
     if (!file) {
-        (void)error_set(
-            err, ERROR_CORRUPT, "layer %s is missing", path ? path : "(no name)");
+        (void)error_set(err, ERROR_CORRUPT, "layer %s is missing",
+                        path ? path : "(no name)");
         return NULL;
     }
     if (digest_parse(view_of(diff_text ? diff_text : ""), &want, err) < 0 ||
@@ -75,12 +75,9 @@ static struct doc *layer_doc(const struct registry_archive_scan *s,
         return NULL;
     }
     if (!digest_eq(&want, &diff_id)) {
-        (void)error_set(err,
-                        ERROR_CORRUPT,
-                        "layer %s unpacks to %s, not to %s as the config says",
-                        path,
-                        digest_format(&diff_id).text,
-                        diff_text);
+        (void)error_set(err, ERROR_CORRUPT,
+                        "layer %s unpacks to %s, not to %s as the config says", path,
+                        digest_format(&diff_id).text, diff_text);
         return NULL;
     }
     descriptor_init(&blob, type, &file->digest, file->size);
@@ -97,11 +94,8 @@ static struct doc *layers_doc(const struct registry_archive_scan *s,
     struct doc *layers;
 
     if (doc_count(paths) != doc_count(diff_ids) || doc_count(paths) > LIMIT_LAYERS) {
-        (void)error_set(err,
-                        ERROR_CORRUPT,
-                        "there are %zu layers, and the config has %zu",
-                        doc_count(paths),
-                        doc_count(diff_ids));
+        (void)error_set(err, ERROR_CORRUPT, "there are %zu layers, and the config has %zu",
+                        doc_count(paths), doc_count(diff_ids));
         return NULL;
     }
     layers = doc_new_array();
@@ -130,8 +124,8 @@ static int check_config_name(const struct registry_archive_file *file, struct er
         if (!strchr("0123456789abcdef", name.data[i]))
             return 0;
     }
-    return error_set(
-        err, ERROR_CORRUPT, "config %s has not the content its name says", file->path);
+    return error_set(err, ERROR_CORRUPT, "config %s has not the content its name says",
+                     file->path);
 }
 
 /* Puts the manifest that docker did not write into the store. */
@@ -150,18 +144,15 @@ static int make_manifest(const struct registry_archive_scan *s,
     struct digest digest;
 
     if (!file)
-        return error_set(err,
-                         ERROR_CORRUPT,
-                         "config %s is missing",
+        return error_set(err, ERROR_CORRUPT, "config %s is missing",
                          config_path ? config_path : "(no name)");
     descriptor_init(&config, MEDIA_OCI_CONFIG, &file->digest, file->size);
     if (check_config_name(file, err) < 0 ||
         !(config_doc = cas_blob_read_doc(s->store, &config, LIMIT_CONFIG_SIZE, err)))
         return -1;
-    struct doc *layers = layers_doc(s,
-                                    doc_get(entry, "Layers"),
-                                    doc_get(doc_get(config_doc, "rootfs"), "diff_ids"),
-                                    err);
+    struct doc *layers =
+        layers_doc(s, doc_get(entry, "Layers"),
+                   doc_get(doc_get(config_doc, "rootfs"), "diff_ids"), err);
     if (!layers)
         return -1;
     manifest = doc_new_object();

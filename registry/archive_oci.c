@@ -32,8 +32,8 @@ static int require(struct cas_store *store,
         return -1;
     if (found)
         return 0;
-    return error_set(
-        err, ERROR_CORRUPT, "blob %s is missing", digest_format(&blob->digest).text);
+    return error_set(err, ERROR_CORRUPT, "blob %s is missing",
+                     digest_format(&blob->digest).text);
 }
 
 static int check_manifest(struct cas_store *store,
@@ -63,9 +63,7 @@ static int check_tree(struct cas_store *store,
     const char *type;
 
     if (depth > INDEX_DEPTH_MAX)
-        return error_set(err,
-                         ERROR_INVALID,
-                         "indexes within indexes more than %d deep",
+        return error_set(err, ERROR_INVALID, "indexes within indexes more than %d deep",
                          INDEX_DEPTH_MAX);
     if (require(store, root, err) < 0)
         return -1;
@@ -141,8 +139,8 @@ int registry_archive_oci_images(const struct registry_archive_scan *s,
         if (descriptor_parse(doc_at(entries, i), &root, err) < 0)
             return error_wrap(err, "index.json");
         if (usable_root(s->store, &root, &usable, err) < 0)
-            return error_wrap(
-                err, "image %s", name ? name : digest_format(&root.digest).text);
+            return error_wrap(err, "image %s",
+                              name ? name : digest_format(&root.digest).text);
         registry_archive_list_add(out, &usable, name);
     }
     return 0;

@@ -57,8 +57,7 @@ static int list_images(const struct registry_archive_scan *s,
         return registry_archive_oci_images(s, out, err);
     if (s->manifest)
         return registry_archive_docker_images(s, out, err);
-    return error_set(err,
-                     ERROR_INVALID,
+    return error_set(err, ERROR_INVALID,
                      "there is neither index.json nor manifest.json in it: this is no "
                      "archive of images");
 }

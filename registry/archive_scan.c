@@ -189,12 +189,8 @@ static int end_blob(struct registry_archive_scan *s, struct scan_file *f, struct
     struct cas_blob_writer *w = f->writer;
 
     f->writer = NULL;
-    if (cas_blob_writer_commit(w,
-                               digest_is_set(&f->want) ? &f->want : NULL,
-                               f->size,
-                               &file.digest,
-                               &file.size,
-                               err) < 0)
+    if (cas_blob_writer_commit(w, digest_is_set(&f->want) ? &f->want : NULL, f->size,
+                               &file.digest, &file.size, err) < 0)
         return error_wrap(err, "%s", f->path);
     file.path = f->path;
     f->path = NULL;

@@ -99,9 +99,7 @@ static int add_blob(struct archive *a, const struct descriptor *blob, struct err
     if (registry_store_has(a->store, blob, &found, err) < 0)
         return -1;
     if (!found)
-        return error_set(err,
-                         ERROR_NOT_FOUND,
-                         "blob %s of the image is not in the store",
+        return error_set(err, ERROR_NOT_FOUND, "blob %s of the image is not in the store",
                          digest_format(&blob->digest).text);
     descriptor_copy(&add_item(a, blob_path(&blob->digest), 0444)->blob, blob);
     return 0;
@@ -130,9 +128,7 @@ static int add_tree(struct archive *a,
     const char *type;
 
     if (depth > INDEX_DEPTH_MAX)
-        return error_set(err,
-                         ERROR_INVALID,
-                         "indexes within indexes more than %d deep",
+        return error_set(err, ERROR_INVALID, "indexes within indexes more than %d deep",
                          INDEX_DEPTH_MAX);
     if (add_blob(a, root, err) < 0)
         return -1;
@@ -198,8 +194,8 @@ static int add_index(struct archive *a,
     doc_set_int(index, "schemaVersion", 2);
     doc_set_text(index, "mediaType", MEDIA_OCI_INDEX);
     doc_set(index, "manifests", manifests);
-    doc_write(
-        index, DOC_WRITE_COMPACT, &add_item(a, base_strdup("index.json"), 0644)->text);
+    doc_write(index, DOC_WRITE_COMPACT,
+              &add_item(a, base_strdup("index.json"), 0644)->text);
     return rc;
 }
 
@@ -263,8 +259,8 @@ static int add_docker_manifest(struct archive *a,
         if (append_docker_image(a, list, &images[i], err) < 0)
             return -1;
     }
-    doc_write(
-        list, DOC_WRITE_COMPACT, &add_item(a, base_strdup("manifest.json"), 0644)->text);
+    doc_write(list, DOC_WRITE_COMPACT,
+              &add_item(a, base_strdup("manifest.json"), 0644)->text);
     return 0;
 }
 
@@ -367,9 +363,7 @@ static int copy_blob(struct cas_store *store,
     }
     hasher_final(hasher, &got);
     if (total != blob->size || !digest_eq(&got, &blob->digest))
-        return error_set(err,
-                         ERROR_CORRUPT,
-                         "blob %s in the store is damaged",
+        return error_set(err, ERROR_CORRUPT, "blob %s in the store is damaged",
                          digest_format(&blob->digest).text);
     return 0;
 }

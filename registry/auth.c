@@ -192,8 +192,8 @@ static const struct registry_challenge *choose(const struct registry_challenge_l
 
 static int login_needed(const char *host, struct error *err)
 {
-    return error_set(
-        err, ERROR_DENIED, "%s needs a login: run `cooper login %s`", host, host);
+    return error_set(err, ERROR_DENIED, "%s needs a login: run `cooper login %s`", host,
+                     host);
 }
 
 static int answer_basic(struct registry_auth *a,
@@ -212,8 +212,8 @@ static int answer_basic(struct registry_auth *a,
         return login_needed(host, err);
     header = registry_token_basic(&c);
     if (sent && strcmp(sent, header) == 0)
-        return error_set(
-            err, ERROR_DENIED, "%s refuses the credentials of user %s", host, c.username);
+        return error_set(err, ERROR_DENIED, "%s refuses the credentials of user %s", host,
+                         c.username);
     pthread_mutex_lock(&a->lock);
     struct host *h = host_locked(a, host);
     registry_secret_freep(&h->basic);
@@ -370,8 +370,7 @@ int registry_auth_answer(struct registry_auth *a,
         return error_wrap(err, "%s", host);
     const struct registry_challenge *challenge = choose(&list);
     if (!challenge)
-        return error_set(err,
-                         ERROR_DENIED,
+        return error_set(err, ERROR_DENIED,
                          "%s asks for a login in no way that is known here (Basic, Bearer)",
                          host);
     if (challenge->scheme == REGISTRY_AUTH_BASIC)

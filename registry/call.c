@@ -150,8 +150,8 @@ static char *call_scopes(const struct registry_call *call)
     if (!path || !*path)
         return base_strdup("");
     if (call->mount_from)
-        return base_format(
-            "repository:%s:%s repository:%s:pull", path, actions, call->mount_from);
+        return base_format("repository:%s:%s repository:%s:pull", path, actions,
+                           call->mount_from);
     return base_format("repository:%s:%s", path, actions);
 }
 
@@ -235,9 +235,8 @@ int registry_call_once(struct registry_client *c,
         return -1;
     if (response->status != 401 || !ours)
         return 0;
-    if (registry_auth_answer(
-            c->auth, host, call->repository->path, scopes, response, first, &second, err) <
-        0)
+    if (registry_auth_answer(c->auth, host, call->repository->path, scopes, response, first,
+                             &second, err) < 0)
         return -1;
     return send_either_scheme(c, call, second, response, err);
 }
@@ -310,12 +309,8 @@ int registry_call_failed(const struct registry_call *call,
     CLEANUP(buf_release) struct buf reason = BUF_INIT(REGISTRY_ERROR_TEXT_MAX);
 
     append_reason(&reason, buf_view(&response->text));
-    return error_set(err,
-                     code_of(response->status),
-                     "%s answers with status %d%s",
-                     call->repository->host,
-                     response->status,
-                     buf_text(&reason));
+    return error_set(err, code_of(response->status), "%s answers with status %d%s",
+                     call->repository->host, response->status, buf_text(&reason));
 }
 
 int registry_response_digest(const struct registry_http_response *response,
@@ -329,8 +324,8 @@ int registry_response_digest(const struct registry_http_response *response,
     if (!*found)
         return 0;
     if (digest_parse(value, out, err) < 0)
-        return error_set(
-            err, ERROR_CORRUPT, "the registry answers with a malformed digest");
+        return error_set(err, ERROR_CORRUPT,
+                         "the registry answers with a malformed digest");
     return 0;
 }
 
@@ -365,8 +360,8 @@ void registry_meter_init(struct registry_meter *m,
                          const struct descriptor *blob)
 {
     *m = (struct registry_meter){.progress = progress, .total = blob->size};
-    (void)snprintf(
-        m->name, sizeof m->name, "%s %s", verb, digest_format(&blob->digest).text);
+    (void)snprintf(m->name, sizeof m->name, "%s %s", verb,
+                   digest_format(&blob->digest).text);
 }
 
 void registry_meter_set(struct registry_meter *m, uint64_t current)
@@ -380,12 +375,11 @@ void registry_meter_set(struct registry_meter *m, uint64_t current)
     if (current != m->total && now_ns - m->last_ns < METER_INTERVAL_NS)
         return;
     m->last_ns = now_ns;
-    event_send(m->progress->sink,
-               (struct event){
-                   .type = EVENT_PROGRESS,
-                   .step = m->progress->step,
-                   .name = m->name,
-                   .current = current,
-                   .total = m->total,
-               });
+    event_send(m->progress->sink, (struct event){
+                                      .type = EVENT_PROGRESS,
+                                      .step = m->progress->step,
+                                      .name = m->name,
+                                      .current = current,
+                                      .total = m->total,
+                                  });
 }

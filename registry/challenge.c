@@ -231,6 +231,6 @@ int registry_challenge_parse(struct view header,
         return 0;
     while (out->count > before)
         challenge_release(&out->items[--out->count]);
-    return error_set(
-        err, ERROR_INVALID, "the registry's challenge (WWW-Authenticate) is malformed");
+    return error_set(err, ERROR_INVALID,
+                     "the registry's challenge (WWW-Authenticate) is malformed");
 }

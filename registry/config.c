@@ -347,8 +347,8 @@ static struct doc *make_entry(const struct registry_credential *c)
 {
     struct doc *entry = doc_new_object();
     CLEANUP(registry_secret_freep)
-    char *pair = base_format(
-        "%s:%s", c->username ? c->username : "", c->password ? c->password : "");
+    char *pair = base_format("%s:%s", c->username ? c->username : "",
+                             c->password ? c->password : "");
     CLEANUP(registry_secret_freep) char *auth = registry_base64_encode(view_of(pair));
 
     doc_set_text(entry, "auth", auth);
@@ -361,8 +361,7 @@ static int check_place(const struct config_file *f, struct error *err)
 {
     if (f->path)
         return 0;
-    return error_set(err,
-                     ERROR_INVALID,
+    return error_set(err, ERROR_INVALID,
                      "no place for credentials: neither HOME nor DOCKER_CONFIG is set");
 }
 
@@ -400,10 +399,8 @@ int registry_config_store(struct registry_config *c,
     pthread_mutex_lock(&c->lock);
     /* With a helper docker leaves an empty entry, so that one sees where one is logged in.
      */
-    const int rc = change_entry(file_in_use(c),
-                                server_name(host),
-                                helper ? doc_new_object() : make_entry(credential),
-                                err);
+    const int rc = change_entry(file_in_use(c), server_name(host),
+                                helper ? doc_new_object() : make_entry(credential), err);
     pthread_mutex_unlock(&c->lock);
     return rc;
 }

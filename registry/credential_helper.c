@@ -121,8 +121,8 @@ static int helper_failed(const char *program,
     struct view line, rest;
 
     (void)view_cut(view_trim(buf_view(output)), '\n', &line, &rest);
-    return error_set(
-        err, ERROR_DENIED, "%s %s: %.*s", program, verb, VIEW_ARG(view_sub(line, 0, 200)));
+    return error_set(err, ERROR_DENIED, "%s %s: %.*s", program, verb,
+                     VIEW_ARG(view_sub(line, 0, 200)));
 }
 
 static int call(const char *helper,
@@ -199,10 +199,8 @@ int registry_helper_store(const char *helper,
     if (call(helper, "store", buf_view(&input), &output, &done, err) < 0)
         return -1;
     return done ? 0
-                : error_set(err,
-                            ERROR_DENIED,
-                            "credential helper %s did not keep the credential",
-                            helper);
+                : error_set(err, ERROR_DENIED,
+                            "credential helper %s did not keep the credential", helper);
 }
 
 int registry_helper_erase(const char *helper, const char *server, struct error *err)
@@ -213,9 +211,6 @@ int registry_helper_erase(const char *helper, const char *server, struct error *
     if (call(helper, "erase", view_of(server), &output, &found, err) < 0)
         return -1;
     return found ? 0
-                 : error_set(err,
-                             ERROR_NOT_FOUND,
-                             "credential helper %s has nothing for %s",
-                             helper,
-                             server);
+                 : error_set(err, ERROR_NOT_FOUND,
+                             "credential helper %s has nothing for %s", helper, server);
 }

@@ -57,8 +57,8 @@ static int open_answer(struct download *d)
     if (d->response->status != 206)
         return restart(d);
     if (!range_fits(d))
-        return error_set(
-            &d->failure, ERROR_INVALID, "the registry sends another part than asked for");
+        return error_set(&d->failure, ERROR_INVALID,
+                         "the registry sends another part than asked for");
     return 0;
 }
 
@@ -69,8 +69,7 @@ static int on_data(void *context, const void *data, size_t size)
     if (!d->is_open && open_answer(d) < 0)
         return -1;
     if (size > d->desc->size - d->offset)
-        return error_set(&d->failure,
-                         ERROR_CORRUPT,
+        return error_set(&d->failure, ERROR_CORRUPT,
                          "the blob is longer than the %" PRIu64 " bytes it should have",
                          d->desc->size);
     if (d->hasher)
@@ -109,10 +108,8 @@ static int try_once(struct registry_client *c,
     if (!d->is_open && open_answer(d) < 0)
         return error_move(err, &d->failure);
     if (d->offset < d->desc->size)
-        return error_set(err,
-                         ERROR_CORRUPT,
-                         "the blob ends after %" PRIu64 " of %" PRIu64 " bytes",
-                         d->offset,
+        return error_set(err, ERROR_CORRUPT,
+                         "the blob ends after %" PRIu64 " of %" PRIu64 " bytes", d->offset,
                          d->desc->size);
     return 0;
 }
@@ -176,12 +173,7 @@ int registry_blob_get(struct registry_client *c,
     registry_meter_init(&d.meter, progress, "pull", desc);
     const int rc = try_until_whole(c, repository, &d, err) < 0 ? -1 : check_digest(&d, err);
     error_clear(&d.failure);
-    if (rc < 0) {
-        CLEANUP(base_freep) char *name = registry_reference_name(repository);
-
-        return error_wrap(err, "%s: blob %s", name, digest_format(&desc->digest).text);
-    }
-    return 0;
+    return rc < 0 ? error_wrap(err, "blob %s", digest_format(&desc->digest).text) : 0;
 }
 
 int registry_blob_head(struct registry_client *c,

@@ -140,8 +140,7 @@ static int load_locked(struct registry_http *h, struct error *err)
 
     if (!module || module->version != REGISTRY_HTTP_MODULE_VERSION)
         return error_set(
-            err,
-            ERROR_UNSUPPORTED,
+            err, ERROR_UNSUPPORTED,
             "the network module " REGISTRY_HTTP_MODULE_FILE " cannot be loaded: %s",
             reason   ? reason
             : handle ? "it belongs to another version of cooper"
@@ -198,22 +197,18 @@ static int check_step(const struct registry_http *h,
                       struct error *err)
 {
     if (from && from->is_https && !to->is_https)
-        return error_set(err,
-                         ERROR_DENIED,
+        return error_set(err, ERROR_DENIED,
                          "redirected from https to http at %.*s: refused",
                          VIEW_ARG(to->authority));
     if (!to->is_https && !registry_http_is_plain_allowed(h, to->authority))
         return error_set(
-            err,
-            ERROR_DENIED,
+            err, ERROR_DENIED,
             "plain http to %.*s is refused; list the host as insecure if that is meant",
             VIEW_ARG(to->authority));
     if (from && registry_url_is_loopback(to->host) && !registry_url_is_loopback(from->host))
-        return error_set(err,
-                         ERROR_DENIED,
+        return error_set(err, ERROR_DENIED,
                          "%.*s redirects to this machine (%.*s): refused",
-                         VIEW_ARG(from->authority),
-                         VIEW_ARG(to->authority));
+                         VIEW_ARG(from->authority), VIEW_ARG(to->authority));
     return 0;
 }
 
@@ -330,13 +325,11 @@ static const char *method_name(enum registry_http_method method)
 static int explain(const struct exchange *x, struct error *err)
 {
     if (x->headers_too_long)
-        return error_set(err,
-                         ERROR_LIMIT,
-                         "the answer's headers have more than %zu bytes",
+        return error_set(err, ERROR_LIMIT, "the answer's headers have more than %zu bytes",
                          LIMIT_HTTP_HEADER);
     if (x->text_too_long)
-        return error_set(
-            err, ERROR_LIMIT, "the answer has more than %zu bytes", x->response->text.max);
+        return error_set(err, ERROR_LIMIT, "the answer has more than %zu bytes",
+                         x->response->text.max);
     if (x->body_failed)
         return error_set(err, ERROR_FAILED, "what was to be sent could not be read");
     return -1;
@@ -360,8 +353,8 @@ static int exchange(struct registry_http *h,
     const bool sends = method != REGISTRY_HTTP_GET && method != REGISTRY_HTTP_HEAD &&
                        method != REGISTRY_HTTP_DELETE;
     CLEANUP(base_freep)
-    char *origin = base_format(
-        "%s://%.*s", url->is_https ? "https" : "http", VIEW_ARG(url->authority));
+    char *origin = base_format("%s://%.*s", url->is_https ? "https" : "http",
+                               VIEW_ARG(url->authority));
     CLEANUP(registry_secret_freep)
     char *secret = authorization ? base_format("Authorization: %s", authorization) : NULL;
     CLEANUP(base_freep)

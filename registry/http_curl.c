@@ -209,8 +209,8 @@ static int on_progress(void *context,
     (void)download_total;
     (void)upload_total;
     if (r->transfer->progress && downloaded >= 0 && uploaded >= 0)
-        r->transfer->progress(
-            r->transfer->context, (uint64_t)uploaded, (uint64_t)downloaded);
+        r->transfer->progress(r->transfer->context, (uint64_t)uploaded,
+                              (uint64_t)downloaded);
     return r->engine->cancelled && atomic_load(r->engine->cancelled);
 }
 
@@ -305,8 +305,8 @@ static int curl_failed(CURLcode code, const char *detail, struct error *err)
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CACERT_BADFILE:
     case CURLE_SSL_ISSUER_ERROR:
-        return error_set(
-            err, ERROR_DENIED, "the server's certificate is not accepted: %s", text);
+        return error_set(err, ERROR_DENIED, "the server's certificate is not accepted: %s",
+                         text);
     case CURLE_OUT_OF_MEMORY:
         return error_set(err, ERROR_SYSTEM, "%s", text);
     default:

@@ -58,8 +58,7 @@ const char *registry_manifest_media_type(const struct doc *manifest,
         return NULL;
     }
     if (is_schema1(manifest, type ? type : hint)) {
-        (void)error_set(err,
-                        ERROR_UNSUPPORTED,
+        (void)error_set(err, ERROR_UNSUPPORTED,
                         "this is docker's old manifest schema 1, which cannot be verified "
                         "layer by layer; "
                         "push the image again with a current tool");
@@ -75,8 +74,7 @@ const char *registry_manifest_media_type(const struct doc *manifest,
     const bool has_manifests = doc_get(manifest, "manifests");
     if (has_layers == has_manifests) {
         (void)error_set(
-            err,
-            ERROR_INVALID,
+            err, ERROR_INVALID,
             "the manifest is neither an image nor an index, or claims to be both");
         return NULL;
     }
@@ -86,8 +84,8 @@ const char *registry_manifest_media_type(const struct doc *manifest,
                                : MEDIA_OCI_MANIFEST;
     if (has_manifests ? !registry_media_is_index(type)
                       : !registry_media_is_manifest(type)) {
-        (void)error_set(
-            err, ERROR_INVALID, "the manifest is not what its media type '%s' says", type);
+        (void)error_set(err, ERROR_INVALID,
+                        "the manifest is not what its media type '%s' says", type);
         return NULL;
     }
     return type;
@@ -102,10 +100,7 @@ static int parse_layers(const struct doc *layers,
     const size_t count = doc_count(layers);
 
     if (count > LIMIT_LAYERS)
-        return error_set(err,
-                         ERROR_LIMIT,
-                         "the image has %zu layers, more than %d",
-                         count,
+        return error_set(err, ERROR_LIMIT, "the image has %zu layers, more than %d", count,
                          LIMIT_LAYERS);
     out->layers = count ? base_alloc_array(count, sizeof *out->layers) : NULL;
     for (size_t i = 0; i < count; i++) {
@@ -137,8 +132,8 @@ int registry_image_check(const struct registry_image *image, struct error *err)
 
     if (strcmp(type, MEDIA_OCI_CONFIG) == 0 || strcmp(type, MEDIA_DOCKER_CONFIG) == 0)
         return 0;
-    return error_set(
-        err, ERROR_UNSUPPORTED, "this is an artifact of type '%s', not an image", type);
+    return error_set(err, ERROR_UNSUPPORTED,
+                     "this is an artifact of type '%s', not an image", type);
 }
 
 /* ---- Index ---- */
@@ -150,8 +145,8 @@ static void list_platforms(const struct doc *entries, struct buf *out)
         struct error ignored = ERROR_INIT; /* strange ones are not listed */
         struct registry_platform p;
 
-        if (registry_platform_from_doc(
-                doc_get(doc_at(entries, i), "platform"), &p, &ignored) < 0 ||
+        if (registry_platform_from_doc(doc_get(doc_at(entries, i), "platform"), &p,
+                                       &ignored) < 0 ||
             strcmp(p.os, "unknown") == 0)
             continue;
         buf_printf(out, "%s%s", out->size ? ", " : "", registry_platform_format(&p).text);
@@ -200,11 +195,9 @@ int registry_index_choose(const struct doc *index,
         CLEANUP(buf_release) struct buf list = BUF_INIT(LIMIT_HTTP_BODY_SMALL);
 
         list_platforms(entries, &list);
-        return error_set(err,
-                         ERROR_NOT_FOUND,
-                         "there is no image for platform %s; there is: %s",
-                         registry_platform_format(want).text,
-                         list.size ? buf_text(&list) : "none");
+        return error_set(
+            err, ERROR_NOT_FOUND, "there is no image for platform %s; there is: %s",
+            registry_platform_format(want).text, list.size ? buf_text(&list) : "none");
     }
     if (descriptor_parse(best, out, err) < 0)
         return error_wrap(err, "index");
@@ -251,8 +244,8 @@ static int load_chosen(struct cas_store *store,
         descriptor_release(&out->manifest);
         out->manifest = next;
     }
-    return error_set(
-        err, ERROR_INVALID, "indexes within indexes more than %d deep", INDEX_DEPTH_MAX);
+    return error_set(err, ERROR_INVALID, "indexes within indexes more than %d deep",
+                     INDEX_DEPTH_MAX);
 }
 
 int registry_image_load(struct cas_store *store,

@@ -41,14 +41,13 @@ int registry_layout_name_parse(struct view text,
     struct view rest = text, place, path, digest, tag;
 
     if (!cut_prefix(&rest, "oci-layout://") && !cut_prefix(&rest, "oci-layout:"))
-        return error_set(
-            err, ERROR_INVALID, "'%.*s' does not begin with oci-layout://", VIEW_ARG(text));
+        return error_set(err, ERROR_INVALID, "'%.*s' does not begin with oci-layout://",
+                         VIEW_ARG(text));
     if (view_cut(rest, '@', &place, &digest) && digest_parse(digest, &n.digest, err) < 0)
         return error_wrap(err, "'%.*s'", VIEW_ARG(text));
     const bool has_tag = view_cut(place, ':', &path, &tag);
     if (path.size == 0 || (has_tag && tag.size == 0))
-        return error_set(err,
-                         ERROR_INVALID,
+        return error_set(err, ERROR_INVALID,
                          "'%.*s' is not of the form oci-layout://PATH[:TAG][@DIGEST]",
                          VIEW_ARG(text));
     n.path = view_dup(path);
@@ -88,8 +87,8 @@ static int check_version(int dir_fd, struct error *err)
     if (!d)
         return -1;
     if (!version || strncmp(version, "1.", 2) != 0)
-        return error_set(
-            err, ERROR_UNSUPPORTED, "its version is '%s', not 1.x", version ? version : "");
+        return error_set(err, ERROR_UNSUPPORTED, "its version is '%s', not 1.x",
+                         version ? version : "");
     return 0;
 }
 
@@ -189,12 +188,8 @@ static int not_found(const struct registry_layout *l,
 
         buf_printf(&names, "%s%.128s", names.size ? ", " : "", name ? name : "(no name)");
     }
-    return error_set(err,
-                     ERROR_NOT_FOUND,
-                     "OCI layout %s has no image '%s'; it has: %s",
-                     l->path,
-                     tag ? tag : "latest",
-                     names.size ? buf_text(&names) : "none");
+    return error_set(err, ERROR_NOT_FOUND, "OCI layout %s has no image '%s'; it has: %s",
+                     l->path, tag ? tag : "latest", names.size ? buf_text(&names) : "none");
 }
 
 /* A digest that index.json does not list: the blob itself tells what it is. */
@@ -250,8 +245,8 @@ int registry_layout_fetch_blob(struct registry_layout *l,
                                struct error *err)
 {
     CLEANUP(base_freep)
-    char *path = base_format(
-        "blobs/%s/%s", digest_alg_name(blob->digest.alg), digest_hex(&blob->digest).text);
+    char *path = base_format("blobs/%s/%s", digest_alg_name(blob->digest.alg),
+                             digest_hex(&blob->digest).text);
     CLEANUP(fd_closep) int fd = -1;
     bool found;
 
@@ -262,8 +257,8 @@ int registry_layout_fetch_blob(struct registry_layout *l,
     /* O_NONBLOCK: a fifo in its place shall not hang us. */
     fd = fs_open_beneath(l->fd, path, O_RDONLY | O_NONBLOCK, 0, err);
     if (fd < 0 || registry_store_fd(store, blob, fd, err) < 0)
-        return error_wrap(
-            err, "OCI layout %s: blob %s", l->path, digest_format(&blob->digest).text);
+        return error_wrap(err, "OCI layout %s: blob %s", l->path,
+                          digest_format(&blob->digest).text);
     return 0;
 }
 

@@ -13,10 +13,8 @@
 #include <string.h>
 
 static const char *const accept_headers[] = {
-    "Accept: " MEDIA_OCI_INDEX,
-    "Accept: " MEDIA_OCI_MANIFEST,
-    "Accept: " MEDIA_DOCKER_INDEX,
-    "Accept: " MEDIA_DOCKER_MANIFEST,
+    "Accept: " MEDIA_OCI_INDEX,    "Accept: " MEDIA_OCI_MANIFEST,
+    "Accept: " MEDIA_DOCKER_INDEX, "Accept: " MEDIA_DOCKER_MANIFEST,
     "Accept: */*;q=0.1",
 };
 
@@ -30,9 +28,9 @@ static char *manifest_path(const struct registry_reference *ref)
 
 static int name_failed(const struct registry_reference *ref, struct error *err)
 {
-    CLEANUP(base_freep) char *name = registry_reference_text(ref);
-
-    return error_wrap(err, "%s", name);
+    if (digest_is_set(&ref->digest))
+        return error_wrap(err, "manifest %s", digest_format(&ref->digest).text);
+    return error_wrap(err, "manifest %s", ref->tag ? ref->tag : "latest");
 }
 
 /* The Content-Type without its parameters; malloc'ed, NULL where there is none. */
@@ -214,11 +212,8 @@ static int check_confirmed(const struct registry_http_response *response,
         return -1;
     *out = digest_of(found ? confirmed.alg : DIGEST_SHA256, manifest);
     if (found && !digest_eq(out, &confirmed))
-        return error_set(err,
-                         ERROR_CORRUPT,
-                         "the registry confirms %s for what is %s",
-                         digest_format(&confirmed).text,
-                         digest_format(out).text);
+        return error_set(err, ERROR_CORRUPT, "the registry confirms %s for what is %s",
+                         digest_format(&confirmed).text, digest_format(out).text);
     return 0;
 }
 

@@ -128,10 +128,8 @@ int registry_platform_parse(struct view text,
 
     do {
         if (count == 3)
-            return error_set(err,
-                             ERROR_INVALID,
-                             "platform '%.*s' has more than three parts",
-                             VIEW_ARG(text));
+            return error_set(err, ERROR_INVALID,
+                             "platform '%.*s' has more than three parts", VIEW_ARG(text));
         more = view_cut(rest, '/', &words[count], &rest);
         ok = ok && words[count].size > 0;
         count++;
@@ -139,8 +137,7 @@ int registry_platform_parse(struct view text,
     if (count > 1 || !is_known_os(words[0]))
         p.variant[0] = '\0';
     if (!ok || !set_words(&p, words, count))
-        return error_set(err,
-                         ERROR_INVALID,
+        return error_set(err, ERROR_INVALID,
                          "platform '%.*s' is not of the form OS/ARCHITECTURE[/VARIANT], "
                          "such as linux/amd64",
                          VIEW_ARG(text));
@@ -162,8 +159,8 @@ int registry_platform_from_doc(const struct doc *d,
     if (!FIELD_SET(p.os, os) || !FIELD_SET(p.architecture, architecture) ||
         !FIELD_SET(p.variant, doc_view(doc_get(d, "variant"))) ||
         !FIELD_SET(p.os_version, doc_view(doc_get(d, "os.version"))))
-        return error_set(
-            err, ERROR_INVALID, "a platform with strange characters or too long");
+        return error_set(err, ERROR_INVALID,
+                         "a platform with strange characters or too long");
     normalize(&p);
     *out = p;
     return 0;
@@ -186,13 +183,8 @@ struct registry_platform_text registry_platform_format(const struct registry_pla
 {
     struct registry_platform_text out;
 
-    (void)snprintf(out.text,
-                   sizeof out.text,
-                   "%s/%s%s%s",
-                   p->os,
-                   p->architecture,
-                   p->variant[0] ? "/" : "",
-                   p->variant);
+    (void)snprintf(out.text, sizeof out.text, "%s/%s%s%s", p->os, p->architecture,
+                   p->variant[0] ? "/" : "", p->variant);
     return out;
 }
 

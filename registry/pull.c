@@ -52,12 +52,23 @@ static int download(struct registry_client *client,
         cas_blob_writer_abort(in.writer);
         return -1;
     }
-    if (cas_blob_writer_commit(in.writer, &blob->digest, blob->size, NULL, NULL, err) < 0) {
-        CLEANUP(base_freep) char *name = registry_reference_name(repository);
-
-        return error_wrap(err, "%s: blob %s", name, digest_format(&blob->digest).text);
-    }
+    if (cas_blob_writer_commit(in.writer, &blob->digest, blob->size, NULL, NULL, err) < 0)
+        return error_wrap(err, "blob %s", digest_format(&blob->digest).text);
     return 0;
+}
+
+static int fetch_blob(struct registry_client *client,
+                      struct cas_store *store,
+                      const struct registry_reference *repository,
+                      const struct descriptor *blob,
+                      const struct registry_progress *progress,
+                      struct error *err)
+{
+    bool found;
+
+    if (registry_store_has(store, blob, &found, err) < 0)
+        return -1;
+    return found ? 0 : download(client, store, repository, blob, progress, err);
 }
 
 int registry_fetch_blob(struct registry_client *client,
@@ -67,11 +78,10 @@ int registry_fetch_blob(struct registry_client *client,
                         const struct registry_progress *progress,
                         struct error *err)
 {
-    bool found;
-
-    if (registry_store_has(store, blob, &found, err) < 0)
-        return -1;
-    return found ? 0 : download(client, store, repository, blob, progress, err);
+    if (fetch_blob(client, store, repository, blob, progress, err) == 0)
+        return 0;
+    CLEANUP(base_freep) char *name = registry_reference_name(repository);
+    return error_wrap(err, "%s", name);
 }
 
 /* ---- Manifests: another endpoint than blobs ---- */
@@ -111,7 +121,7 @@ static int remote_fetch(void *context,
 
     if (!registry_media_is_index(blob->media_type) &&
         !registry_media_is_manifest(blob->media_type))
-        return registry_fetch_blob(r->client, store, r->repository, blob, r->progress, err);
+        return fetch_blob(r->client, store, r->repository, blob, r->progress, err);
     if (registry_store_has(store, blob, &found, err) < 0)
         return -1;
     if (found)
@@ -156,6 +166,30 @@ static int root_from_store(struct cas_store *store,
     return 0;
 }
 
+/* What the reference names now; its absence is an error here. */
+static int resolve(struct registry_client *client,
+                   const struct registry_reference *reference,
+                   struct descriptor *out,
+                   struct error *err)
+{
+    bool found;
+
+    if (registry_manifest_head(client, reference, &found, out, err) < 0)
+        return -1;
+    return found ? 0 : error_set(err, ERROR_NOT_FOUND, "the registry has no such image");
+}
+
+int registry_resolve(struct registry_client *client,
+                     const struct registry_reference *reference,
+                     struct descriptor *out,
+                     struct error *err)
+{
+    if (resolve(client, reference, out, err) == 0)
+        return 0;
+    CLEANUP(base_freep) char *name = registry_reference_familiar(reference);
+    return error_wrap(err, "%s", name);
+}
+
 /* A tag is asked for with HEAD: what the store has is not sent again, and some registries
  * count every GET. */
 static int resolve_root(struct registry_client *client,
@@ -172,7 +206,7 @@ static int resolve_root(struct registry_client *client,
             return -1;
         return found ? 0 : fetch_manifest(client, store, ref, out, err);
     }
-    if (registry_resolve(client, ref, &remote, err) < 0 ||
+    if (resolve(client, ref, &remote, err) < 0 ||
         root_from_store(store, &remote.digest, &found, out, err) < 0)
         return -1;
     if (found)
@@ -181,21 +215,6 @@ static int resolve_root(struct registry_client *client,
     registry_reference_copy(&pinned, ref);
     pinned.digest = remote.digest;
     return fetch_manifest(client, store, &pinned, out, err);
-}
-
-int registry_resolve(struct registry_client *client,
-                     const struct registry_reference *reference,
-                     struct descriptor *out,
-                     struct error *err)
-{
-    bool found;
-
-    if (registry_manifest_head(client, reference, &found, out, err) < 0)
-        return -1;
-    if (found)
-        return 0;
-    CLEANUP(base_freep) char *name = registry_reference_text(reference);
-    return error_set(err, ERROR_NOT_FOUND, "%s: the registry has no such image", name);
 }
 
 int registry_pull(struct registry_client *client,
@@ -246,5 +265,8 @@ int registry_fetch_layers(struct registry_client *client,
 
     for (size_t i = 0; i < image->layer_count; i++)
         blobs[i] = &image->layers[i];
-    return registry_source_fetch_all(&source, store, blobs, image->layer_count, err);
+    if (registry_source_fetch_all(&source, store, blobs, image->layer_count, err) == 0)
+        return 0;
+    CLEANUP(base_freep) char *name = registry_reference_name(repository);
+    return error_wrap(err, "%s", name);
 }

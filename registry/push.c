@@ -67,14 +67,8 @@ static int send(const struct push *p,
     if (has_bytes && (fd = cas_blob_open(p->store, &blob->digest, err)) < 0)
         return -1;
     const struct registry_http_body body = {.has_fd = true, .fd = fd, .size = blob->size};
-    return registry_blob_upload(p->client,
-                                p->reference,
-                                blob,
-                                has_bytes ? &body : NULL,
-                                &options,
-                                &p->options->progress,
-                                &result,
-                                err);
+    return registry_blob_upload(p->client, p->reference, blob, has_bytes ? &body : NULL,
+                                &options, &p->options->progress, &result, err);
 }
 
 /* A blob that the store never fetched: perhaps the registry can take it over by itself; if
@@ -212,9 +206,7 @@ static int push_tree(struct push *p,
     bool found;
 
     if (depth > INDEX_DEPTH_MAX)
-        return error_set(err,
-                         ERROR_INVALID,
-                         "indexes within indexes more than %d deep",
+        return error_set(err, ERROR_INVALID, "indexes within indexes more than %d deep",
                          INDEX_DEPTH_MAX);
     if (read_root(p, root, &bytes, &d, &type, err) < 0)
         return error_wrap(err, "manifest %s", digest_format(&root->digest).text);
@@ -262,8 +254,7 @@ static int push(struct push *p,
     bool done;
 
     if (digest_is_set(&as->digest) && !digest_eq(&as->digest, &root->digest))
-        return error_set(err,
-                         ERROR_INVALID,
+        return error_set(err, ERROR_INVALID,
                          "the image is %s and cannot be pushed under another digest",
                          digest_format(&root->digest).text);
     if (is_done(p, as, root, &done, err) < 0)

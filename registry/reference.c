@@ -157,34 +157,27 @@ static int path_check(struct view path, struct view text, struct error *err)
 
     if (has_upper(path))
         return error_set(
-            err,
-            ERROR_INVALID,
+            err, ERROR_INVALID,
             "image name '%.*s': the repository name '%.*s' must be in lower case",
-            VIEW_ARG(text),
-            VIEW_ARG(path));
+            VIEW_ARG(text), VIEW_ARG(path));
     do {
         more = view_cut(rest, '/', &head, &rest);
         if (head.size == 0)
-            return error_set(err,
-                             ERROR_INVALID,
+            return error_set(err, ERROR_INVALID,
                              "image name '%.*s': a part of the repository name is empty",
                              VIEW_ARG(text));
         if (!path_component_ok(head))
             return error_set(
-                err,
-                ERROR_INVALID,
+                err, ERROR_INVALID,
                 "image name '%.*s': '%.*s' is not made of lower-case letters and digits "
                 "separated by '.', '_', '__' or '-'",
-                VIEW_ARG(text),
-                VIEW_ARG(head));
+                VIEW_ARG(text), VIEW_ARG(head));
     } while (more);
     if (path.size > PATH_SIZE_MAX)
         return error_set(
-            err,
-            ERROR_INVALID,
+            err, ERROR_INVALID,
             "image name '%.*s': the repository name has more than %d characters",
-            VIEW_ARG(text),
-            PATH_SIZE_MAX);
+            VIEW_ARG(text), PATH_SIZE_MAX);
     return 0;
 }
 
@@ -193,26 +186,22 @@ static int path_check(struct view path, struct view text, struct error *err)
 static int tag_check(struct view tag, struct view text, struct error *err)
 {
     if (tag.size == 0)
-        return error_set(
-            err, ERROR_INVALID, "image name '%.*s': the tag is empty", VIEW_ARG(text));
+        return error_set(err, ERROR_INVALID, "image name '%.*s': the tag is empty",
+                         VIEW_ARG(text));
     if (tag.size > TAG_SIZE_MAX)
-        return error_set(err,
-                         ERROR_INVALID,
+        return error_set(err, ERROR_INVALID,
                          "image name '%.*s': the tag has more than %d characters",
-                         VIEW_ARG(text),
-                         TAG_SIZE_MAX);
+                         VIEW_ARG(text), TAG_SIZE_MAX);
     for (size_t i = 0; i < tag.size; i++) {
         const bool ok =
             is_word(tag.data[i]) || (i > 0 && (tag.data[i] == '.' || tag.data[i] == '-'));
 
         if (!ok)
             return error_set(
-                err,
-                ERROR_INVALID,
+                err, ERROR_INVALID,
                 "image name '%.*s': the tag '%.*s' may hold letters, digits, '_', and "
                 "after the first character '.' and '-'",
-                VIEW_ARG(text),
-                VIEW_ARG(tag));
+                VIEW_ARG(text), VIEW_ARG(tag));
     }
     return 0;
 }
@@ -257,23 +246,19 @@ static int text_check(struct view text, struct error *err)
     if (text.size == 0)
         return error_set(err, ERROR_INVALID, "the image name is empty");
     if (text.size > REFERENCE_SIZE_MAX)
-        return error_set(err,
-                         ERROR_INVALID,
-                         "the image name has more than %d characters",
+        return error_set(err, ERROR_INVALID, "the image name has more than %d characters",
                          REFERENCE_SIZE_MAX);
     for (size_t i = 0; i < text.size; i++) {
         /* Said without repeating it: control characters do not belong into a message. */
         if ((unsigned char)text.data[i] <= ' ' || (unsigned char)text.data[i] >= 0x7f)
-            return error_set(err,
-                             ERROR_INVALID,
+            return error_set(err, ERROR_INVALID,
                              "the image name has a blank, a control or a non-ASCII "
                              "character at position %zu",
                              i + 1);
     }
     if (is_identifier(text))
         return error_set(
-            err,
-            ERROR_INVALID,
+            err, ERROR_INVALID,
             "image name '%.*s': 64 hexadecimal digits are an image ID and cannot be a name",
             VIEW_ARG(text));
     return 0;
@@ -291,11 +276,9 @@ static int parts_check(const struct parts *p,
 {
     if (!host_ok(p->host))
         return error_set(
-            err,
-            ERROR_INVALID,
+            err, ERROR_INVALID,
             "image name '%.*s': '%.*s' is not a host name with an optional port",
-            VIEW_ARG(text),
-            VIEW_ARG(p->host));
+            VIEW_ARG(text), VIEW_ARG(p->host));
     if (path_check(p->path, text, err) < 0 ||
         (p->has_tag && tag_check(p->tag, text, err) < 0))
         return -1;
@@ -372,12 +355,8 @@ static char *with_tag_and_digest(char *name, const struct registry_reference *r)
     const bool has_digest = digest_is_set(&r->digest);
     const struct digest_text digest =
         has_digest ? digest_format(&r->digest) : (struct digest_text){""};
-    char *text = base_format("%s%s%s%s%s",
-                             name,
-                             r->tag ? ":" : "",
-                             r->tag ? r->tag : "",
-                             has_digest ? "@" : "",
-                             digest.text);
+    char *text = base_format("%s%s%s%s%s", name, r->tag ? ":" : "", r->tag ? r->tag : "",
+                             has_digest ? "@" : "", digest.text);
 
     free(name);
     return text;

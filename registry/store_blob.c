@@ -45,8 +45,8 @@ static int copy(struct cas_blob_writer *w, int fd, uint64_t size, struct error *
             return 0;
         total += (uint64_t)n;
         if (total > size)
-            return error_set(
-                err, ERROR_CORRUPT, "it is longer than %" PRIu64 " bytes", size);
+            return error_set(err, ERROR_CORRUPT, "it is longer than %" PRIu64 " bytes",
+                             size);
         if (cas_blob_writer_write(w, block, (size_t)n, err) < 0)
             return -1;
     }
@@ -77,12 +77,9 @@ int registry_store_has(struct cas_store *store,
     if (cas_blob_find(store, &desc->digest, found, &size, err) < 0)
         return -1;
     if (*found && size != desc->size)
-        return error_set(err,
-                         ERROR_CORRUPT,
+        return error_set(err, ERROR_CORRUPT,
                          "%s has %" PRIu64 " bytes, not %" PRIu64 " as is said of it",
-                         digest_format(&desc->digest).text,
-                         size,
-                         desc->size);
+                         digest_format(&desc->digest).text, size, desc->size);
     return 0;
 }
 

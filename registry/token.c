@@ -17,8 +17,8 @@
 char *registry_token_basic(const struct registry_credential *c)
 {
     CLEANUP(registry_secret_freep)
-    char *pair = base_format(
-        "%s:%s", c->username ? c->username : "", c->password ? c->password : "");
+    char *pair = base_format("%s:%s", c->username ? c->username : "",
+                             c->password ? c->password : "");
     CLEANUP(registry_secret_freep) char *encoded = registry_base64_encode(view_of(pair));
 
     return base_format("Basic %s", encoded);
@@ -146,15 +146,12 @@ static int refused(const struct registry_token_request *q, int status, struct er
     const bool anonymous = !registry_credential_is_set(q->credential);
 
     if (status >= 400 && status < 404)
-        return error_set(err,
-                         ERROR_DENIED,
+        return error_set(err, ERROR_DENIED,
                          anonymous ? "it gives no token without a login (status %d)"
                                    : "it refuses the credentials (status %d)",
                          status);
-    return error_set(err,
-                     registry_retry_is_status(status) ? ERROR_NETWORK : ERROR_INVALID,
-                     "it answers with status %d",
-                     status);
+    return error_set(err, registry_retry_is_status(status) ? ERROR_NETWORK : ERROR_INVALID,
+                     "it answers with status %d", status);
 }
 
 static int fetch(struct registry_http *http,

@@ -51,8 +51,8 @@ struct upload {
 
 static const char *state_name(enum upload_state state)
 {
-    static const char *const names[] = {
-        "begin", "whole", "chunk", "status", "finish", "done"};
+    static const char *const names[] = {"begin",  "whole",  "chunk",
+                                        "status", "finish", "done"};
 
     return names[state];
 }
@@ -86,9 +86,7 @@ static int check_stored(const struct upload *up, struct error *err)
     if (registry_response_digest(&up->response, &found, &digest, err) < 0)
         return -1;
     if (found && !digest_eq(&digest, &up->desc->digest))
-        return error_set(err,
-                         ERROR_CORRUPT,
-                         "the registry stored it as %s",
+        return error_set(err, ERROR_CORRUPT, "the registry stored it as %s",
                          digest_format(&digest).text);
     return 0;
 }
@@ -116,8 +114,8 @@ static char *begin_path(const struct upload *up)
     if (!up->mount_from)
         return base_strdup("blobs/uploads/");
     CLEANUP(base_freep)
-    char *mount = registry_url_add_query(
-        "blobs/uploads/", "mount", view_of(digest_format(&up->desc->digest).text));
+    char *mount = registry_url_add_query("blobs/uploads/", "mount",
+                                         view_of(digest_format(&up->desc->digest).text));
     return registry_url_add_query(mount, "from", view_of(up->mount_from));
 }
 
@@ -177,8 +175,8 @@ static int put(struct upload *up, const struct registry_http_body *body, struct 
 {
     static const char *const headers[] = {"Content-Type: application/octet-stream"};
     CLEANUP(base_freep)
-    char *url = registry_url_add_query(
-        up->location, "digest", view_of(digest_format(&up->desc->digest).text));
+    char *url = registry_url_add_query(up->location, "digest",
+                                       view_of(digest_format(&up->desc->digest).text));
     const struct registry_call call = {
         .repository = up->repository,
         .access = REGISTRY_ACCESS_PUSH,
@@ -256,8 +254,8 @@ static int take_range(struct upload *up, struct error *err)
         value = view_sub(value, 6, value.size);
     if (!view_cut(value, '-', &first, &last) || !view_to_u64(last, &end) ||
         !view_eq_text(first, "0") || end >= up->desc->size)
-        return error_set(
-            err, ERROR_INVALID, "the registry says it has a range that cannot be");
+        return error_set(err, ERROR_INVALID,
+                         "the registry says it has a range that cannot be");
     up->offset = end ? end + 1 : 0;
     return 0;
 }
@@ -277,8 +275,8 @@ static int step_chunk(struct upload *up, struct error *err)
     const uint64_t size = next_chunk_size(up);
     const struct registry_http_body body = slice(up->body, up->offset, size, &part);
     CLEANUP(base_freep)
-    char *range = base_format(
-        "Content-Range: %" PRIu64 "-%" PRIu64, up->offset, up->offset + size - 1);
+    char *range = base_format("Content-Range: %" PRIu64 "-%" PRIu64, up->offset,
+                              up->offset + size - 1);
     const char *const headers[] = {"Content-Type: application/octet-stream", range};
     const struct registry_call call = {
         .repository = up->repository,
@@ -402,8 +400,8 @@ static int mount_only(struct upload *up, struct error *err)
 
         (void)!registry_call_once(up->client, &cancel, &up->response, &ignored);
     }
-    return error_set(
-        err, ERROR_NOT_FOUND, "neither is it here nor can the registry mount it");
+    return error_set(err, ERROR_NOT_FOUND,
+                     "neither is it here nor can the registry mount it");
 }
 
 static int upload(struct upload *up, bool is_known_absent, struct error *err)
@@ -411,9 +409,8 @@ static int upload(struct upload *up, bool is_known_absent, struct error *err)
     bool found = false;
     uint64_t size = 0;
 
-    if (!is_known_absent &&
-        registry_blob_head(
-            up->client, up->repository, &up->desc->digest, &found, &size, err) < 0)
+    if (!is_known_absent && registry_blob_head(up->client, up->repository,
+                                               &up->desc->digest, &found, &size, err) < 0)
         return -1;
     if (found) {
         up->result = REGISTRY_UPLOAD_PRESENT;
@@ -446,11 +443,8 @@ int registry_blob_upload(struct registry_client *c,
     const int rc = upload(&up, options && options->is_known_absent, err);
     free(up.location);
     registry_http_response_release(&up.response);
-    if (rc < 0) {
-        CLEANUP(base_freep) char *name = registry_reference_name(repository);
-
-        return error_wrap(err, "%s: blob %s", name, digest_format(&desc->digest).text);
-    }
+    if (rc < 0)
+        return error_wrap(err, "blob %s", digest_format(&desc->digest).text);
     registry_meter_set(&up.meter, desc->size);
     *result = up.result;
     return 0;

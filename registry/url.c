@@ -69,8 +69,8 @@ int registry_url_parse(struct view text, struct registry_url *out, struct error 
     if (text.size > URL_SIZE_MAX)
         return error_set(err, ERROR_INVALID, "a URL of more than %zu bytes", URL_SIZE_MAX);
     if (has_odd_characters(text))
-        return error_set(
-            err, ERROR_INVALID, "a URL with characters that do not belong there");
+        return error_set(err, ERROR_INVALID,
+                         "a URL with characters that do not belong there");
     if (view_starts(text, "https://"))
         u.is_https = true;
     else if (!view_starts(text, "http://"))
@@ -120,6 +120,16 @@ bool registry_url_is_loopback(struct view host)
     return inet_pton(AF_INET6, text, &six) == 1 && IN6_IS_ADDR_LOOPBACK(&six);
 }
 
+/* "file:///x": a colon before anything that can only come later. RFC 3986 section 4.2. */
+static bool has_scheme(struct view text)
+{
+    for (size_t i = 0; i < text.size && !strchr("/?#", text.data[i]); i++) {
+        if (text.data[i] == ':')
+            return true;
+    }
+    return false;
+}
+
 char *registry_url_resolve(const char *base, struct view location, struct error *err)
 {
     struct registry_url u;
@@ -128,7 +138,7 @@ char *registry_url_resolve(const char *base, struct view location, struct error 
     if (registry_url_parse(view_of(base), &u, err) < 0)
         return NULL;
     const char *scheme = u.is_https ? "https" : "http";
-    if (view_starts(location, "http://") || view_starts(location, "https://")) {
+    if (has_scheme(location)) {
         absolute = view_dup(location);
     } else if (view_starts(location, "//")) {
         absolute = base_format("%s:%.*s", scheme, VIEW_ARG(location));
@@ -141,12 +151,8 @@ char *registry_url_resolve(const char *base, struct view location, struct error 
         (void)view_cut(u.path, '?', &path, &query);
         while (path.size > 0 && path.data[path.size - 1] != '/')
             path.size--;
-        absolute = base_format("%s://%.*s%s%.*s%.*s",
-                               scheme,
-                               VIEW_ARG(u.authority),
-                               path.size ? "" : "/",
-                               VIEW_ARG(path),
-                               VIEW_ARG(location));
+        absolute = base_format("%s://%.*s%s%.*s%.*s", scheme, VIEW_ARG(u.authority),
+                               path.size ? "" : "/", VIEW_ARG(path), VIEW_ARG(location));
     }
     if (registry_url_parse(view_of(absolute), &u, err) < 0) {
         free(absolute);

@@ -27,12 +27,9 @@ static struct doc *fetch_manifest(const struct registry_walk *w,
     const char *type;
 
     if (desc->size > LIMIT_MANIFEST_SIZE) {
-        (void)error_set(err,
-                        ERROR_LIMIT,
+        (void)error_set(err, ERROR_LIMIT,
                         "manifest %s is said to have %" PRIu64 " bytes, more than %zu",
-                        digest_format(&desc->digest).text,
-                        desc->size,
-                        LIMIT_MANIFEST_SIZE);
+                        digest_format(&desc->digest).text, desc->size, LIMIT_MANIFEST_SIZE);
         return NULL;
     }
     if (fetch(w, desc, err) < 0)
@@ -56,11 +53,9 @@ static int fetch_blobs(const struct registry_walk *w,
     size_t count = 0;
 
     if (image->config.size > LIMIT_CONFIG_SIZE)
-        return error_set(err,
-                         ERROR_LIMIT,
+        return error_set(err, ERROR_LIMIT,
                          "the config is said to have %" PRIu64 " bytes, more than %zu",
-                         image->config.size,
-                         LIMIT_CONFIG_SIZE);
+                         image->config.size, LIMIT_CONFIG_SIZE);
     blobs[count++] = &image->config;
     for (size_t i = 0; i < image->layer_count && !w->lazy; i++)
         blobs[count++] = &image->layers[i];
@@ -77,9 +72,7 @@ static int fetch_tree(const struct registry_walk *w,
     CLEANUP(doc_unrefp) struct doc *d = NULL;
 
     if (depth > INDEX_DEPTH_MAX)
-        return error_set(err,
-                         ERROR_INVALID,
-                         "indexes within indexes more than %d deep",
+        return error_set(err, ERROR_INVALID, "indexes within indexes more than %d deep",
                          INDEX_DEPTH_MAX);
     if (!(d = fetch_manifest(w, root, &is_index, err)))
         return -1;
@@ -124,8 +117,8 @@ static int descend(const struct registry_walk *w,
         descriptor_release(&image->manifest);
         image->manifest = next;
     }
-    return error_set(
-        err, ERROR_INVALID, "indexes within indexes more than %d deep", INDEX_DEPTH_MAX);
+    return error_set(err, ERROR_INVALID, "indexes within indexes more than %d deep",
+                     INDEX_DEPTH_MAX);
 }
 
 int registry_walk_image(const struct registry_walk *w,
