@@ -356,7 +356,7 @@ struct import_tree *import_tree_read(int root_fd, struct error *err)
         return NULL;
     }
     t->dev = st.st_dev;
-    if (entry_add(t, root_fd, &st, err) < 0 || dir_walk(t, err) < 0) {
+    if (dir_walk(t, err) < 0) {
         import_tree_free(t);
         return NULL;
     }

@@ -1,7 +1,8 @@
 /*
  * A directory of this machine as the entries of a layer: owners, modes, times, links, devices
  * and extended attributes as they are; sockets are left out; other file systems that are
- * mounted below are not entered. For builder/import.c.
+ * mounted below are not entered. The root itself is no entry, as in layers of builds: it is 0755
+ * and root's in every image. For builder/import.c.
  */
 #pragma once
 

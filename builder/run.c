@@ -59,6 +59,20 @@ static const char *hostname_of(const struct run *r)
     return r->options->hostname != NULL ? r->options->hostname : HOSTNAME_DEFAULT;
 }
 
+/* The primary group is one of the supplementary ones too, as containerd has it: a program
+ * that drops to fewer groups must not gain what a "negative" group permission denied it. */
+static void groups_complete(struct build_process_user *user)
+{
+    uint32_t *const groups = base_alloc_array(user->group_count + 1, sizeof groups[0]);
+
+    groups[0] = user->gid;
+    for (size_t i = 0; i < user->group_count; i++)
+        groups[i + 1] = user->groups[i];
+    free(user->groups);
+    user->groups = groups;
+    user->group_count++;
+}
+
 static int user_find(struct run *r, struct error *err)
 {
     CLEANUP(cas_tree_freep)
@@ -66,7 +80,11 @@ static int user_find(struct run *r, struct error *err)
     const char *const user =
         r->options->user != NULL ? r->options->user : config_text(r, "User");
 
-    return build_user_of_process(tree, user, &r->user, err);
+    if (build_user_of_process(tree, user, &r->user, err) < 0)
+        return -1;
+    if (r->user.group_count == 0 || r->user.groups[0] != r->user.gid)
+        groups_complete(&r->user);
+    return 0;
 }
 
 static bool network_is_none(const struct run *r)

@@ -130,7 +130,7 @@ static int pull_run(struct cli_session *session,
         mode = CLI_PROGRESS_QUIET;
     if (pull_fetch(session, &reference, &platform, mode, &image, err) < 0 ||
         pull_name(session->store, name, &image, &is_new, err) < 0)
-        return error_wrap(err, "pull %s", arguments->items[0]);
+        return -1;
     pull_print(name, &reference, &image, is_new, o->quiet);
     return 0;
 }

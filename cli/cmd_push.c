@@ -81,7 +81,7 @@ static int push_run(struct cli_session *session,
     if (store == NULL || cli_image_resolve(store, arguments->items[0], &name, &root, err) < 0)
         return -1;
     if (push_send(session, &root, &target, o->quiet ? CLI_PROGRESS_QUIET : mode, &digest, err) < 0)
-        return error_wrap(err, "push %s", arguments->items[0]);
+        return -1;
     push_print(&target, &digest, root.size, o->quiet);
     return 0;
 }

@@ -1,7 +1,6 @@
 /*
  * Values of the form "type=oci,dest=out.tar" as docker's flags take them: one record of CSV
- * (RFC 4180: a field with a comma or a quote in it stands in double quotes, a quote in it is
- * doubled), each field KEY=VALUE or KEY alone.
+ * as RUN --mount is written too (parser/csv.h), each field KEY=VALUE or KEY alone.
  */
 #pragma once
 
