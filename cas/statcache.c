@@ -2,143 +2,34 @@
 
 #include "base/alloc.h"
 #include "base/fs.h"
-#include "base/limits.h"
 #include "cas/entry.h"
-#include "cas/ingest.h"
+#include "cas/statcache_priv.h"
 #include "cas/store_priv.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
-
-/*
- * The file, in the byte order of the machine (a cache never travels):
- *
- *     header | entries, by path in the order of cas/entry.h | paths, without separators
- *
- * Each entry has a check over itself and its path, so that opening costs nothing and damage
- * is found where it would do harm.
- */
-struct header {
-    uint64_t magic; /* also tells the byte order, and the layout of what follows */
-    uint64_t count;
-    uint64_t paths_size;
-    uint64_t check;
-};
-
-struct record {
-    uint64_t check;
-    uint64_t dev;
-    uint64_t ino;
-    uint64_t size;
-    int64_t mtime_s;
-    int64_t ctime_s;
-    uint32_t mtime_ns;
-    uint32_t ctime_ns;
-    uint32_t path_offset;
-    uint16_t path_size;
-    uint16_t age; /* saves since it was last asked for */
-    uint8_t sha256[32];
-};
-
-_Static_assert(sizeof(struct record) == 96, "no padding: the check covers all bytes");
-
-#define MAGIC 0x0001657461747363ULL /* "cstate", version 1 */
-/* Builds of other targets of the same context may come back to what this one did not need.
- */
-#define AGE_MAX    64u
-#define COUNT_MAX  ((uint64_t)LIMIT_LAYER_ENTRIES)
-#define WRITE_SIZE ((size_t)256 << 10)
-
-/* What was put, until it is saved: the record's path is on its own. */
-struct fresh {
-    struct record record;
-    char *path;
-};
-
-struct cas_statcache {
-    struct cas_store *store; /* borrowed */
-    char *path;              /* "stat/ID" */
-    struct timespec opened;
-
-    /* The mapped file; immutable. */
-    const char *map;
-    size_t map_size;
-    const struct record *records;
-    size_t count;
-    const char *paths;
-
-    /* Hints and marks that several finders may set at once. */
-    atomic_size_t next;
-    unsigned char *seen; /* one a record; accessed atomically */
-
-    pthread_mutex_t lock; /* guards what follows */
-    struct fresh *fresh;
-    size_t fresh_count;
-    size_t fresh_capacity;
-    char **scanned;
-    size_t scanned_count;
-    size_t scanned_capacity;
-};
-
-/* --- Checks --- */
-
-/* Against damage, not against malice: who can write the store can write any digest. */
-static uint64_t mix(uint64_t state, const void *data, size_t size)
-{
-    const char *p = data;
-    uint64_t word;
-
-    for (; size >= sizeof word; size -= sizeof word, p += sizeof word) {
-        memcpy(&word, p, sizeof word);
-        state = (state ^ word) * 0x9E3779B97F4A7C15ULL;
-        state ^= state >> 29;
-    }
-    word = size;
-    memcpy((char *)&word + 1, p, size);
-    state = (state ^ word) * 0x9E3779B97F4A7C15ULL;
-    return state ^ state >> 32;
-}
-
-static uint64_t header_check(const struct header *h)
-{
-    return mix(MAGIC, h, offsetof(struct header, check));
-}
-
-/* Without the place of the path and the age, which change from save to save. */
-static uint64_t record_check(const struct record *r, const char *path)
-{
-    const size_t begin = offsetof(struct record, dev);
-    uint64_t state =
-        mix(MAGIC, (const char *)r + begin, offsetof(struct record, path_offset) - begin);
-
-    state = mix(state, r->sha256, sizeof r->sha256);
-    return mix(state, path, r->path_size);
-}
 
 /* --- Opening --- */
 
 static bool use_map(struct cas_statcache *c)
 {
-    struct header h;
+    struct statcache_header h;
     const size_t left = c->map_size - sizeof h;
 
     memcpy(&h, c->map, sizeof h);
-    if (h.magic != MAGIC || h.check != header_check(&h) || h.count > COUNT_MAX)
+    if (h.magic != STATCACHE_MAGIC || h.check != statcache_header_check(&h) ||
+        h.count > STATCACHE_COUNT_MAX)
         return false;
-    if (h.count * sizeof(struct record) > left ||
-        left - h.count * sizeof(struct record) != h.paths_size)
+    if (h.count * sizeof(struct statcache_record) > left ||
+        left - h.count * sizeof(struct statcache_record) != h.paths_size)
         return false;
     c->count = (size_t)h.count;
     c->records = (const void *)(c->map + sizeof h);
-    c->paths = c->map + sizeof h + c->count * sizeof(struct record);
+    c->paths = c->map + sizeof h + c->count * sizeof(struct statcache_record);
     return true;
 }
 
@@ -149,7 +40,8 @@ static void map_file(struct cas_statcache *c)
     int fd = openat(c->store->fd, c->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     struct stat st;
 
-    if (fd < 0 || fstat(fd, &st) < 0 || (uint64_t)st.st_size < sizeof(struct header) ||
+    if (fd < 0 || fstat(fd, &st) < 0 ||
+        (uint64_t)st.st_size < sizeof(struct statcache_header) ||
         (uint64_t)st.st_size > SIZE_MAX)
         return;
     void *map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
@@ -207,17 +99,6 @@ void cas_statcache_closep(struct cas_statcache **c)
 
 /* --- Finding --- */
 
-/* An offset beyond the paths is damage: then it has none, and matches nothing but "". */
-static struct view record_path(const struct cas_statcache *c, size_t i)
-{
-    const struct record *r = &c->records[i];
-    const size_t size = c->map_size - (size_t)(c->paths - c->map);
-
-    if (r->path_offset > size || r->path_size > size - r->path_offset)
-        return (struct view){"", 0};
-    return (struct view){c->paths + r->path_offset, r->path_size};
-}
-
 /*
  * The first record in [low, high) whose path is not before `path`. Trees are walked in the
  * order of the records, so the one after the last hit is tried first; then the distance is
@@ -229,9 +110,10 @@ static size_t lower_bound(const struct cas_statcache *c, struct view path, size_
     size_t high = c->count;
     size_t step = 1;
 
-    if (hint < c->count && cas_entry_path_compare(record_path(c, hint), path) < 0) {
+    if (hint < c->count &&
+        cas_entry_path_compare(statcache_record_path(c, hint), path) < 0) {
         for (low = hint + 1; step < c->count - low; step *= 2) {
-            if (cas_entry_path_compare(record_path(c, low + step), path) >= 0) {
+            if (cas_entry_path_compare(statcache_record_path(c, low + step), path) >= 0) {
                 high = low + step;
                 break;
             }
@@ -239,7 +121,7 @@ static size_t lower_bound(const struct cas_statcache *c, struct view path, size_
         }
     } else {
         for (high = hint < c->count ? hint : c->count; step < high; step *= 2) {
-            if (cas_entry_path_compare(record_path(c, high - step), path) < 0) {
+            if (cas_entry_path_compare(statcache_record_path(c, high - step), path) < 0) {
                 low = high - step;
                 break;
             }
@@ -248,7 +130,7 @@ static size_t lower_bound(const struct cas_statcache *c, struct view path, size_
     }
     while (low < high) {
         const size_t middle = low + (high - low) / 2;
-        if (cas_entry_path_compare(record_path(c, middle), path) < 0)
+        if (cas_entry_path_compare(statcache_record_path(c, middle), path) < 0)
             low = middle + 1;
         else
             high = middle;
@@ -261,15 +143,15 @@ static bool find_record(struct cas_statcache *c, struct view path, size_t *i)
     const size_t hint = atomic_load_explicit(&c->next, memory_order_relaxed);
 
     *i = hint;
-    if (hint >= c->count || !view_eq(record_path(c, hint), path))
+    if (hint >= c->count || !view_eq(statcache_record_path(c, hint), path))
         *i = lower_bound(c, path, hint);
-    if (*i >= c->count || !view_eq(record_path(c, *i), path))
+    if (*i >= c->count || !view_eq(statcache_record_path(c, *i), path))
         return false;
     atomic_store_explicit(&c->next, *i + 1, memory_order_relaxed);
     return true;
 }
 
-static bool same_file(const struct record *r, const struct stat *st)
+static bool same_file(const struct statcache_record *r, const struct stat *st)
 {
     return r->dev == st->st_dev && r->ino == st->st_ino &&
            r->size == (uint64_t)st->st_size && r->mtime_s == st->st_mtim.tv_sec &&
@@ -286,8 +168,8 @@ bool cas_statcache_find(struct cas_statcache *c,
 
     if (!find_record(c, path, &i))
         return false;
-    const struct record *r = &c->records[i];
-    if (!same_file(r, st) || r->check != record_check(r, path.data))
+    const struct statcache_record *r = &c->records[i];
+    if (!same_file(r, st) || !statcache_record_is_whole(r, path))
         return false;
     __atomic_store_n(&c->seen[i], 1, __ATOMIC_RELAXED);
     *out = (struct digest){.alg = DIGEST_SHA256};
@@ -324,7 +206,7 @@ void cas_statcache_put(struct cas_statcache *c,
     assert(d->alg == DIGEST_SHA256);
     if (path.size >= LIMIT_PATH_SIZE || is_racy(c, st))
         return;
-    struct fresh f = {
+    struct statcache_fresh f = {
         .path = view_dup(path),
         .record =
             {
@@ -339,9 +221,10 @@ void cas_statcache_put(struct cas_statcache *c,
             },
     };
     memcpy(f.record.sha256, d->bytes, sizeof f.record.sha256);
-    f.record.check = record_check(&f.record, f.path);
+    f.record.check = statcache_record_check(&f.record, path);
     pthread_mutex_lock(&c->lock);
     c->fresh = base_grow(c->fresh, c->fresh_count, &c->fresh_capacity, sizeof *c->fresh);
+    f.serial = c->fresh_count;
     c->fresh[c->fresh_count++] = f;
     pthread_mutex_unlock(&c->lock);
 }
@@ -353,160 +236,4 @@ void cas_statcache_scanned(struct cas_statcache *c, struct view dir)
         base_grow(c->scanned, c->scanned_count, &c->scanned_capacity, sizeof *c->scanned);
     c->scanned[c->scanned_count++] = view_dup(dir);
     pthread_mutex_unlock(&c->lock);
-}
-
-/* --- Saving --- */
-
-/* One record of the new file, from either source. */
-struct merged {
-    const struct record *record;
-    struct view path;
-    uint16_t age;
-};
-
-struct merge {
-    struct merged *items;
-    size_t count;
-    size_t capacity;
-    uint64_t paths_size;
-};
-
-static void merge_add(struct merge *m,
-                      const struct record *r,
-                      struct view path,
-                      uint16_t age)
-{
-    /* Paths are addressed with 32 bits; what does not fit is not remembered. */
-    if (m->paths_size + path.size > UINT32_MAX || m->count >= COUNT_MAX)
-        return;
-    m->items = base_grow(m->items, m->count, &m->capacity, sizeof *m->items);
-    m->items[m->count++] = (struct merged){r, path, age};
-    m->paths_size += path.size;
-}
-
-static struct view fresh_path(const struct fresh *f)
-{
-    return (struct view){f->path, f->record.path_size};
-}
-
-static int compare_fresh(const void *a, const void *b)
-{
-    return cas_entry_path_compare(fresh_path(a), fresh_path(b));
-}
-
-static bool was_scanned(const struct cas_statcache *c, struct view path)
-{
-    for (size_t i = 0; i < c->scanned_count; i++) {
-        if (*c->scanned[i] == '\0' || path_has_prefix(path, view_of(c->scanned[i])))
-            return true;
-    }
-    return false;
-}
-
-static void merge_old(struct merge *m, const struct cas_statcache *c, size_t i)
-{
-    const struct record *r = &c->records[i];
-    const struct view path = record_path(c, i);
-
-    if (__atomic_load_n(&c->seen[i], __ATOMIC_RELAXED))
-        merge_add(m, r, path, 0);
-    else if (r->age < AGE_MAX && r->check == record_check(r, path.data) &&
-             !was_scanned(c, path))
-        merge_add(m, r, path, (uint16_t)(r->age + 1));
-}
-
-/* Both sides are sorted; of equal paths the fresh one counts. */
-static void merge_all(struct merge *m, struct cas_statcache *c)
-{
-    size_t old = 0;
-
-    qsort(c->fresh, c->fresh_count, sizeof *c->fresh, compare_fresh);
-    for (size_t i = 0; i < c->fresh_count; i++) {
-        const struct fresh *f = &c->fresh[i];
-        int order = -1;
-        if (i + 1 < c->fresh_count && compare_fresh(f, f + 1) == 0)
-            continue;
-        while (old < c->count &&
-               (order = cas_entry_path_compare(record_path(c, old), fresh_path(f))) < 0)
-            merge_old(m, c, old++);
-        merge_add(m, &f->record, fresh_path(f), 0);
-        if (old < c->count && order == 0)
-            old++;
-    }
-    while (old < c->count)
-        merge_old(m, c, old++);
-}
-
-/* Gathers small writes. */
-struct sink {
-    struct cas_ingest *ingest;
-    struct buf buffer;
-};
-
-static int sink_flush(struct sink *k, struct error *err)
-{
-    if (k->buffer.size > 0 &&
-        cas_ingest_write(k->ingest, k->buffer.data, k->buffer.size, err) < 0)
-        return -1;
-    buf_clear(&k->buffer);
-    return 0;
-}
-
-static int sink_write(struct sink *k, const void *data, size_t size, struct error *err)
-{
-    if (k->buffer.size + size > k->buffer.max && sink_flush(k, err) < 0)
-        return -1;
-    buf_append(&k->buffer, data, size);
-    return 0;
-}
-
-static int write_records(struct sink *k, const struct merge *m, struct error *err)
-{
-    uint32_t offset = 0;
-
-    for (size_t i = 0; i < m->count; i++) {
-        struct record r = *m->items[i].record;
-        r.path_offset = offset;
-        r.age = m->items[i].age;
-        offset += r.path_size;
-        if (sink_write(k, &r, sizeof r, err) < 0)
-            return -1;
-    }
-    for (size_t i = 0; i < m->count; i++) {
-        if (sink_write(k, m->items[i].path.data, m->items[i].path.size, err) < 0)
-            return -1;
-    }
-    return sink_flush(k, err);
-}
-
-static int write_file(struct cas_statcache *c, const struct merge *m, struct error *err)
-{
-    CLEANUP(cas_ingest_abortp) struct cas_ingest *g = cas_ingest_new(c->store, err);
-    struct header h = {.magic = MAGIC, .count = m->count, .paths_size = m->paths_size};
-
-    if (!g)
-        return -1;
-    struct sink k = {.ingest = g, .buffer = BUF_INIT(WRITE_SIZE)};
-    h.check = header_check(&h);
-    int result = sink_write(&k, &h, sizeof h, err);
-    if (result == 0)
-        result = write_records(&k, m, err);
-    buf_release(&k.buffer);
-    if (result < 0)
-        return -1;
-    struct cas_ingest *whole = g;
-    g = NULL;
-    return cas_ingest_publish_unsynced(whole, c->path, err);
-}
-
-int cas_statcache_save(struct cas_statcache *c, struct error *err)
-{
-    struct merge m = {0};
-
-    if (c->fresh_count == 0)
-        return 0;
-    merge_all(&m, c);
-    const int result = write_file(c, &m, err);
-    free(m.items);
-    return result < 0 ? error_wrap(err, "save the stat cache") : 0;
 }
