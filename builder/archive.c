@@ -280,8 +280,32 @@ static int make_room(struct unpacker *u, struct view place, enum cas_entry_type 
     return 0;
 }
 
-static int unpack_link(struct unpacker *u, struct view place, const char *target, struct error *err)
+/* A link's own header speaks of the same file again, and counts. */
+static int change_linked(struct unpacker *u, struct archive_entry *from, struct view place, struct error *err)
 {
+    CLEANUP(base_freep) struct cas_xattr *xattrs = NULL;
+    struct cas_entry e, header;
+    bool found;
+
+    if (build_delta_find(u->delta, place, &found, &e, err) < 0)
+        return -1;
+    if (!found || e.type == CAS_ENTRY_SYMLINK)
+        return 0;
+    header = (struct cas_entry){.type = e.type};
+    if (attributes(u, from, &header, &xattrs, err) < 0)
+        return -1;
+    e.path = place;
+    e.mode = header.mode;
+    e.uid = header.uid;
+    e.gid = header.gid;
+    e.mtime_s = header.mtime_s;
+    e.mtime_ns = header.mtime_ns;
+    return build_delta_change(u->delta, &e, err);
+}
+
+static int unpack_link(struct unpacker *u, struct archive_entry *from, struct view place, struct error *err)
+{
+    const char *target = archive_entry_hardlink(from);
     char *first = place_of(u, target, err);
     struct cas_entry e;
     bool found = false;
@@ -294,6 +318,8 @@ static int unpack_link(struct unpacker *u, struct view place, const char *target
         status = error_set(err, ERROR_INVALID, "hard link to %s, which does not exist", target);
     if (status == 0)
         status = build_delta_link(u->delta, place, view_of(first), err);
+    if (status == 0)
+        status = change_linked(u, from, place, err);
     free(first);
     return status;
 }
@@ -313,7 +339,7 @@ static int unpack_at(struct unpacker *u, struct archive_entry *from, const char 
     if (make_room(u, e.path, link ? CAS_ENTRY_HARDLINK : e.type, &is_present, err) < 0)
         return -1;
     if (link)
-        return unpack_link(u, e.path, link, err);
+        return unpack_link(u, from, e.path, err);
     if (attributes(u, from, &e, &xattrs, err) < 0)
         return -1;
     if (e.type == CAS_ENTRY_FILE && e.size > 0 && read_content(u, e.size, &content, err) < 0)
@@ -337,7 +363,7 @@ static int unpack_entry(struct unpacker *u, struct archive_entry *from, struct e
     clean = view_of(name);
     while (clean.size > 1 && clean.data[clean.size - 1] == '/')
         clean.size--;
-    if (view_eq_text(clean, ".") && !u->options->with_root)
+    if (view_eq_text(clean, ".") || view_eq_text(clean, "./"))
         return 0;
     place = place_of(u, name, err);
     if (!place)

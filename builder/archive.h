@@ -27,7 +27,6 @@ struct build_archive_options {
     bool has_owner;
     uint32_t uid;
     uint32_t gid;
-    bool with_root; /* an entry "." gives the destination its attributes */
 };
 
 /* Unpacks all of `fd` (from its start) into the delta. ERROR_CORRUPT: a damaged archive;

@@ -460,6 +460,31 @@ static int settle_opaque(struct build_delta *d, struct node *n, struct error *er
     return 0;
 }
 
+/* An entry that says again what is there already is no change: a file copied over its equal. */
+static int is_unchanged(struct build_delta *d, struct node *n, bool *same, struct error *err)
+{
+    const struct build_delta_content *c = &n->content;
+    struct build_tree_entry below;
+
+    *same = false;
+    if ((n->e.type != CAS_ENTRY_FILE && n->e.type != CAS_ENTRY_SYMLINK) || n->first || n->is_shared ||
+        !is_below_visible(d, n->e.path))
+        return 0;
+    if (d->below->find(d->below->self, n->e.path, same, &below, err) < 0)
+        return -1;
+    *same = *same && below.entry.type == n->e.type && below.entry.mode == n->e.mode && below.entry.uid == n->e.uid &&
+            below.entry.gid == n->e.gid && below.entry.size == n->e.size && below.entry.mtime_s == n->e.mtime_s &&
+            below.entry.xattr_count == 0 && n->e.xattr_count == 0;
+    if (!*same || n->e.type == CAS_ENTRY_SYMLINK) {
+        *same = *same && view_eq(below.entry.target, n->e.target);
+        return 0;
+    }
+    if (c->tree && c->tree->digest && !digest_is_set(&n->e.content) && c->tree->digest(c->tree->self, &c->entry, &n->e.content, err) < 0)
+        return -1;
+    *same = digest_is_set(&n->e.content) && digest_eq(&n->e.content, &below.entry.content);
+    return 0;
+}
+
 static int collect(struct build_delta *d, size_t *count, struct error *err)
 {
     struct node **all = base_alloc_array(d->count + 1, sizeof(struct node *));
@@ -472,12 +497,14 @@ static int collect(struct build_delta *d, size_t *count, struct error *err)
     d->sorted = base_alloc_array(all_count + 1, sizeof(struct node *));
     for (size_t i = 0; i < all_count; i++) {
         bool keep = all[i]->e.type != 0 && all[i]->e.type != CAS_ENTRY_WHITEOUT;
+        bool same = false;
 
-        if ((!keep && needs_whiteout(d, all[i], &keep, err) < 0) || settle_opaque(d, all[i], err) < 0) {
+        if ((!keep && needs_whiteout(d, all[i], &keep, err) < 0) || settle_opaque(d, all[i], err) < 0 ||
+            is_unchanged(d, all[i], &same, err) < 0) {
             free(all);
             return -1;
         }
-        if (keep)
+        if (keep && !same)
             d->sorted[(*count)++] = all[i];
     }
     free(all);

@@ -179,6 +179,21 @@ static int add_groups(const struct build_user_files *files, struct view name, st
     return 0;
 }
 
+/* The group itself is one of the supplementary ones too, and the first. */
+static void add_own_group(struct build_process_user *u)
+{
+    size_t kept = 1;
+    uint32_t *groups = base_alloc_array(u->group_count + 1, sizeof *groups);
+
+    groups[0] = u->gid;
+    for (size_t i = 0; i < u->group_count; i++)
+        if (u->groups[i] != u->gid)
+            groups[kept++] = u->groups[i];
+    free(u->groups);
+    u->groups = groups;
+    u->group_count = kept;
+}
+
 int build_user_of_process(struct cas_tree *tree, const char *spec, struct build_process_user *out, struct error *err)
 {
     const struct build_user_files files = {.read = read_from_tree, .context = tree};
@@ -213,5 +228,8 @@ int build_user_of_process_in(const struct build_user_files *files, const char *s
         free(out->home);
         out->home = base_strdup("/");
     }
-    return has_group ? group_id(files, group, &out->gid, err) : 0;
+    if (has_group && group_id(files, group, &out->gid, err) < 0)
+        return -1;
+    add_own_group(out);
+    return 0;
 }

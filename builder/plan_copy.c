@@ -109,6 +109,15 @@ static int set_origin(struct planner *p, struct plan_stage *s, const struct plan
     return 0;
 }
 
+static bool is_numeric_owner(const char *owner)
+{
+    struct view user, group;
+    uint64_t id;
+
+    view_cut(view_of(owner), ':', &user, &group);
+    return (user.size == 0 || view_to_u64(user, &id)) && (group.size == 0 || view_to_u64(group, &id));
+}
+
 static int read_flags(struct planner *p, struct plan_stage *s, const struct dockerfile_copy *copy, struct build_copy_op *op, struct error *err)
 {
     if (copy->chown.text.size > 0 && !(op->chown = plan_expand(p, s, copy->chown.text, err)))
@@ -128,7 +137,10 @@ static int read_flags(struct planner *p, struct plan_stage *s, const struct dock
     }
     if (copy->checksum.text.size > 0)
         return error_set(err, ERROR_INVALID, "checksum requires HTTP(S) or Git sources");
-    op->link = copy->link;
+    /* As BuildKit has it: a layer of its own only without --chmod. */
+    op->link = copy->link && !op->chmod;
+    if (op->link && op->chown && !is_numeric_owner(op->chown))
+        return error_set(err, ERROR_INVALID, "--link with --chown=%s: a linked layer knows no passwd file, so the owner must be numeric", op->chown);
     op->exclude_count = copy->excludes.count;
     op->excludes = base_alloc_array(op->exclude_count + 1, sizeof *op->excludes);
     for (size_t i = 0; i < op->exclude_count; i++)

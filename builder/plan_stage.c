@@ -196,20 +196,21 @@ static int link_command(struct planner *p, struct plan_command *c, struct error 
     return 0;
 }
 
-static int find_circle(struct plan_stage *s, struct error *err)
+/* `from` is where the stage is asked for. */
+static int find_circle(struct plan_stage *s, struct source_pos from, struct error *err)
 {
     enum { OPEN = 1, DONE = 2 };
 
     if (s->mark == DONE)
         return 0;
     if (s->mark == OPEN)
-        return error_at(err, s->pos, ERROR_INVALID, "circular dependency detected on stage: %s", s->shown);
+        return error_at(err, from, ERROR_INVALID, "circular dependency detected on stage: %s", s->shown);
     s->mark = OPEN;
-    if (s->base && find_circle(s->base, err) < 0)
+    if (s->base && find_circle(s->base, s->pos, err) < 0)
         return -1;
     for (size_t i = 0; i < s->command_count; i++)
         for (size_t k = 0; k < s->commands[i].source_count; k++)
-            if (s->commands[i].sources[k] && find_circle(s->commands[i].sources[k], err) < 0)
+            if (s->commands[i].sources[k] && find_circle(s->commands[i].sources[k], s->commands[i].instruction->pos, err) < 0)
                 return -1;
     s->mark = DONE;
     return 0;
@@ -231,7 +232,7 @@ int plan_stages_link(struct planner *p, struct error *err)
         }
     }
     for (size_t i = 0; i < p->stage_count; i++)
-        if (find_circle(p->stages[i], err) < 0)
+        if (find_circle(p->stages[i], p->stages[i]->pos, err) < 0)
             return -1;
     if (p->stage_count == 1)
         p->stages[0]->shown[0] = '\0';

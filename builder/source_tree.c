@@ -151,8 +151,10 @@ static int to_entry(struct build_layer_tree *t,
     index = cas_layer_index(t->layers[from->layer], err);
     if (!index)
         return -1;
+    /* The tree may have resolved the link already: what the index says of this name counts. */
     if (!cas_index_find(index, file.path, &at))
         return 0;
+    cas_index_at(index, at, &file);
     for (unsigned hops = 0; file.type == CAS_ENTRY_HARDLINK; hops++) {
         if (hops > LIMIT_SYMLINKS || !cas_index_find(index, file.target, &at))
             return error_set(err, ERROR_CORRUPT, "%.*s: hard link to %.*s, which the layer does not hold", VIEW_ARG(from->entry.path), VIEW_ARG(file.target));
