@@ -34,7 +34,10 @@ MUST_CHECK struct cas_snapshot *cas_snapshot_new(struct cas_store *s,
  * CAS_SNAPSHOT_COPY, and for an overlay without any layer, only `upper_fd` counts: it is
  * itself the root, to be bind-mounted. Overlay is mounted with
  * index=off,metacopy=off,redirect_dir=off,xino=off, volatile, and userxattr in a user
- * namespace. Lower directories are bottom first. */
+ * namespace (where the kernel takes redirect_dir=nofollow only, not off). Lower directories are
+ * bottom first. The descriptors belong to the mount namespace of the process that made the
+ * snapshot: in another one (a copy made by CLONE_NEWNS as well) overlayfs refuses them as upper
+ * or lower directories with EINVAL. So fsmount(2) before, and move_mount(2) into the step's. */
 struct cas_snapshot_mount {
     bool overlay;
     bool userxattr;

@@ -17,6 +17,13 @@
 
 struct cas_tree;
 
+/*
+ * Hard links are given as the file they name: type, attributes, size and content are that
+ * file's, the path is the link's own. `target` of a CAS_ENTRY_FILE then is the path of the file
+ * if both are names of one inode in this tree, and empty if not (or for the first name); one
+ * who writes the entry as a file of its own clears it. A link whose file no layer has stays
+ * CAS_ENTRY_HARDLINK.
+ */
 struct cas_tree_entry {
     struct cas_entry entry; /* borrows from the layers' indexes or the tree */
     size_t layer;           /* which of the layers holds it */
