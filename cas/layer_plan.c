@@ -14,6 +14,8 @@ static int lay_out(struct layer_plan *p, struct error *err)
     for (size_t i = 0; i < p->count; i++) {
         const struct cas_entry e = tar_entry_written(&p->entries[i], p->epoch);
         assert(i == 0 || cas_entry_path_compare(p->entries[i - 1].path, e.path) < 0);
+        if (tar_entry_check(&e, err) < 0)
+            return -1;
         if (e.size > LIMIT_LAYER_SIZE || at > LIMIT_LAYER_SIZE)
             return error_set(err,
                              ERROR_LIMIT,

@@ -32,7 +32,8 @@ struct layer_plan {
 
 /*
  * `entries` must be sorted, without a path twice, and are borrowed.
- * Errors: ERROR_LIMIT for a layer beyond LIMIT_LAYER_SIZE or LIMIT_LAYER_ENTRIES.
+ * Errors: ERROR_LIMIT for a layer beyond LIMIT_LAYER_SIZE or LIMIT_LAYER_ENTRIES; those of
+ * tar_entry_check.
  */
 MUST_CHECK int layer_plan_init(struct layer_plan *p,
                                const struct cas_entry *entries,

@@ -1,5 +1,7 @@
 #include "cas/tar_write.h"
 
+#include "base/limits.h"
+
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -62,6 +64,25 @@ struct cas_entry tar_entry_written(const struct cas_entry *e, int64_t epoch)
         .xattrs = e->xattrs,
         .xattr_count = e->xattr_count,
     };
+}
+
+int tar_entry_check(const struct cas_entry *e, struct error *err)
+{
+    if (e->path.size > LIMIT_PATH_SIZE)
+        return error_set(err, ERROR_LIMIT, "a path of %zu bytes: %.200s...", e->path.size,
+                         e->path.data);
+    if (memchr(e->path.data, '\0', e->path.size) ||
+        (e->target.size && memchr(e->target.data, '\0', e->target.size)))
+        return error_set(err, ERROR_INVALID, "a NUL in the path or link of %.*s",
+                         VIEW_ARG(e->path));
+    for (size_t i = 0; i < e->xattr_count; i++) {
+        const struct view name = e->xattrs[i].name;
+        if (memchr(name.data, '=', name.size))
+            return error_set(err, ERROR_UNSUPPORTED,
+                             "%.*s: the attribute '%.*s' cannot be stored in a layer",
+                             VIEW_ARG(e->path), VIEW_ARG(name));
+    }
+    return 0;
 }
 
 uint64_t tar_padded_size(uint64_t size)

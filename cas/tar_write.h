@@ -13,6 +13,8 @@
 #pragma once
 
 #include "base/buf.h"
+#include "base/error.h"
+#include "base/macros.h"
 #include "cas/entry.h"
 
 #include <stddef.h>
@@ -31,6 +33,10 @@
  * `content` stays out, and is not looked at, as it may just be in the making.
  */
 struct cas_entry tar_entry_written(const struct cas_entry *e, int64_t epoch);
+
+/* Errors: ERROR_LIMIT for a path beyond LIMIT_PATH_SIZE, ERROR_INVALID for NUL in a path or
+ * link; ERROR_UNSUPPORTED for an attribute with '=' in its name, which PAX cannot express. */
+MUST_CHECK int tar_entry_check(const struct cas_entry *e, struct error *err);
 
 /* How many bytes tar_headers_append adds: a multiple of TAR_BLOCK. `e` as written. */
 size_t tar_headers_size(const struct cas_entry *e);
