@@ -68,6 +68,11 @@ struct child_fd_path child_fd_path(int fd);
 
 /* Puts a descriptor into a slot, closing what was there; an fd of -1 is passed on. */
 int child_set_slot(struct sandbox_child *child, uint32_t slot, int fd);
+/* What the flags of an operation mean to the new API, and to mount(2). */
+uint64_t child_attributes(const struct sandbox_op *op);
+unsigned long child_mount_flags(const struct sandbox_op *op);
+/* Adds flags to a mount with mount(2). */
+int child_remount(int fd, unsigned long flags);
 /* Closes, keeps errno, returns `result`. */
 int child_close_after(int fd, int result);
 int child_overlay(struct sandbox_child *child, const struct sandbox_op *op);

@@ -44,26 +44,6 @@ static int move_tree(int tree, int target)
                       MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
 }
 
-/* Adds `flags` to a mount, keeping those it has: in a user namespace they may not be
- * cleared. */
-static int classic_remount(int fd, unsigned long flags)
-{
-    const struct child_fd_path path = child_fd_path(fd);
-    struct statvfs st;
-
-    if (fstatvfs(fd, &st) < 0)
-        return -1;
-    flags |= MS_REMOUNT | MS_BIND;
-    flags |= st.f_flag & ST_NOSUID ? MS_NOSUID : 0;
-    flags |= st.f_flag & ST_NODEV ? MS_NODEV : 0;
-    flags |= st.f_flag & ST_NOEXEC ? MS_NOEXEC : 0;
-    flags |= st.f_flag & ST_RDONLY ? MS_RDONLY : 0;
-    flags |= st.f_flag & ST_NOATIME ? MS_NOATIME : 0;
-    flags |= st.f_flag & ST_NODIRATIME ? MS_NODIRATIME : 0;
-    flags |= st.f_flag & ST_RELATIME ? MS_RELATIME : 0;
-    return mount(NULL, path.text, NULL, flags, NULL);
-}
-
 /*
  * Binds `source` over the target that is open as `target_fd` and named `target` in the
  * root, with mount(2). A read-only one comes without the mounts below it, as mount(2) could
@@ -83,13 +63,13 @@ static int classic_bind(struct sandbox_child *child,
     if (flags == 0)
         return 0;
     const int fd = child_open(child->root, target, false);
-    return fd < 0 ? -1 : child_close_after(fd, classic_remount(fd, flags));
+    return fd < 0 ? -1 : child_close_after(fd, child_remount(fd, flags));
 }
 
 int child_tree(struct sandbox_child *child, const struct sandbox_op *op)
 {
     const char *source = child_text(child, op->text);
-    const uint64_t attributes = op->flags & OP_FLAG_READONLY ? MOUNT_ATTR_RDONLY : 0;
+    const uint64_t attributes = child_attributes(op);
     const int fd = child_open(child->slots[op->slot], source ? source : "", false);
 
     if (fd < 0)
@@ -165,7 +145,7 @@ int child_bind(struct sandbox_child *child, const struct sandbox_op *op)
     const int over = child_open(child->root, target, false);
     return over < 0
                ? -1
-               : child_close_after(over, readonly ? classic_remount(over, MS_RDONLY) : 0);
+               : child_close_after(over, readonly ? child_remount(over, MS_RDONLY) : 0);
 }
 
 struct device {
@@ -247,16 +227,19 @@ static int place_file(struct sandbox_child *child,
                       const char *name,
                       int target_fd)
 {
+    /* A here-document with "#!" is a file to be executed; a secret never is. */
+    const bool is_script = (op->number & 0111) != 0;
+
     if (!(op->flags & OP_FLAG_CLASSIC)) {
         const uint64_t attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
-                                    MOUNT_ATTR_NOEXEC |
+                                    (is_script ? 0 : MOUNT_ATTR_NOEXEC) |
                                     (op->flags & OP_FLAG_READONLY ? MOUNT_ATTR_RDONLY : 0);
         const int tree = clone_tree(child->dev, name, attributes);
         return tree < 0 ? -1 : child_close_after(tree, move_tree(tree, target_fd));
     }
     const int fd = openat(child->dev, name, O_PATH | O_CLOEXEC | O_NOFOLLOW);
-    const unsigned long flags =
-        MS_NOSUID | MS_NODEV | MS_NOEXEC | (op->flags & OP_FLAG_READONLY ? MS_RDONLY : 0);
+    const unsigned long flags = MS_NOSUID | MS_NODEV | (is_script ? 0 : MS_NOEXEC) |
+                                (op->flags & OP_FLAG_READONLY ? MS_RDONLY : 0);
     if (fd < 0)
         return -1;
     return child_close_after(
@@ -295,8 +278,8 @@ int child_attach(struct sandbox_child *child, const struct sandbox_op *op)
         return -1;
     if (!(op->flags & OP_FLAG_CLASSIC))
         return child_close_after(fd, move_tree(source, fd));
-    const unsigned long flags = op->flags & OP_FLAG_READONLY ? MS_RDONLY : 0;
-    return child_close_after(fd, classic_bind(child, source, fd, target, flags));
+    return child_close_after(
+        fd, classic_bind(child, source, fd, target, child_mount_flags(op)));
 }
 
 static bool is_absent(int error)

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 /*
@@ -28,6 +29,38 @@ int child_close_after(int fd, int result)
     close(fd);
     errno = saved;
     return result;
+}
+
+uint64_t child_attributes(const struct sandbox_op *op)
+{
+    return (op->flags & OP_FLAG_READONLY ? (uint64_t)MOUNT_ATTR_RDONLY : 0) |
+           (op->flags & OP_FLAG_NODEV ? (uint64_t)MOUNT_ATTR_NODEV : 0);
+}
+
+unsigned long child_mount_flags(const struct sandbox_op *op)
+{
+    return (op->flags & OP_FLAG_READONLY ? (unsigned long)MS_RDONLY : 0) |
+           (op->flags & OP_FLAG_NODEV ? (unsigned long)MS_NODEV : 0);
+}
+
+/* Adds `flags` to a mount, keeping those it has: in a user namespace they may not be
+ * cleared. */
+int child_remount(int fd, unsigned long flags)
+{
+    const struct child_fd_path path = child_fd_path(fd);
+    struct statvfs st;
+
+    if (fstatvfs(fd, &st) < 0)
+        return -1;
+    flags |= MS_REMOUNT | MS_BIND;
+    flags |= st.f_flag & ST_NOSUID ? MS_NOSUID : 0;
+    flags |= st.f_flag & ST_NODEV ? MS_NODEV : 0;
+    flags |= st.f_flag & ST_NOEXEC ? MS_NOEXEC : 0;
+    flags |= st.f_flag & ST_RDONLY ? MS_RDONLY : 0;
+    flags |= st.f_flag & ST_NOATIME ? MS_NOATIME : 0;
+    flags |= st.f_flag & ST_NODIRATIME ? MS_NODIRATIME : 0;
+    flags |= st.f_flag & ST_RELATIME ? MS_RELATIME : 0;
+    return mount(NULL, path.text, NULL, flags, NULL);
 }
 
 static int overlay_option(int fs, const char *key, const char *value)
@@ -70,8 +103,7 @@ int child_overlay(struct sandbox_child *child, const struct sandbox_op *op)
     if (fs < 0)
         return -1;
     if (overlay_configure(child, op, fs) == 0)
-        fd = fsmount(fs, FSMOUNT_CLOEXEC,
-                     op->flags & OP_FLAG_READONLY ? MOUNT_ATTR_RDONLY : 0);
+        fd = fsmount(fs, FSMOUNT_CLOEXEC, (unsigned)child_attributes(op));
     return child_close_after(fs, child_set_slot(child, (uint32_t)op->slot + op->count, fd));
 }
 
@@ -163,7 +195,7 @@ int child_classic_overlay(struct sandbox_child *child, const struct sandbox_op *
         errno = E2BIG;
         return -1;
     }
-    const unsigned long flags = op->flags & OP_FLAG_READONLY ? MS_RDONLY : 0;
+    const unsigned long flags = child_mount_flags(op);
     if (chdir("/proc/self/fd") < 0 ||
         mount("overlay", target.text, "overlay", flags, o.text) < 0 || chdir("/") < 0)
         return -1;
@@ -177,5 +209,7 @@ int child_classic_self(struct sandbox_child *child, const struct sandbox_op *op)
 
     if (mount(path.text, path.text, NULL, MS_BIND | MS_REC, NULL) < 0)
         return -1;
-    return child_set_slot(child, (uint32_t)op->slot, open_over(fd));
+    if (child_set_slot(child, (uint32_t)op->slot, open_over(fd)) < 0)
+        return -1;
+    return child_remount(child->slots[op->slot], child_mount_flags(op));
 }

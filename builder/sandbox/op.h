@@ -59,7 +59,8 @@ enum sandbox_op_flags {
     OP_FLAG_USERXATTR = 2,
     OP_FLAG_CLASSIC = 4,     /* mount(2) instead of move_mount */
     OP_FLAG_KERNEL = 8,      /* the target must be an ordinary directory: no symlinks */
-    OP_FLAG_BIND_NODES = 16, /* /dev: bind the host's nodes, as mknod is not allowed */
+    OP_FLAG_BIND_NODES = 16, /* /dev: bind the host's nodes, instead of making them */
+    OP_FLAG_NODEV = 32,      /* device nodes that a step makes there cannot be opened */
 };
 
 /* What the members mean is said in plan.c, beside the function that writes each operation.

@@ -180,6 +180,21 @@ static void plan_sys(struct sandbox_plan *plan,
     op->flags = OP_FLAG_KERNEL | (readonly ? (uint32_t)OP_FLAG_READONLY : 0);
 }
 
+/*
+ * mknod is among Docker's capabilities. What Docker's devices cgroup does, allow nodes to
+ * be made but not to be used, `nodev` does here on every mount that a step can write to;
+ * /dev is no exception, so its six nodes are bound from the host's.
+ */
+static void forbid_devices(struct sandbox_plan *plan)
+{
+    for (size_t i = 0; i < plan->op_count; i++) {
+        struct sandbox_op *const op = &plan->ops[i];
+        op->flags |= OP_FLAG_NODEV;
+        if (op->code == OP_DEV || (op->code == OP_MOUNT && !(op->flags & OP_FLAG_KERNEL)))
+            op->a |= MS_NODEV;
+    }
+}
+
 static void plan_kernel_mounts(struct sandbox_plan *plan,
                                const struct sandbox_spec *spec,
                                const struct sandbox_host *host)
@@ -191,7 +206,7 @@ static void plan_kernel_mounts(struct sandbox_plan *plan,
     plan_mount(plan, OP_MOUNT, "proc", "/proc", plain, NULL);
     struct sandbox_op *const dev = plan_mount(
         plan, OP_DEV, "tmpfs", "/dev", MS_NOSUID | MS_STRICTATIME, "mode=755,size=65536k");
-    dev->flags |= host->mknod ? 0 : (uint32_t)OP_FLAG_BIND_NODES;
+    dev->flags |= host->mknod && spec->insecure ? 0 : (uint32_t)OP_FLAG_BIND_NODES;
     plan_mount(plan, OP_MOUNT, "devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC,
                host->tty_group ? "newinstance,ptmxmode=0666,mode=0620,gid=5"
                                : "newinstance,ptmxmode=0666,mode=0620");
@@ -318,8 +333,10 @@ void plan_file_systems(struct sandbox_plan *plan,
         plan_file(plan, "/etc/hosts", view_of(spec->hosts), 0644, 0, true);
     for (size_t i = 0; i < spec->mount_count; i++)
         plan_user_mount(plan, &spec->mounts[i], &sources[i + 1]);
-    if (!spec->insecure)
+    if (!spec->insecure) {
         plan_masks(plan);
+        forbid_devices(plan);
+    }
     free(sources);
     for (size_t i = 0; classic && i < plan->op_count; i++)
         plan->ops[i].flags |= OP_FLAG_CLASSIC;

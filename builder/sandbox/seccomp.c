@@ -21,8 +21,9 @@
 #define PROGRAM_SIZE_MAX (BPF_MAXINSNS * sizeof(struct sock_filter))
 #define CAP(name)        (UINT64_C(1) << CAP_##name)
 
-/* Allowed whatever the capabilities are. Names that a machine does not have are skipped. */
-/* clang-format off: it would put each name on a line of its own */
+/* Allowed whatever the capabilities are. Names that a machine does not have are skipped.
+ * (clang-format would give each name a line of its own.) */
+/* clang-format off */
 static const char *const always[] = {
     "accept", "accept4", "access", "adjtimex", "alarm", "bind", "brk", "cachestat",
     "capget", "capset", "chdir", "chmod", "chown", "chown32", "clock_adjtime",

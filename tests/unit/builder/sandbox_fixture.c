@@ -21,10 +21,10 @@
 #include <unistd.h>
 
 static const char *const applets[] = {
-    "sh",     "cat",      "ls",     "id",   "env",      "echo",  "ps",    "mount",
-    "umount", "stat",     "sleep",  "tty",  "hostname", "mkdir", "touch", "kill",
-    "wc",     "ifconfig", "chroot", "head", "test",     "ln",    "rm",    "chown",
-    "tail",   "readlink", "true",   "sort", "grep",     "dd",    "ping",  "nc"};
+    "sh",       "mknod",  "cat",   "ls",   "id",       "env",   "echo",  "ps",   "mount",
+    "umount",   "stat",   "sleep", "tty",  "hostname", "mkdir", "touch", "kill", "wc",
+    "ifconfig", "chroot", "head",  "test", "ln",       "rm",    "chown", "tail", "readlink",
+    "true",     "sort",   "grep",  "dd",   "ping",     "nc"};
 
 void fixture_file(int dir, const char *path, const char *content, mode_t mode)
 {
@@ -210,6 +210,8 @@ static int run_as_nobody(char **argv, const char *ranges)
     if (pid == 0) {
         if (unshare(CLONE_NEWNS) < 0 ||
             mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+            _exit(99);
+        if (setenv("COOPER_TEST_RANGES", ranges, 1) < 0)
             _exit(99);
         cover_file("/etc/subuid", ranges);
         cover_file("/etc/subgid", ranges);

@@ -44,23 +44,18 @@ static int open_directory(const struct sandbox_fixture *f, const char *name)
 
 static void test_only_the_root_is_seen(void **state)
 {
-    const struct sandbox_fixture *f = *state;
-
     for (each_api(api)) {
+        const struct sandbox_spec spec = {.mount_api = api};
         fixture_expect(
-            *state, (struct sandbox_spec){.mount_api = api}, "ls -a / /dev",
+            *state, spec, "ls -a / /dev",
             "/:\n.\n..\nbin\ndev\netc\nproc\nsys\ntmp\n\n/dev:\n.\n..\ncore\nfd\nfull\n"
             "mqueue\nnull\nptmx\npts\nrandom\nshm\nstderr\nstdin\nstdout\ntty\n"
             "urandom\nzero\n");
-        fixture_expect(
-            *state, (struct sandbox_spec){.mount_api = api},
-            "cat /proc/mounts | while read a b c; do echo $b; done | grep -vE "
-            "'^/(proc|sys)/' | sort",
-            f->grade == SANDBOX_GRADE_ROOT
-                ? "/\n/dev\n/dev/mqueue\n/dev/pts\n/dev/shm\n/proc\n/sys\n"
-                : "/\n/dev\n/dev/full\n/dev/mqueue\n/dev/null\n/dev/pts\n"
-                  "/dev/random\n/dev/shm\n/dev/tty\n/dev/urandom\n/dev/zero\n/proc\n"
-                  "/sys\n");
+        fixture_expect(*state, spec,
+                       "cat /proc/mounts | while read a b c; do echo $b; done | grep -vE "
+                       "'^/(proc|sys)/' | sort",
+                       "/\n/dev\n/dev/full\n/dev/mqueue\n/dev/null\n/dev/pts\n/dev/random\n"
+                       "/dev/shm\n/dev/tty\n/dev/urandom\n/dev/zero\n/proc\n/sys\n");
     }
 }
 
@@ -81,6 +76,37 @@ static void test_devices_work(void **state)
             "'%a %t:%T' /dev/null /dev/tty",
             "2\n3\nfull\n"
             "666 1:3\n666 5:0\n");
+}
+
+static void test_device_nodes_cannot_be_used(void **state)
+{
+    static const char script[] = "for d in /tmp /dev /dev/shm /t /shared /part; do "
+                                 "mknod $d/node c 1 3 2>/dev/null || echo cannot make; "
+                                 "test -c $d/node && ! cat $d/node 2>/dev/null && echo "
+                                 "cannot open; rm -f $d/node; done";
+    static const char root[] = "cannot open\ncannot open\ncannot open\ncannot open\n"
+                               "cannot open\ncannot open\n";
+    static const char user[] = "cannot make\ncannot make\ncannot make\ncannot make\n"
+                               "cannot make\ncannot make\n";
+    struct sandbox_fixture *f = *state;
+    CLEANUP(fd_closep) int shared = open_directory(f, "writable");
+
+    for (each_api(api)) {
+        char name[32];
+        snprintf(name, sizeof name, "nodes%d", (int)api);
+        CLEANUP(fd_closep) int upper = open_directory(f, name);
+        snprintf(name, sizeof name, "nodeswork%d", (int)api);
+        CLEANUP(fd_closep) int work = open_directory(f, name);
+        const struct sandbox_mount mounts[] = {
+            {.type = SANDBOX_MOUNT_TMPFS, .target = "/t"},
+            {.target = "/shared", .source_fd = shared},
+            {.type = SANDBOX_MOUNT_SNAPSHOT,
+             .target = "/part",
+             .source = "tmp",
+             .snapshot = {true, f->grade != 0, &f->lower, 1, upper, work}},
+        };
+        fixture_expect(f, with_mounts(api, mounts, 3), script, f->grade ? user : root);
+    }
 }
 
 static void test_changes_end_in_the_upper_directory(void **state)
@@ -109,13 +135,16 @@ static void test_plain_directory_as_root(void **state)
         struct sandbox_spec spec = {
             .mount_api = api,
             .root = {.upper_fd = f->lower, .work_fd = -1},
-            .argv = (const char *const[]){"/bin/sh", "-c", "echo x > /made; rm /made; ls /",
-                                          NULL},
+            .argv =
+                (const char *const[]){
+                    "/bin/sh", "-c",
+                    "echo x > /made; rm /made; grep -c ' / .*nodev' /proc/mounts; ls /",
+                    NULL},
         };
         CLEANUP(fixture_result_release) struct fixture_result r = {0};
         fixture_run(f, spec, &r);
         assert_string_equal(error_text(&r.err), "no error");
-        assert_string_equal(buf_text(&r.output), "bin\ndev\netc\nproc\nsys\ntmp\n");
+        assert_string_equal(buf_text(&r.output), "1\nbin\ndev\netc\nproc\nsys\ntmp\n");
         assert_int_equal(unlinkat(f->lower, "dev", AT_REMOVEDIR), 0);
         assert_int_equal(unlinkat(f->lower, "proc", AT_REMOVEDIR), 0);
         assert_int_equal(unlinkat(f->lower, "sys", AT_REMOVEDIR), 0);
@@ -534,6 +563,7 @@ static int group(void)
         cmocka_unit_test(test_only_the_root_is_seen),
         cmocka_unit_test(test_no_process_of_the_host_is_seen),
         cmocka_unit_test(test_devices_work),
+        cmocka_unit_test(test_device_nodes_cannot_be_used),
         cmocka_unit_test(test_changes_end_in_the_upper_directory),
         cmocka_unit_test(test_plain_directory_as_root),
         cmocka_unit_test(test_readonly_root),
