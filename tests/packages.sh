@@ -36,6 +36,7 @@ tests=(
     libclang-rt-14-dev
     libcmocka-dev
     libmicrohttpd-dev
+    mandoc
     # Other people's tools, which must accept what we make.
     docker-registry
     golang-github-containers-common

@@ -125,5 +125,5 @@ setup() { e2e_setup; }
     local status=0
     wait "$pid" || status=$?
     [ "$status" -ne 0 ]
-    ! pgrep -f '^sleep 4711$'
+    run ! pgrep -f '^sleep 4711$'
 }
