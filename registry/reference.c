@@ -173,11 +173,6 @@ static int path_check(struct view path, struct view text, struct error *err)
                 "separated by '.', '_', '__' or '-'",
                 VIEW_ARG(text), VIEW_ARG(head));
     } while (more);
-    if (path.size > PATH_SIZE_MAX)
-        return error_set(
-            err, ERROR_INVALID,
-            "image name '%.*s': the repository name has more than %d characters",
-            VIEW_ARG(text), PATH_SIZE_MAX);
     return 0;
 }
 
@@ -304,6 +299,11 @@ int registry_reference_parse(struct view text,
         return -1;
 
     const bool official = view_eq_text(p.host, DEFAULT_HOST) && !contains(p.path, '/');
+    if (p.path.size + (official ? strlen(OFFICIAL_PREFIX) : 0) > PATH_SIZE_MAX)
+        return error_set(
+            err, ERROR_INVALID,
+            "image name '%.*s': the repository name has more than %d characters",
+            VIEW_ARG(text), PATH_SIZE_MAX);
     *out = (struct registry_reference){
         .host = view_dup(p.host),
         .path = base_format("%s%.*s", official ? OFFICIAL_PREFIX : "", VIEW_ARG(p.path)),
@@ -367,19 +367,37 @@ char *registry_reference_text(const struct registry_reference *r)
     return with_tag_and_digest(registry_reference_name(r), r);
 }
 
-char *registry_reference_familiar(const struct registry_reference *r)
+/* The name without what docker fills in by itself. */
+static struct view short_name(const struct registry_reference *r)
 {
     const struct view path = view_of(r->path);
+    const struct view rest = view_sub(path, strlen(OFFICIAL_PREFIX), path.size);
+
+    return view_starts(path, OFFICIAL_PREFIX) && !contains(rest, '/') ? rest : path;
+}
+
+/* docker.io/quay.io/x would become quay.io/x, which is another image (docker prints it so);
+ * and 64 hexadecimal digits are no name. */
+static bool means_the_same(const char *text, const struct registry_reference *r)
+{
+    CLEANUP(error_clear) struct error ignored = ERROR_INIT; /* then it does not */
+    CLEANUP(registry_reference_release) struct registry_reference again = {0};
+
+    return registry_reference_parse(view_of(text), &again, &ignored) == 0 &&
+           registry_reference_same_repository(&again, r);
+}
+
+char *registry_reference_familiar(const struct registry_reference *r)
+{
+    char *text;
 
     if (strcmp(r->host, DEFAULT_HOST) != 0)
         return registry_reference_text(r);
-    if (view_starts(path, OFFICIAL_PREFIX)) {
-        const struct view rest = view_sub(path, strlen(OFFICIAL_PREFIX), path.size);
-
-        if (!contains(rest, '/'))
-            return with_tag_and_digest(view_dup(rest), r);
-    }
-    return with_tag_and_digest(view_dup(path), r);
+    text = with_tag_and_digest(view_dup(short_name(r)), r);
+    if (means_the_same(text, r))
+        return text;
+    free(text);
+    return registry_reference_text(r);
 }
 
 char *registry_reference_normalize(struct view text, struct error *err)

@@ -2,7 +2,6 @@
  */
 #include "tests/fuzz/fuzz.h"
 
-#include "base/alloc.h"
 #include "registry/reference.h"
 
 #include <assert.h>
@@ -36,9 +35,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     assert(!strstr(r.path, "..") && !strpbrk(r.path, "?#%\\ @:") &&
            !strpbrk(r.host, "/?#@\\ "));
     check_same(&r, registry_reference_text(&r));
-    /* "library/0123...": its short form may look like an image ID, which is no name. */
-    CLEANUP(base_freep) char *familiar = registry_reference_familiar(&r);
-    if (strlen(familiar) != 64)
-        check_same(&r, base_strdup(familiar));
+    check_same(&r, registry_reference_familiar(&r));
     return 0;
 }

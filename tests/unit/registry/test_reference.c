@@ -49,6 +49,9 @@ static const struct {
     {"a:X.y-Z_0", "docker.io/library/a:X.y-Z_0", "a:X.y-Z_0"},
     {"a:" A128, "docker.io/library/a:" A128, "a:" A128},
     {A64 "a", "docker.io/library/" A64 "a", A64 "a"},
+    {"docker.io/quay.io/a:1", "docker.io/quay.io/a:1", "docker.io/quay.io/a:1"},
+    {"docker.io/localhost/a", "docker.io/localhost/a", "docker.io/localhost/a"},
+    {"docker.io/" A64, "docker.io/library/" A64, "docker.io/library/" A64},
     {"b.gcr.io/test.example.com/my-app:test.example.com",
      "b.gcr.io/test.example.com/my-app:test.example.com",
      "b.gcr.io/test.example.com/my-app:test.example.com"},
@@ -161,10 +164,13 @@ static void test_repository_path_has_at_most_255_characters(void **state)
     (void)state;
     CLEANUP(base_freep) char *fits = base_format("x.y/%0255d", 0);
     CLEANUP(base_freep) char *over = base_format("x.y/%0256d", 0);
+    CLEANUP(base_freep) char *official = base_format("%0248d", 0);
     OK(registry_reference_parse(view_of(fits), &r, &err), &err);
     registry_reference_release(&r);
     assert_int_equal(registry_reference_parse(view_of(over), &r, &err), -1);
     assert_non_null(strstr(error_text(&err), "255"));
+    /* "library/" counts. */
+    assert_int_equal(registry_reference_parse(view_of(official), &r, &err), -1);
     error_clear(&err);
 }
 
