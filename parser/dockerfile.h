@@ -77,7 +77,7 @@ static inline bool dockerfile_word_given(struct dockerfile_word word)
 
 /* NAME=VALUE of ENV, LABEL and ARG. */
 struct dockerfile_pair {
-    struct dockerfile_word name;  /* [expand] */
+    struct dockerfile_word name;  /* ENV, LABEL: [expand]; ARG: [literal] */
     struct dockerfile_word value; /* [expand]; not given: `ARG NAME` */
     bool legacy;                  /* `ENV NAME VALUE`, `LABEL NAME VALUE` */
 };

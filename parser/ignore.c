@@ -142,6 +142,23 @@ struct dockerfile_ignore *dockerfile_ignore_new(const struct view *patterns,
     return set;
 }
 
+bool dockerfile_ignore_has_exceptions(const struct dockerfile_ignore *set)
+{
+    return set->has_exceptions;
+}
+
+bool dockerfile_ignore_covers_top(const struct dockerfile_ignore *set)
+{
+    static const char *const everything[] = {"*", "**", "**/*"};
+
+    for (size_t i = 0; i < set->count; i++)
+        for (size_t j = 0; j < ARRAY_COUNT(everything); j++)
+            if (!set->patterns[i].exception &&
+                view_eq_text(set->patterns[i].text, everything[j]))
+                return true;
+    return false;
+}
+
 static bool is_top(struct view path)
 {
     return path.size == 0 || view_eq_text(path, ".");

@@ -49,6 +49,12 @@ void dockerfile_ignore_freep(struct dockerfile_ignore **set); /* for CLEANUP */
 /* Patterns in the set; with 0 nothing is ever left out. */
 size_t dockerfile_ignore_count(const struct dockerfile_ignore *set);
 
+/* Is there a pattern with '!'? */
+bool dockerfile_ignore_has_exceptions(const struct dockerfile_ignore *set);
+
+/* Does a pattern that is only stars (and a slash) leave out everything at the top? */
+bool dockerfile_ignore_covers_top(const struct dockerfile_ignore *set);
+
 /* Is `path` left out, by a pattern that matches it or one of its parents? (patternmatcher
  * MatchesOrParentMatches.) "." never is. */
 bool dockerfile_ignore_match(const struct dockerfile_ignore *set, struct view path);

@@ -1,0 +1,94 @@
+/*
+ * What the rules of one check share: the file, which rules are on here, the variables known
+ * at this point of a stage. Private to parser/check/.
+ */
+#pragma once
+
+#include "base/buf.h"
+#include "parser/check/check.h"
+#include "parser/dockerfile.h"
+#include "parser/expand.h"
+
+/* Variables in scope; the last of a name counts. */
+struct dockerfile_variable {
+    char *name;
+    char *value; /* NULL: declared by ARG without a value */
+};
+
+struct dockerfile_scope {
+    struct dockerfile_variable *items;
+    size_t count;
+    size_t capacity;
+    bool open;        /* a base image may define more */
+    bool workdir_set; /* by this file */
+    bool shell_set;
+};
+
+struct dockerfile_checker {
+    const struct dockerfile *file;
+    const struct dockerfile_check_options *options;
+    struct dockerfile_check_config config; /* of the file */
+    struct dockerfile_check_config here;   /* with the comment above this instruction */
+    struct dockerfile_scope globals;       /* for FROM */
+    struct dockerfile_scope defaults;      /* the same, had no --build-arg been given */
+    struct dockerfile_scope *stages;       /* what each stage ends with */
+    size_t count;                          /* findings */
+};
+
+/* --- report.c --- */
+
+/* Reports a finding unless its rule is off here. */
+void dockerfile_check_report(struct dockerfile_checker *check,
+                             enum dockerfile_rule rule,
+                             struct source_pos pos,
+                             const char *format,
+                             ...) PRINTF_LIKE(4, 5);
+/* Sets check->here from the comments above an instruction. */
+void dockerfile_check_enter(struct dockerfile_checker *check,
+                            const struct dockerfile_instruction *instruction);
+
+/* --- scope.c --- */
+
+void dockerfile_scope_release(struct dockerfile_scope *scope);
+void dockerfile_scope_set(struct dockerfile_scope *scope,
+                          struct view name,
+                          const struct view *value);
+/* The variable, or NULL. */
+const struct dockerfile_variable *dockerfile_scope_find(
+    const struct dockerfile_scope *scope, struct view name);
+/* " (did you mean PREFIXname?)" for a name in scope that is near, or nothing. */
+void dockerfile_scope_suggest(const struct dockerfile_scope *scope,
+                              struct view name,
+                              const char *prefix,
+                              struct buf *out);
+
+/* One expansion: which variables it used. */
+struct dockerfile_expansion {
+    struct buf text;
+    struct dockerfile_strings matched;
+    struct dockerfile_strings unmatched;
+};
+
+void dockerfile_expansion_release(struct dockerfile_expansion *expansion);
+/* False where the word does not expand: then the build fails there anyway. What was looked
+ * up before is known in any case. */
+bool dockerfile_check_expand(const struct dockerfile_checker *check,
+                             const struct dockerfile_scope *scope,
+                             struct view word,
+                             unsigned flags,
+                             struct dockerfile_expansion *out);
+
+/* --- rules --- */
+
+/* Rules that look at the whole file: stage names, casing. */
+void dockerfile_check_file(struct dockerfile_checker *check);
+/* FROM: its names and its variables. */
+void dockerfile_check_from(struct dockerfile_checker *check,
+                           const struct dockerfile_stage *stage);
+/* What follows a FROM; `scope` changes as the stage goes on. */
+void dockerfile_check_stage(struct dockerfile_checker *check,
+                            const struct dockerfile_stage *stage,
+                            struct dockerfile_scope *scope);
+/* Comments that describe an ARG or a stage. */
+void dockerfile_check_description(struct dockerfile_checker *check,
+                                  const struct dockerfile_instruction *instruction);

@@ -1,0 +1,127 @@
+#include "base/alloc.h"
+#include "base/limits.h"
+#include "parser/check/context.h"
+#include "parser/suggest.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void dockerfile_scope_release(struct dockerfile_scope *scope)
+{
+    for (size_t i = 0; i < scope->count; i++) {
+        free(scope->items[i].name);
+        free(scope->items[i].value);
+    }
+    free(scope->items);
+    *scope = (struct dockerfile_scope){.count = 0};
+}
+
+const struct dockerfile_variable *dockerfile_scope_find(
+    const struct dockerfile_scope *scope, struct view name)
+{
+    for (size_t i = 0; i < scope->count; i++)
+        if (view_eq_text(name, scope->items[i].name))
+            return &scope->items[i];
+    return NULL;
+}
+
+void dockerfile_scope_set(struct dockerfile_scope *scope,
+                          struct view name,
+                          const struct view *value)
+{
+    struct dockerfile_variable *found = NULL;
+
+    for (size_t i = 0; i < scope->count && !found; i++)
+        if (view_eq_text(name, scope->items[i].name))
+            found = &scope->items[i];
+    if (!found) {
+        scope->items =
+            base_grow(scope->items, scope->count, &scope->capacity, sizeof *scope->items);
+        found = &scope->items[scope->count++];
+        *found = (struct dockerfile_variable){.name = view_dup(name)};
+    }
+    if (value) {
+        free(found->value);
+        found->value = view_dup(*value);
+    }
+}
+
+void dockerfile_scope_suggest(const struct dockerfile_scope *scope,
+                              struct view name,
+                              const char *prefix,
+                              struct buf *out)
+{
+    CLEANUP(base_freep)
+    const char **names = base_alloc_array(scope->count + 1, sizeof *names);
+    size_t count = 0;
+
+    for (size_t i = 0; i < scope->count; i++)
+        names[count++] = scope->items[i].name;
+    const char *best = dockerfile_suggest(name, names, count, false);
+    if (best)
+        buf_printf(out, " (did you mean %s%s?)", prefix, best);
+}
+
+/* --- Expansion --------------------------------------------------------------------------
+ */
+
+struct use {
+    const struct dockerfile_scope *scope;
+    struct dockerfile_expansion *expansion;
+};
+
+static bool look_up(void *context, struct view name, struct view *value)
+{
+    const struct use *use = context;
+    const struct dockerfile_variable *found = dockerfile_scope_find(use->scope, name);
+
+    if (!found || !found->value)
+        return false;
+    *value = view_of(found->value);
+    return true;
+}
+
+static void add_once(struct dockerfile_strings *strings, struct view name)
+{
+    for (size_t i = 0; i < strings->count; i++)
+        if (view_eq_text(name, strings->items[i]))
+            return;
+    strings->items =
+        base_grow(strings->items, strings->count, &strings->capacity, sizeof(char *));
+    strings->items[strings->count++] = view_dup(name);
+}
+
+static void note_use(void *context, struct view name, bool found)
+{
+    const struct use *use = context;
+
+    add_once(found ? &use->expansion->matched : &use->expansion->unmatched, name);
+}
+
+void dockerfile_expansion_release(struct dockerfile_expansion *expansion)
+{
+    buf_release(&expansion->text);
+    dockerfile_strings_release(&expansion->matched);
+    dockerfile_strings_release(&expansion->unmatched);
+}
+
+bool dockerfile_check_expand(const struct dockerfile_checker *check,
+                             const struct dockerfile_scope *scope,
+                             struct view word,
+                             unsigned flags,
+                             struct dockerfile_expansion *out)
+{
+    struct error ignored = ERROR_INIT; /* the build will say so */
+    struct use use = {scope, out};
+    const struct dockerfile_expand how = {
+        .escape = flags & DOCKERFILE_EXPAND_CONTENT ? '\\' : check->file->escape,
+        .flags = flags,
+        .lookup = look_up,
+        .on_variable = note_use,
+        .context = &use};
+
+    *out = (struct dockerfile_expansion){.text = BUF_INIT(LIMIT_TEXT_SIZE)};
+    const bool good = dockerfile_expand(word, &how, &out->text, &ignored) == 0;
+    error_clear(&ignored);
+    return good;
+}
