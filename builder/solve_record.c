@@ -75,6 +75,9 @@ static int collect_inputs(struct solve_node *n, bool by_content, struct input_ke
     if (!n->node->base)
         in->count = 1;
     build_node_inputs(n->node, add_input, in);
+    /* A linked layer is the same whatever it lies on. */
+    if (n->node->op == BUILD_OP_COPY && n->node->copy.link)
+        in->keys[0] = (struct digest){0};
     return in->status;
 }
 
@@ -131,26 +134,37 @@ static int find(struct solve_node *n, const struct digest *key, struct error *er
     return 0;
 }
 
+static bool is_local_copy(const struct solve_node *n)
+{
+    return n->node->op == BUILD_OP_COPY && step_copy_is_local(n->node);
+}
+
 int solve_prepare(struct solve_node *n, struct error *err)
 {
+    struct cas_store *store = n->solver->env->store;
+
     if (n->node->op == BUILD_OP_SOURCE) {
         n->definition = build_key_image(n->node->image);
         return 0;
     }
     n->operation = build_key_operation(n->node, &n->solver->variant);
-    if (cas_cache_has_op(n->solver->env->store, &n->operation, &n->has_records, err) < 0)
-        return -1;
-    if (n->node->op == BUILD_OP_COPY && step_copy_is_local(n->node)) {
+    if (is_local_copy(n)) {
         /* Without a record there is nothing to find, and the files are read only once. */
+        if (cas_cache_has_op(store, &n->operation, &n->has_records, err) < 0)
+            return -1;
         if (!n->has_records || !is_cacheable(n))
             return 0;
         if (step_copy_selection(n, &n->selection, err) < 0)
             return -1;
     }
     set_definition(n, err);
-    if (!is_cacheable(n) || !n->has_records || !digest_is_set(&n->definition))
+    if (is_cacheable(n) && digest_is_set(&n->definition) && find(n, &n->definition, err) < 0)
+        return -1;
+    if (n->is_hit) {
+        n->has_records = true;
         return 0;
-    return find(n, &n->definition, err);
+    }
+    return is_local_copy(n) ? 0 : cas_cache_has_op(store, &n->operation, &n->has_records, err);
 }
 
 /* A COPY from a stage is known by what it takes, whatever else the stage holds. */
@@ -182,7 +196,7 @@ int solve_lookup(struct solve_node *n, struct error *err)
 
     if (n->node->op == BUILD_OP_SOURCE || n->is_hit)
         return 0;
-    if (!digest_is_set(&n->definition) && !(n->node->op == BUILD_OP_COPY && step_copy_is_local(n->node) && !digest_is_set(&n->selection)))
+    if (!digest_is_set(&n->definition) && !(is_local_copy(n) && !digest_is_set(&n->selection)))
         set_definition(n, err);
     if (!is_cacheable(n) || !n->has_records)
         return 0;
