@@ -10,7 +10,7 @@
  *
  * Entries are sorted by path; what they refer to lies in `bytes` at an offset from the
  * section's beginning. Nothing that is read is believed: the header's sizes must add up to
- * the file's, the CRC-32 over everything behind the header must be right, and each
+ * the file's, the CRC-32 must be right, and each
  * reference must lie within its section; else there is no index, and it is made again from
  * the blob.
  */
@@ -30,14 +30,14 @@
 #define INDEX_VERSION 1u
 
 enum index_header_field {
-    INDEX_HEADER_MAGIC = 0,        /* 8 bytes */
-    INDEX_HEADER_VERSION = 8,      /* u32 */
-    INDEX_HEADER_FLAGS = 12,       /* u32: enum index_flags */
-    INDEX_HEADER_SUM = 16,         /* u32: CRC-32 of the header from 20 on and all behind */
-    INDEX_HEADER_BLOCK_SIZE = 20,  /* u32: of the restarts */
-    INDEX_HEADER_FILE_SIZE = 24,   /* u64 */
-    INDEX_HEADER_ENTRY_COUNT = 32, /* u64 */
-    INDEX_HEADER_XATTR_COUNT = 40, /* u64 */
+    INDEX_HEADER_MAGIC = 0,          /* 8 bytes */
+    INDEX_HEADER_VERSION = 8,        /* u32 */
+    INDEX_HEADER_SUM = 12,           /* u32: CRC-32 of everything behind it */
+    INDEX_HEADER_FLAGS = 16,         /* u32: enum index_flags */
+    INDEX_HEADER_BLOCK_SIZE = 20,    /* u32: of the restarts */
+    INDEX_HEADER_FILE_SIZE = 24,     /* u64 */
+    INDEX_HEADER_ENTRY_COUNT = 32,   /* u64 */
+    INDEX_HEADER_XATTR_COUNT = 40,   /* u64 */
     INDEX_HEADER_RESTART_COUNT = 48, /* u64 */
     INDEX_HEADER_BYTES_SIZE = 56,    /* u64 */
     INDEX_HEADER_TAR_SIZE = 64,      /* u64 */
