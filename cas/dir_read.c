@@ -228,9 +228,9 @@ bool cas_xattrs_equal(const struct cas_entry *a, const struct cas_entry *b)
 
 bool cas_entry_attr_equal(const struct cas_entry *a, const struct cas_entry *b)
 {
-    return a->type == b->type && a->mode == b->mode && a->uid == b->uid && a->gid == b->gid &&
-           a->rdev_major == b->rdev_major && a->rdev_minor == b->rdev_minor &&
-           a->size == b->size;
+    return a->type == b->type && a->mode == b->mode && a->uid == b->uid &&
+           a->gid == b->gid && a->rdev_major == b->rdev_major &&
+           a->rdev_minor == b->rdev_minor && a->size == b->size;
 }
 
 /* --- Content --- */

@@ -31,7 +31,8 @@ MUST_CHECK int cas_dir_read_link(int dir_fd,
                                  struct cas_arena *arena,
                                  struct view *out,
                                  struct error *err);
-/* Those extended attributes of `name` ("." for the directory) that belong in a layer; sorted. */
+/* Those extended attributes of `name` ("." for the directory) that belong in a layer;
+ * sorted. */
 MUST_CHECK int cas_dir_read_xattrs(int dir_fd,
                                    const char *name,
                                    struct cas_arena *arena,

@@ -13,14 +13,12 @@
 static int owner_error(const struct cas_entry *e, struct error *err)
 {
     if (errno != EINVAL)
-        return error_sys(err, "set owner %u:%u of '%.*s'", e->uid, e->gid, VIEW_ARG(e->path));
-    return error_set(err,
-                     ERROR_UNSUPPORTED,
+        return error_sys(err, "set owner %u:%u of '%.*s'", e->uid, e->gid,
+                         VIEW_ARG(e->path));
+    return error_set(err, ERROR_UNSUPPORTED,
                      "owner %u:%u of '%.*s' does not exist in this user namespace: more "
                      "subordinate ids are needed (/etc/subuid, /etc/subgid)",
-                     e->uid,
-                     e->gid,
-                     VIEW_ARG(e->path));
+                     e->uid, e->gid, VIEW_ARG(e->path));
 }
 
 /*
@@ -30,12 +28,14 @@ static int owner_error(const struct cas_entry *e, struct error *err)
  */
 static bool may_ignore(struct view name)
 {
-    return (errno == ENOTSUP || errno == EPERM) && !view_eq_text(name, "security.capability");
+    return (errno == ENOTSUP || errno == EPERM) &&
+           !view_eq_text(name, "security.capability");
 }
 
 static int xattr_error(const struct cas_entry *e, struct view name, struct error *err)
 {
-    return error_sys(err, "set attribute %.*s of '%.*s'", VIEW_ARG(name), VIEW_ARG(e->path));
+    return error_sys(err, "set attribute %.*s of '%.*s'", VIEW_ARG(name),
+                     VIEW_ARG(e->path));
 }
 
 static int set_xattrs(int fd, const struct cas_entry *e, struct error *err)
@@ -44,7 +44,8 @@ static int set_xattrs(int fd, const struct cas_entry *e, struct error *err)
         const struct cas_xattr *x = &e->xattrs[i];
         CLEANUP(base_freep) char *name = view_dup(x->name);
 
-        if (fsetxattr(fd, name, x->value.data, x->value.size, 0) < 0 && !may_ignore(x->name))
+        if (fsetxattr(fd, name, x->value.data, x->value.size, 0) < 0 &&
+            !may_ignore(x->name))
             return xattr_error(e, x->name, err);
     }
     return 0;
@@ -87,7 +88,8 @@ static int set_xattrs_at(int dir_fd,
         const struct cas_xattr *x = &e->xattrs[i];
         CLEANUP(base_freep) char *name = view_dup(x->name);
 
-        if (lsetxattr(path, name, x->value.data, x->value.size, 0) < 0 && !may_ignore(x->name))
+        if (lsetxattr(path, name, x->value.data, x->value.size, 0) < 0 &&
+            !may_ignore(x->name))
             return xattr_error(e, x->name, err);
     }
     return 0;

@@ -1,6 +1,6 @@
 /*
- * Setting the attributes of files just made beneath a directory descriptor, in the order that
- * the kernel's side effects demand: owner (clears setuid and capabilities), extended
+ * Setting the attributes of files just made beneath a directory descriptor, in the order
+ * that the kernel's side effects demand: owner (clears setuid and capabilities), extended
  * attributes, mode, times.
  */
 #pragma once

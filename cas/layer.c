@@ -172,10 +172,7 @@ void cas_layer_fail(struct cas_layer *l, struct error *err)
     pthread_mutex_unlock(&l->lock);
 }
 
-int cas_layer_start(struct cas_layer *l,
-                    void *(*run)(void *),
-                    void *arg,
-                    struct error *err)
+int cas_layer_start(struct cas_layer *l, void *(*run)(void *), void *arg, struct error *err)
 {
     const int sys = pthread_create(&l->thread, NULL, run, arg);
 
@@ -242,9 +239,7 @@ static int bring_blob(struct cas_layer *l, struct error *err)
         return 0;
     if (l->fetch)
         return l->fetch(l->context, &l->blob, err);
-    return error_set(err,
-                     ERROR_NOT_FOUND,
-                     "layer %s is not in the store",
+    return error_set(err, ERROR_NOT_FOUND, "layer %s is not in the store",
                      digest_format(&l->blob.digest).text);
 }
 

@@ -72,11 +72,8 @@ char *cas_layer_dir_path(const struct cas_layer_form *form,
                          const struct digest *id,
                          bool is_chain)
 {
-    return base_format("layers/%c-%s-%s-%s",
-                       is_chain ? 'c' : 'd',
-                       digest_alg_name(id->alg),
-                       digest_hex(id).text,
-                       form->text);
+    return base_format("layers/%c-%s-%s-%s", is_chain ? 'c' : 'd', digest_alg_name(id->alg),
+                       digest_hex(id).text, form->text);
 }
 
 struct digest cas_layer_chain_id(const struct digest *below, const struct digest *diff_id)
@@ -84,7 +81,8 @@ struct digest cas_layer_chain_id(const struct digest *below, const struct digest
     if (!below)
         return *diff_id;
 
-    CLEANUP(base_freep) char *text =
+    CLEANUP(base_freep)
+    char *text =
         base_format("%s %s", digest_format(below).text, digest_format(diff_id).text);
 
     return digest_of(DIGEST_SHA256, view_of(text));
@@ -106,13 +104,8 @@ int cas_layer_dir_mark(int scratch_fd, const struct cas_layer_root *root, struct
     buf_append_text(&text, META_HEAD "boot ");
     if (read_boot_id(&text, err) < 0)
         return -1;
-    buf_printf(&text,
-               "root %d %d %" PRIu32 " %" PRIu32 " %" PRIu32 "\n",
-               root->known,
-               root->opaque,
-               root->mode,
-               root->uid,
-               root->gid);
+    buf_printf(&text, "root %d %d %" PRIu32 " %" PRIu32 " %" PRIu32 "\n", root->known,
+               root->opaque, root->mode, root->uid, root->gid);
 
     CLEANUP(fd_closep)
     int fd = fs_open_at(scratch_fd, "meta", O_WRONLY | O_CREAT | O_TRUNC, 0600, err);

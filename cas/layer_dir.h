@@ -7,11 +7,11 @@
  *         meta     "cooper-layer 1\nboot ID\nroot ...\n"
  *
  * FORM tells how overlayfs' attributes and owners are stored: "t" trusted.overlay.* and the
- * real owners, "u-MAP" user.overlay.* and owners as seen through the user namespace whose id
- * maps hash to MAP.
+ * real owners, "u-MAP" user.overlay.* and owners as seen through the user namespace whose
+ * id maps hash to MAP.
  *
- * They are not synced: `meta` carries the id of the boot during which the directory was made,
- * and one of an earlier boot is not believed but made again from the blob.
+ * They are not synced: `meta` carries the id of the boot during which the directory was
+ * made, and one of an earlier boot is not believed but made again from the blob.
  */
 #pragma once
 
@@ -37,9 +37,9 @@ const char *cas_layer_form_opaque(const struct cas_layer_form *form);
 char *cas_layer_dir_path(const struct cas_layer_form *form,
                          const struct digest *id,
                          bool is_chain);
-/* Opens fs/ of an unpacked layer and holds it (cas/lease.h). Absent, or of an earlier boot (it
- * is removed then): *found is false. *out gets descriptor and root, and takes a copy of `path`
- * as its name. */
+/* Opens fs/ of an unpacked layer and holds it (cas/lease.h). Absent, or of an earlier boot
+ * (it is removed then): *found is false. *out gets descriptor and root, and takes a copy of
+ * `path` as its name. */
 MUST_CHECK int cas_layer_dir_open(struct cas_store *s,
                                   const char *path,
                                   bool *found,
@@ -49,6 +49,6 @@ MUST_CHECK int cas_layer_dir_open(struct cas_store *s,
 MUST_CHECK int cas_layer_dir_mark(int scratch_fd,
                                   const struct cas_layer_root *root,
                                   struct error *err);
-/* OCI config.md "Layer ChainID": of the layer with this diffID on the chain `below` (NULL: it
- * is the first). */
+/* OCI config.md "Layer ChainID": of the layer with this diffID on the chain `below` (NULL:
+ * it is the first). */
 struct digest cas_layer_chain_id(const struct digest *below, const struct digest *diff_id);

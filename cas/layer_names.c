@@ -51,12 +51,9 @@ static struct view parent_of(struct view path)
 static int check_component(struct view part, struct view raw, struct error *err)
 {
     if (part.size > LIMIT_NAME_SIZE)
-        return error_set(err,
-                         ERROR_LIMIT,
+        return error_set(err, ERROR_LIMIT,
                          "'%.*s...': a name of %zu bytes (at most %zu are possible)",
-                         VIEW_ARG(view_sub(raw, 0, 64)),
-                         part.size,
-                         LIMIT_NAME_SIZE);
+                         VIEW_ARG(view_sub(raw, 0, 64)), part.size, LIMIT_NAME_SIZE);
     return 0;
 }
 
@@ -67,15 +64,13 @@ static int check_raw(struct view raw, struct error *err)
     struct view part;
 
     if (raw.size > 0 && raw.data[0] == '/')
-        return error_set(err,
-                         ERROR_CORRUPT,
+        return error_set(err, ERROR_CORRUPT,
                          "'%.*s' tries to leave the root: its name is absolute",
                          VIEW_ARG(raw));
     while (rest.size > 0) {
         view_cut(rest, '/', &part, &rest);
         if (view_eq_text(part, ".."))
-            return error_set(err,
-                             ERROR_CORRUPT,
+            return error_set(err, ERROR_CORRUPT,
                              "'%.*s' tries to leave the root: '..' in its name",
                              VIEW_ARG(raw));
         if (check_component(part, raw, err) < 0)
@@ -87,10 +82,8 @@ static int check_raw(struct view raw, struct error *err)
 static int climb(struct buf *result, struct view raw, struct error *err)
 {
     if (result->size == 0)
-        return error_set(err,
-                         ERROR_CORRUPT,
-                         "'%.*s' tries to leave the root through a symlink",
-                         VIEW_ARG(raw));
+        return error_set(err, ERROR_CORRUPT,
+                         "'%.*s' tries to leave the root through a symlink", VIEW_ARG(raw));
 
     result->size = parent_of(buf_view(result)).size;
     result->data[result->size] = '\0';
@@ -145,9 +138,7 @@ static int resolve_dir(struct layer_names *n, struct view raw, struct error *err
         if (!name || name->type != CAS_ENTRY_SYMLINK)
             continue;
         if (++links > LIMIT_SYMLINKS)
-            return error_set(err,
-                             ERROR_CORRUPT,
-                             "'%.*s': too many symlinks lead to it",
+            return error_set(err, ERROR_CORRUPT, "'%.*s': too many symlinks lead to it",
                              VIEW_ARG(raw));
 
         /* An absolute link starts from the image's root, not from the host's. */
@@ -230,8 +221,8 @@ int layer_names_resolve_link(struct layer_names *n,
     }
     if (name->type == CAS_ENTRY_DIR || name->type == LAYER_NAME_IMPLIED ||
         name->type == CAS_ENTRY_WHITEOUT)
-        return error_set(
-            err, ERROR_CORRUPT, "a hard link to '%.*s', which is no file", VIEW_ARG(*target));
+        return error_set(err, ERROR_CORRUPT, "a hard link to '%.*s', which is no file",
+                         VIEW_ARG(*target));
     name->is_linked = true;
     return 0;
 }
@@ -258,34 +249,41 @@ static bool is_dir(const struct layer_name *name)
     return name->type == CAS_ENTRY_DIR || name->type == LAYER_NAME_IMPLIED;
 }
 
-/* Makes sure that the parents are directories, known ones or implied ones: iteratively from
- * the path upwards, until one is known. The root is always there. */
-static int enter_parents(struct layer_names *n, struct view path, struct error *err)
+/* The nearest parent that is known must be a directory, or be going to be one again. */
+static int check_parents(const struct layer_names *n, struct view path, struct error *err)
 {
-    struct view dir = parent_of(path);
-
-    while (dir.size > 0) {
-        struct layer_name *name = find(n, dir);
+    for (struct view dir = parent_of(path); dir.size > 0; dir = parent_of(dir)) {
+        const struct layer_name *name = find(n, dir);
 
         if (name && !is_dir(name) && name->type != CAS_ENTRY_WHITEOUT)
-            return error_set(err,
-                             ERROR_CORRUPT,
-                             "'%.*s': '%.*s' is no directory",
-                             VIEW_ARG(path),
-                             VIEW_ARG(name->path));
-        if (name && is_dir(name)) {
-            name->has_children = true;
+            return error_set(err, ERROR_CORRUPT, "'%.*s': '%.*s' is no directory",
+                             VIEW_ARG(path), VIEW_ARG(name->path));
+        if (name)
             return 0;
-        }
-        if (name) {
+    }
+    return 0;
+}
+
+/* Makes the parents directories, known ones or implied ones, upwards until one is known.
+ * The root is always there. Nothing is entered if that cannot be. */
+static int enter_parents(struct layer_names *n, struct view path, struct error *err)
+{
+    if (check_parents(n, path, err) < 0)
+        return -1;
+    for (struct view dir = parent_of(path); dir.size > 0; dir = parent_of(dir)) {
+        struct layer_name *name = find(n, dir);
+        const bool known = name && is_dir(name);
+
+        if (!name)
+            name = append(n, dir);
+        if (name->type == CAS_ENTRY_WHITEOUT) {
             /* Removed and made anew in the same layer: nothing below shows through. */
             name->type = LAYER_NAME_IMPLIED;
             name->opaque = true;
-        } else {
-            name = append(n, dir);
         }
         name->has_children = true;
-        dir = parent_of(dir);
+        if (known)
+            break;
     }
     return 0;
 }
@@ -295,13 +293,11 @@ static int replace(struct layer_name *name, const struct cas_entry *e, struct er
     const bool stays_dir = is_dir(name) && e->type == CAS_ENTRY_DIR;
 
     if (!stays_dir && name->has_children)
-        return error_set(err,
-                         ERROR_CORRUPT,
+        return error_set(err, ERROR_CORRUPT,
                          "'%.*s' is a directory with contents and later something else",
                          VIEW_ARG(e->path));
     if (name->is_linked)
-        return error_set(err,
-                         ERROR_CORRUPT,
+        return error_set(err, ERROR_CORRUPT,
                          "'%.*s' comes again after something was linked to it",
                          VIEW_ARG(e->path));
     if (name->type == CAS_ENTRY_WHITEOUT && e->type == CAS_ENTRY_DIR)
@@ -331,9 +327,7 @@ int layer_names_add(struct layer_names *n,
 
     *out = NULL;
     if (n->count >= LIMIT_LAYER_ENTRIES)
-        return error_set(err,
-                         ERROR_LIMIT,
-                         "a layer with more than %ju entries",
+        return error_set(err, ERROR_LIMIT, "a layer with more than %ju entries",
                          (uintmax_t)LIMIT_LAYER_ENTRIES);
     if (e->path.size == 0 && e->type != CAS_ENTRY_DIR)
         return error_set(err, ERROR_CORRUPT, "an entry replaces the root");
@@ -355,9 +349,7 @@ int layer_names_set_opaque(struct layer_names *n, struct view path, struct error
     struct layer_name *name = find(n, path);
 
     if (name && !is_dir(name) && name->type != CAS_ENTRY_WHITEOUT)
-        return error_set(err,
-                         ERROR_CORRUPT,
-                         "'%.*s' is marked opaque, but is no directory",
+        return error_set(err, ERROR_CORRUPT, "'%.*s' is marked opaque, but is no directory",
                          VIEW_ARG(path));
     if (!name) {
         if (enter_parents(n, path, err) < 0)

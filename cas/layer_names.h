@@ -4,11 +4,12 @@
  * directory:
  *
  * - a name is clean and stays in the root: absolute names and ".." are refused;
- * - a leading component that is a symlink made by this layer is followed inside the root, as
- *   containerd does; a link whose text climbs above the root is refused when something is to
- *   be made through it. Symlinks of layers below are not followed: a directory takes their place;
- * - a later entry replaces an earlier one of the same name, but a directory with contents is
- *   not replaced by something else, nor a file that another entry links to.
+ * - a leading component that is a symlink made by this layer is followed inside the root,
+ * as containerd does; a link whose text climbs above the root is refused when something is
+ * to be made through it. Symlinks of layers below are not followed: a directory takes their
+ * place;
+ * - a later entry replaces an earlier one of the same name, but a directory with contents
+ * is not replaced by something else, nor a file that another entry links to.
  */
 #pragma once
 
@@ -64,19 +65,21 @@ MUST_CHECK int layer_names_resolve(struct layer_names *n,
                                    struct view *path,
                                    struct error *err);
 /*
- * Enters a resolved entry. *out is its name, or NULL if the entry has no effect (a whiteout of
- * something that this layer makes). Directories are copied.
- * Errors: ERROR_CORRUPT for what cannot stand together; ERROR_LIMIT.
+ * Enters a resolved entry. *out is its name, or NULL if the entry has no effect (a whiteout
+ * of something that this layer makes). Directories are copied. Errors: ERROR_CORRUPT for
+ * what cannot stand together; ERROR_LIMIT.
  */
 MUST_CHECK int layer_names_add(struct layer_names *n,
                                const struct cas_entry *e,
                                struct layer_name **out,
                                struct error *err);
 /* Marks a directory (a resolved path) as opaque. */
-MUST_CHECK int layer_names_set_opaque(struct layer_names *n, struct view path, struct error *err);
+MUST_CHECK int layer_names_set_opaque(struct layer_names *n,
+                                      struct view path,
+                                      struct error *err);
 /*
- * The file that a hard link to `raw` names: the first of its names if this layer has it, else a
- * path for the layers below. Borrowed until the next call.
+ * The file that a hard link to `raw` names: the first of its names if this layer has it,
+ * else a path for the layers below. Borrowed until the next call.
  */
 MUST_CHECK int layer_names_resolve_link(struct layer_names *n,
                                         struct view raw,

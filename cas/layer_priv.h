@@ -1,7 +1,7 @@
 /*
  * The inside of layer handles, for cas/ and its tests: constructors for layers that are
- * finished and for those that are still being written, and what unpacking and snapshots keep
- * in a handle.
+ * finished and for those that are still being written, and what unpacking and snapshots
+ * keep in a handle.
  *
  *     pending --cas_layer_finish--> ready
  *        \-----cas_layer_fail-----> failed

@@ -14,7 +14,7 @@
 
 #define WHITEOUT_PREFIX ".wh."
 #define WHITEOUT_OPAQUE ".wh..wh..opq"
-#define WHITEOUT_META ".wh..wh."
+#define WHITEOUT_META   ".wh..wh."
 
 /* Files that builders look into are kept in the index up to this size. */
 enum { INLINE_SIZE_MAX = 256 << 10 };
@@ -114,11 +114,9 @@ static int take_xattrs(const struct tar_entry *t, struct cas_entry *e, struct er
 {
     for (size_t i = 0; i < t->xattr_count; i++) {
         if (is_overlay_xattr(t->xattrs[i].name))
-            return error_set(err,
-                             ERROR_CORRUPT,
+            return error_set(err, ERROR_CORRUPT,
                              "'%.*s' carries the attribute %.*s, which is overlayfs' own",
-                             VIEW_ARG(t->path),
-                             VIEW_ARG(t->xattrs[i].name));
+                             VIEW_ARG(t->path), VIEW_ARG(t->xattrs[i].name));
     }
     e->xattrs = t->xattrs;
     e->xattr_count = t->xattr_count;
@@ -164,10 +162,8 @@ static int convert(const struct tar_entry *t,
         .mtime_ns = t->mtime_ns,
     };
     if (e->type == CAS_ENTRY_CHAR && e->rdev_major == 0 && e->rdev_minor == 0)
-        return error_set(err,
-                         ERROR_CORRUPT,
-                         "'%.*s' is a 0/0 device, which is overlayfs' own",
-                         VIEW_ARG(path));
+        return error_set(err, ERROR_CORRUPT,
+                         "'%.*s' is a 0/0 device, which is overlayfs' own", VIEW_ARG(path));
     if (e->type == CAS_ENTRY_SYMLINK) {
         e->target = t->link;
         e->mode = 0777;
@@ -232,8 +228,8 @@ static int add_whiteout(struct scan *x,
     if (view_starts(base, WHITEOUT_META))
         return 0;
     if (name.size == 0 || view_eq_text(name, ".") || view_eq_text(name, ".."))
-        return error_set(
-            err, ERROR_CORRUPT, "'%.*s' is a whiteout of nothing", VIEW_ARG(t->path));
+        return error_set(err, ERROR_CORRUPT, "'%.*s' is a whiteout of nothing",
+                         VIEW_ARG(t->path));
     buf_append_view(&removed, dir);
     if (dir.size > 0)
         buf_append_char(&removed, '/');
@@ -251,7 +247,10 @@ static int add_whiteout(struct scan *x,
     return result;
 }
 
-static int on_entry(struct scan *x, const struct tar_entry *t, uint64_t offset, struct error *err)
+static int on_entry(struct scan *x,
+                    const struct tar_entry *t,
+                    uint64_t offset,
+                    struct error *err)
 {
     struct cas_entry e;
     struct view path;
@@ -262,9 +261,7 @@ static int on_entry(struct scan *x, const struct tar_entry *t, uint64_t offset, 
     if (view_starts(base_of(path), WHITEOUT_PREFIX))
         return add_whiteout(x, t, path, err);
     if (t->size > LIMIT_LAYER_SIZE - x->total)
-        return error_set(err,
-                         ERROR_LIMIT,
-                         "the layer expands past %ju bytes",
+        return error_set(err, ERROR_LIMIT, "the layer expands past %ju bytes",
                          (uintmax_t)LIMIT_LAYER_SIZE);
     x->total += t->size;
     if (convert(t, path, &e, err) < 0)
@@ -375,18 +372,16 @@ static int check_diff_id(struct cas_layer *l,
     layer_stream_digest(in, &got, size);
     if (digest_eq(want, &got))
         return 0;
-    return error_set(err,
-                     ERROR_CORRUPT,
+    return error_set(err, ERROR_CORRUPT,
                      "its content has the digest %s, not the diffID %s of the image",
-                     digest_format(&got).text,
-                     digest_format(want).text);
+                     digest_format(&got).text, digest_format(want).text);
 }
 
 static int run(struct scan *x, struct cas_layer *l, struct error *err)
 {
     CLEANUP(layer_stream_closep)
-    struct layer_stream *in = layer_stream_open(
-        cas_layer_store(l), cas_layer_blob(l), cas_layer_diff_id(l)->alg, err);
+    struct layer_stream *in = layer_stream_open(cas_layer_store(l), cas_layer_blob(l),
+                                                cas_layer_diff_id(l)->alg, err);
     uint64_t size = 0;
 
     if (!in || read_tar(x, in, err) < 0 || drain(in, err) < 0 ||
@@ -398,8 +393,8 @@ static int run(struct scan *x, struct cas_layer *l, struct error *err)
     if (!index)
         return 0;
     x->index = NULL;
-    return cas_index_writer_commit(
-        index, cas_layer_store(l), cas_layer_diff_id(l), size, err);
+    return cas_index_writer_commit(index, cas_layer_store(l), cas_layer_diff_id(l), size,
+                                   err);
 }
 
 int cas_layer_scan(struct cas_layer *l,

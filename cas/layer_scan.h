@@ -6,9 +6,9 @@
  * Nothing is visible of a layer that turned out bad: the index is published, and the caller
  * may publish what was unpacked, only after the whole of it was read and had its diffID.
  *
- * Refused (ERROR_CORRUPT): names that leave the root ("..", absolute, through a symlink that
- * climbs out of it), overlay attributes, 0/0 devices, a file where a directory must be.
- * Spec: OCI image-spec layer.md "Change Types", "Whiteouts"; config.md "Layer DiffID".
+ * Refused (ERROR_CORRUPT): names that leave the root ("..", absolute, through a symlink
+ * that climbs out of it), overlay attributes, 0/0 devices, a file where a directory must
+ * be. Spec: OCI image-spec layer.md "Change Types", "Whiteouts"; config.md "Layer DiffID".
  */
 #pragma once
 

@@ -50,7 +50,8 @@ static int fill(struct layer_stream *x, struct block *b, struct error *err)
     while (b->size < BLOCK_SIZE) {
         size_t got = 0;
 
-        if (codec_reader_read(x->codec, b->data + b->size, BLOCK_SIZE - b->size, &got, err) < 0)
+        if (codec_reader_read(x->codec, b->data + b->size, BLOCK_SIZE - b->size, &got,
+                              err) < 0)
             return -1;
         if (got == 0)
             break;

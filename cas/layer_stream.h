@@ -29,6 +29,8 @@ void layer_stream_close(struct layer_stream *x); /* NULL is fine */
 void layer_stream_closep(struct layer_stream **x);
 
 /* The next piece, valid until the next call; empty: the end. */
-MUST_CHECK int layer_stream_next(struct layer_stream *x, struct view *out, struct error *err);
+MUST_CHECK int layer_stream_next(struct layer_stream *x,
+                                 struct view *out,
+                                 struct error *err);
 /* Digest and size of everything; after the end only. */
 void layer_stream_digest(struct layer_stream *x, struct digest *out, uint64_t *size);

@@ -1,7 +1,7 @@
 /*
- * Scratch directories: trees in the making, in ingest/ under the name that lease and counter
- * give, so that whoever clears up after a crash knows whose they were. Published by renaming
- * into layers/, or removed.
+ * Scratch directories: trees in the making, in ingest/ under the name that lease and
+ * counter give, so that whoever clears up after a crash knows whose they were. Published by
+ * renaming into layers/, or removed.
  */
 #pragma once
 
@@ -17,12 +17,14 @@ struct cas_scratch {
     int fd;     /* the directory */
 };
 
-#define CAS_SCRATCH_INIT                                                                     \
-    {                                                                                        \
-        NULL, NULL, -1                                                                       \
+#define CAS_SCRATCH_INIT                                                                   \
+    {                                                                                      \
+        NULL, NULL, -1                                                                     \
     }
 
-MUST_CHECK int cas_scratch_open(struct cas_scratch *x, struct cas_store *s, struct error *err);
+MUST_CHECK int cas_scratch_open(struct cas_scratch *x,
+                                struct cas_store *s,
+                                struct error *err);
 /* Closes, and removes the tree if it is still there. Idempotent, for CLEANUP. A tree that
  * cannot be removed is left to the clean-up of the lease. */
 void cas_scratch_removep(struct cas_scratch *x);

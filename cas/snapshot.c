@@ -27,7 +27,10 @@ static struct cas_snapshot *new_snapshot(struct cas_store *s,
     return snap;
 }
 
-static int make_dir(struct cas_snapshot *snap, const char *name, mode_t mode, struct error *err)
+static int make_dir(struct cas_snapshot *snap,
+                    const char *name,
+                    mode_t mode,
+                    struct error *err)
 {
     if (mkdirat(snap->scratch.fd, name, mode) < 0)
         return error_sys(err, "make %s/%s", snap->scratch.path, name);
@@ -44,11 +47,8 @@ static int choose_driver(struct cas_snapshot *snap,
     snap->overlay = driver == CAS_SNAPSHOT_OVERLAY ||
                     (driver == CAS_SNAPSHOT_AUTO && fits && snapshot_overlay_usable(snap));
     if (snap->overlay && !fits)
-        return error_set(err,
-                         ERROR_LIMIT,
-                         "%zu layers, and overlayfs mounts at most %d",
-                         snap->count,
-                         LIMIT_LAYERS);
+        return error_set(err, ERROR_LIMIT, "%zu layers, and overlayfs mounts at most %d",
+                         snap->count, LIMIT_LAYERS);
     return 0;
 }
 
@@ -100,7 +100,8 @@ void cas_snapshot_add_stub(struct cas_snapshot *snap, const char *path)
     cas_path_map_put(&snap->stubs, cas_arena_view(&snap->arena, view_of(path)), snap);
 }
 
-/* Before the upper directory becomes a layer: overlayfs' work directory is no part of it. */
+/* Before the upper directory becomes a layer: overlayfs' work directory is no part of it.
+ */
 static int drop_work(struct cas_snapshot *snap, struct error *err)
 {
     fd_closep(&snap->work_fd);

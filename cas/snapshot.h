@@ -1,12 +1,12 @@
 /*
  * Snapshots: a writable root file system for one step, made of a stack of layers, and the
- * layer of what the step changed. Two drivers behind one interface: overlay, and plain copies
- * where overlay cannot be had.
+ * layer of what the step changed. Two drivers behind one interface: overlay, and plain
+ * copies where overlay cannot be had.
  *
  *     new -> (the sandbox mounts it and runs the step) -> commit or discard
  *
- * The snapshot does not mount: it says what to mount (descriptors), and the sandbox mounts it
- * inside the step's own mount namespace, so that no mount is ever visible or left over.
+ * The snapshot does not mount: it says what to mount (descriptors), and the sandbox mounts
+ * it inside the step's own mount namespace, so that no mount is ever visible or left over.
  * One thread at a time.
  */
 #pragma once
@@ -34,10 +34,11 @@ MUST_CHECK struct cas_snapshot *cas_snapshot_new(struct cas_store *s,
  * CAS_SNAPSHOT_COPY, and for an overlay without any layer, only `upper_fd` counts: it is
  * itself the root, to be bind-mounted. Overlay is mounted with
  * index=off,metacopy=off,redirect_dir=off,xino=off, volatile, and userxattr in a user
- * namespace (where the kernel takes redirect_dir=nofollow only, not off). Lower directories are
- * bottom first. The descriptors belong to the mount namespace of the process that made the
- * snapshot: in another one (a copy made by CLONE_NEWNS as well) overlayfs refuses them as upper
- * or lower directories with EINVAL. So fsmount(2) before, and move_mount(2) into the step's. */
+ * namespace (where the kernel takes redirect_dir=nofollow only, not off). Lower directories
+ * are bottom first. The descriptors belong to the mount namespace of the process that made
+ * the snapshot: in another one (a copy made by CLONE_NEWNS as well) overlayfs refuses them
+ * as upper or lower directories with EINVAL. So fsmount(2) before, and move_mount(2) into
+ * the step's. */
 struct cas_snapshot_mount {
     bool overlay;
     bool userxattr;
@@ -49,17 +50,17 @@ struct cas_snapshot_mount {
 struct cas_snapshot_mount cas_snapshot_mount(const struct cas_snapshot *snap);
 
 /* Names that the sandbox made in the root only to mount over them (relative paths,
- * "etc/resolv.conf"): left out of the layer if they are still empty and unchanged. Copied. */
+ * "etc/resolv.conf"): left out of the layer if they are still empty and unchanged. Copied.
+ */
 void cas_snapshot_add_stub(struct cas_snapshot *snap, const char *path);
 
 /*
- * Turns what the step changed into a layer. The returned handle can be stacked at once for the
- * next step's snapshot (the upper directory itself becomes the unpacked layer, by rename when
- * its digest is known), while hashing and compression go on in options->pool;
+ * Turns what the step changed into a layer. The returned handle can be stacked at once for
+ * the next step's snapshot (the upper directory itself becomes the unpacked layer, by
+ * rename when its digest is known), while hashing and compression go on in options->pool;
  * cas_layer_wait tells when it is published. Nothing changed: *changed is false and NULL is
- * returned without an error (err stays empty). Files that were copied up but not changed, and
- * stubs, are not part of the layer.
- * Ownership: consumes `snap`, also on failure.
+ * returned without an error (err stays empty). Files that were copied up but not changed,
+ * and stubs, are not part of the layer. Ownership: consumes `snap`, also on failure.
  */
 MUST_CHECK struct cas_layer *cas_snapshot_commit(struct cas_snapshot *snap,
                                                  const struct cas_layer_options *options,

@@ -6,8 +6,8 @@
 
 #include "base/alloc.h"
 #include "base/fs.h"
-#include "cas/dir_read.h"
 #include "cas/digest.h"
+#include "cas/dir_read.h"
 #include "cas/tree.h"
 #include "cas/unpack.h"
 #include "cas/upper.h"
@@ -134,8 +134,8 @@ static int same_content(struct comparison *c,
                         struct error *err)
 {
     CLEANUP(fd_closep)
-    int fd = fs_open_nofollow(
-        c->snap->upper_fd, is->path.data, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, err);
+    int fd = fs_open_nofollow(c->snap->upper_fd, is->path.data,
+                              O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, err);
     const struct timespec *copied = &c->snap->copied;
     struct digest digest;
     struct stat st;
@@ -252,8 +252,8 @@ static int compare_lists(struct comparison *c, struct error *err)
     return 0;
 }
 
-/* A new name for an old file: the file comes along, as links lead within the layer. And then
- * all its other names, or they would be names of another file. */
+/* A new name for an old file: the file comes along, as links lead within the layer. And
+ * then all its other names, or they would be names of another file. */
 static void keep_linked(struct comparison *c)
 {
     struct cas_path_map wanted = {0};

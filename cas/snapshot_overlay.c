@@ -40,8 +40,8 @@ static struct cas_layer_root root_of(struct cas_layer *l)
     return root;
 }
 
-/* The kernel refuses a directory that is in the stack twice. The lower one adds nothing: all
- * that it says the upper one says again, on top. */
+/* The kernel refuses a directory that is in the stack twice. The lower one adds nothing:
+ * all that it says the upper one says again, on top. */
 static int drop_twin(struct cas_snapshot *snap, int fd, struct error *err)
 {
     struct stat st;

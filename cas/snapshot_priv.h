@@ -1,6 +1,6 @@
 /*
- * The inside of snapshots, for cas/snapshot*.c: the common part, and the two drivers' ways to
- * prepare and to tell what changed.
+ * The inside of snapshots, for cas/snapshot*.c: the common part, and the two drivers' ways
+ * to prepare and to tell what changed.
  */
 #pragma once
 
@@ -46,8 +46,8 @@ MUST_CHECK int snapshot_copy_changes(struct cas_snapshot *snap,
                                      struct cas_entry_list *out,
                                      struct error *err);
 
-/* Turns `changes` (consumed) into a pending layer and starts writing it. Takes what it needs
- * from the snapshot: its scratch directory. */
+/* Turns `changes` (consumed) into a pending layer and starts writing it. Takes what it
+ * needs from the snapshot: its scratch directory. */
 MUST_CHECK struct cas_layer *snapshot_write(struct cas_snapshot *snap,
                                             struct cas_entry_list *changes,
                                             const struct cas_layer_options *options,

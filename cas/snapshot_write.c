@@ -25,14 +25,16 @@ static int open_content(void *context, size_t i, struct cas_content *out, struct
     const struct write_job *job = context;
 
     out->memory = (struct view){NULL, 0};
-    out->fd = fs_open_nofollow(
-        job->dir_fd, job->entries.items[i].path.data, O_RDONLY | O_NOFOLLOW, 0, err);
+    out->fd = fs_open_nofollow(job->dir_fd, job->entries.items[i].path.data,
+                               O_RDONLY | O_NOFOLLOW, 0, err);
     return out->fd < 0 ? -1 : 0;
 }
 
-/* The directory gets the layer's name. If that is taken, others unpacked the same layer; ours
- * may be in use, and goes with the handle. */
-static int publish_dir(struct write_job *job, const struct digest *diff_id, struct error *err)
+/* The directory gets the layer's name. If that is taken, others unpacked the same layer;
+ * ours may be in use, and goes with the handle. */
+static int publish_dir(struct write_job *job,
+                       const struct digest *diff_id,
+                       struct error *err)
 {
     const struct cas_layer_root none = {0};
     char *path = cas_layer_dir_path(&job->form, diff_id, false);
@@ -71,13 +73,9 @@ static void *run_job(void *arg)
     struct cas_layer *layer = job->layer;
     struct error failure = ERROR_INIT;
     CLEANUP(cas_layer_unrefp)
-    struct cas_layer *written = cas_layer_write(job->store,
-                                                job->entries.items,
-                                                job->entries.count,
-                                                open_content,
-                                                job,
-                                                &job->options,
-                                                &failure);
+    struct cas_layer *written =
+        cas_layer_write(job->store, job->entries.items, job->entries.count, open_content,
+                        job, &job->options, &failure);
 
     if (written && job->keep && publish_dir(job, cas_layer_diff_id(written), &failure) < 0)
         cas_layer_unrefp(&written);
@@ -122,7 +120,8 @@ struct cas_layer *snapshot_write(struct cas_snapshot *snap,
     *changes = (struct cas_entry_list){0};
     job->options.unpack = false;
     job->options.cancel = cas_layer_cancel_flag(layer);
-    if ((job->keep && lend_dir(job, err) < 0) || cas_layer_start(layer, run_job, job, err) < 0) {
+    if ((job->keep && lend_dir(job, err) < 0) ||
+        cas_layer_start(layer, run_job, job, err) < 0) {
         job->keep = false;
         free_job(job);
         cas_layer_unref(layer);

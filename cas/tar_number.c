@@ -4,7 +4,8 @@
 
 enum { SUM_OFFSET = 148, SUM_SIZE = 8 };
 
-/* Two's complement, big endian; the top bit only marks the form, the next one is the sign. */
+/* Two's complement, big endian; the top bit only marks the form, the next one is the sign.
+ */
 static bool parse_base256(const uint8_t *field, size_t size, int64_t *out)
 {
     const bool negative = (field[0] & 0x40) != 0;
@@ -12,7 +13,8 @@ static bool parse_base256(const uint8_t *field, size_t size, int64_t *out)
     uint64_t value = negative ? UINT64_MAX : 0;
 
     for (size_t i = 0; i < size; i++) {
-        const uint8_t byte = i == 0 ? (uint8_t)(negative ? field[0] : field[0] & 0x7f) : field[i];
+        const uint8_t byte =
+            i == 0 ? (uint8_t)(negative ? field[0] : field[0] & 0x7f) : field[i];
 
         if (size - i > 8 && byte != fill)
             return false;

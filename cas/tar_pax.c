@@ -25,7 +25,8 @@ bool tar_sparse_ok(const struct tar_sparse *s, uint64_t size, uint64_t stored)
     for (size_t i = 0; i < s->count; i++) {
         const struct tar_piece *piece = &s->pieces[i];
 
-        if (piece->offset < end || piece->offset > size || piece->size > size - piece->offset)
+        if (piece->offset < end || piece->offset > size ||
+            piece->size > size - piece->offset)
             return false;
         end = piece->offset + piece->size;
         sum += piece->size;
@@ -42,12 +43,9 @@ void tar_sparse_clear(struct tar_sparse *s)
 
 static int bad_value(struct view key, struct view value, struct error *err)
 {
-    return error_set(err,
-                     ERROR_CORRUPT,
-                     "tar: extended header %.*s has the bad value '%.*s'",
-                     VIEW_ARG(key),
-                     (int)(value.size < 64 ? value.size : 64),
-                     value.data);
+    return error_set(err, ERROR_CORRUPT,
+                     "tar: extended header %.*s has the bad value '%.*s'", VIEW_ARG(key),
+                     (int)(value.size < 64 ? value.size : 64), value.data);
 }
 
 static bool parse_id(struct view value, bool *has, uint32_t *out)
@@ -138,21 +136,25 @@ static bool parse_sparse(struct tar_pax *p, struct view key, struct view value)
 }
 
 /* The limits are Linux's: what is longer could not be set on any file. */
-static int add_xattr(struct tar_pax *p, struct view name, struct view value, struct error *err)
+static int add_xattr(struct tar_pax *p,
+                     struct view name,
+                     struct view value,
+                     struct error *err)
 {
     if (name.size == 0 || memchr(name.data, '\0', name.size))
         return error_set(err, ERROR_CORRUPT, "tar: an extended attribute has a bad name");
     if (name.size > LIMIT_NAME_SIZE || value.size > LIMIT_XATTR_SIZE)
-        return error_set(err,
-                         ERROR_LIMIT,
-                         "tar: extended attribute %.64s is too long",
+        return error_set(err, ERROR_LIMIT, "tar: extended attribute %.64s is too long",
                          name.data);
     p->xattrs = base_grow(p->xattrs, p->xattr_count, &p->xattr_capacity, sizeof *p->xattrs);
     p->xattrs[p->xattr_count++] = (struct cas_xattr){name, value};
     return 0;
 }
 
-static int parse_record(struct tar_pax *p, struct view key, struct view value, struct error *err)
+static int parse_record(struct tar_pax *p,
+                        struct view key,
+                        struct view value,
+                        struct error *err)
 {
     bool ok = true;
 

@@ -1,7 +1,7 @@
 /*
- * PAX extended headers: "LENGTH KEY=VALUE\n" records, as far as a layer has use for them, and
- * the maps of sparse files, which GNU tar keeps in them or beside them.
- * Spec: POSIX.1-2017 pax "pax Extended Header"; GNU tar manual "Storing Sparse Files".
+ * PAX extended headers: "LENGTH KEY=VALUE\n" records, as far as a layer has use for them,
+ * and the maps of sparse files, which GNU tar keeps in them or beside them. Spec:
+ * POSIX.1-2017 pax "pax Extended Header"; GNU tar manual "Storing Sparse Files".
  */
 #pragma once
 

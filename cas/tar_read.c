@@ -17,8 +17,8 @@
  *     name  mode uid gid size mtime sum typ linkname magic ver ... ... maj min prefix   pad
  *
  * GNU's form has other things where the prefix is: of interest for sparse files (type 'S')
- * are four pieces at 386, "more follow" at 482 and the real size at 483. star's has a prefix
- * of 131 bytes and "tar" at 508.
+ * are four pieces at 386, "more follow" at 482 and the real size at 483. star's has a
+ * prefix of 131 bytes and "tar" at 508.
  */
 struct field {
     size_t offset;
@@ -46,14 +46,15 @@ enum format { FORMAT_V7, FORMAT_USTAR, FORMAT_STAR, FORMAT_GNU };
 
 /* What the reader waits for, and what follows. */
 enum state {
-    READ_HEADER,     /* a block -> READ_EXTENSION, READ_GNU_MAP, READ_PAX_MAP, SEND_ENTRY, END_MARK */
-    READ_EXTENSION,  /* the body of a PAX header or GNU long name -> SKIP_PADDING */
-    READ_GNU_MAP,    /* a block with more pieces of a sparse file -> itself, SEND_ENTRY */
-    READ_PAX_MAP,    /* blocks with a sparse map as text -> itself, SEND_ENTRY */
-    SEND_ENTRY,      /* nothing -> READ_DATA */
-    READ_DATA,       /* content -> itself, SKIP_PADDING */
-    SKIP_PADDING,    /* bytes up to the next block -> READ_HEADER */
-    READ_END_MARK,   /* the second block of zeros -> ENDED */
+    READ_HEADER,    /* a block -> READ_EXTENSION, READ_GNU_MAP, READ_PAX_MAP, SEND_ENTRY,
+                       END_MARK */
+    READ_EXTENSION, /* the body of a PAX header or GNU long name -> SKIP_PADDING */
+    READ_GNU_MAP,   /* a block with more pieces of a sparse file -> itself, SEND_ENTRY */
+    READ_PAX_MAP,   /* blocks with a sparse map as text -> itself, SEND_ENTRY */
+    SEND_ENTRY,     /* nothing -> READ_DATA */
+    READ_DATA,      /* content -> itself, SKIP_PADDING */
+    SKIP_PADDING,   /* bytes up to the next block -> READ_HEADER */
+    READ_END_MARK,  /* the second block of zeros -> ENDED */
     ENDED,
 };
 
@@ -293,15 +294,14 @@ static int check_texts(const struct tar_entry *e, struct error *err)
     if (e->path.size == 0)
         return error_set(err, ERROR_CORRUPT, "tar: an entry without a name");
     if (e->path.size >= LIMIT_PATH_SIZE || e->link.size >= LIMIT_PATH_SIZE)
-        return error_set(err,
-                         ERROR_LIMIT,
+        return error_set(err, ERROR_LIMIT,
                          "tar: a name of %zu bytes (at most %zu are possible): %.64s...",
                          e->path.size > e->link.size ? e->path.size : e->link.size,
                          LIMIT_PATH_SIZE - 1,
                          e->path.size > e->link.size ? e->path.data : e->link.data);
     if ((e->type == TAR_HARDLINK || e->type == TAR_SYMLINK) && e->link.size == 0)
-        return error_set(
-            err, ERROR_CORRUPT, "tar: '%.*s' is a link without a target", VIEW_ARG(e->path));
+        return error_set(err, ERROR_CORRUPT, "tar: '%.*s' is a link without a target",
+                         VIEW_ARG(e->path));
     return 0;
 }
 
@@ -341,7 +341,8 @@ static bool add_gnu_pieces(struct tar_reader *r, size_t offset, size_t count)
         if (r->block[offset] == 0)
             return true;
         if (!tar_number_parse(r->block + offset, GNU_NUMBER_SIZE, &at) ||
-            !tar_number_parse(r->block + offset + GNU_NUMBER_SIZE, GNU_NUMBER_SIZE, &size) ||
+            !tar_number_parse(r->block + offset + GNU_NUMBER_SIZE, GNU_NUMBER_SIZE,
+                              &size) ||
             at < 0 || size < 0 || r->map.count >= LIMIT_TAR_EXTENSION / TAR_BLOCK_SIZE * 21)
             return false;
         tar_sparse_add(&r->map, (uint64_t)at, (uint64_t)size);
@@ -463,11 +464,8 @@ static enum outcome begin_extension(struct tar_reader *r, char flag, struct erro
     if (!field_number(r, field_size, &size) || size < 0)
         return corrupt(err, "bad size of an extended header");
     if ((uint64_t)size > LIMIT_TAR_EXTENSION) {
-        error_set(err,
-                  ERROR_LIMIT,
-                  "tar: an extended header of %jd bytes (at most %zu)",
-                  (intmax_t)size,
-                  LIMIT_TAR_EXTENSION);
+        error_set(err, ERROR_LIMIT, "tar: an extended header of %jd bytes (at most %zu)",
+                  (intmax_t)size, LIMIT_TAR_EXTENSION);
         return FAILED;
     }
     r->extension_type = flag;
@@ -530,16 +528,14 @@ static int parse_size(struct tar_reader *r, struct error *err)
     int64_t size = 0;
 
     if (!field_number(r, field_size, &size) || size < 0)
-        return error_set(err, ERROR_CORRUPT, "tar: bad size of '%.*s'", VIEW_ARG(r->entry.path));
+        return error_set(err, ERROR_CORRUPT, "tar: bad size of '%.*s'",
+                         VIEW_ARG(r->entry.path));
     r->stored = r->pax.has_size ? r->pax.size : (uint64_t)size;
     if (r->entry.type != TAR_FILE)
         r->stored = 0; /* whatever the field says, no content follows */
     if (r->stored > LIMIT_LAYER_SIZE)
-        return error_set(err,
-                         ERROR_LIMIT,
-                         "tar: '%.*s' has %ju bytes (at most %ju)",
-                         VIEW_ARG(r->entry.path),
-                         (uintmax_t)r->stored,
+        return error_set(err, ERROR_LIMIT, "tar: '%.*s' has %ju bytes (at most %ju)",
+                         VIEW_ARG(r->entry.path), (uintmax_t)r->stored,
                          (uintmax_t)LIMIT_LAYER_SIZE);
     r->padding = -r->stored & (TAR_BLOCK_SIZE - 1);
     r->entry.size = r->stored;
@@ -558,11 +554,8 @@ static enum outcome begin_entry(struct tar_reader *r, char flag, struct error *e
         e->path = pax->sparse_name;
     e->link = pick_text(pax->link, &r->long_link, header_link(r));
     if (!entry_type(flag, e->path, &e->type)) {
-        error_set(err,
-                  ERROR_UNSUPPORTED,
-                  "tar: '%.*s' is of an unknown type (%d)",
-                  VIEW_ARG(e->path),
-                  flag);
+        error_set(err, ERROR_UNSUPPORTED, "tar: '%.*s' is of an unknown type (%d)",
+                  VIEW_ARG(e->path), flag);
         return FAILED;
     }
     if (check_texts(e, err) < 0 || parse_size(r, err) < 0)
@@ -614,7 +607,9 @@ static enum outcome read_end_mark(struct tar_reader *r, struct error *err)
 
 /* --- Content --- */
 
-static enum outcome send_entry(struct tar_reader *r, enum tar_event *event, struct error *err)
+static enum outcome send_entry(struct tar_reader *r,
+                               enum tar_event *event,
+                               struct error *err)
 {
     if (r->sparse && (r->entry.size > LIMIT_LAYER_SIZE ||
                       !tar_sparse_ok(&r->map, r->entry.size, r->stored)))
@@ -678,7 +673,9 @@ static enum outcome skip_padding(struct tar_reader *r)
 
 /* --- The machine --- */
 
-static enum outcome run_state(struct tar_reader *r, enum tar_event *event, struct error *err)
+static enum outcome run_state(struct tar_reader *r,
+                              enum tar_event *event,
+                              struct error *err)
 {
     switch (r->state) {
     case READ_HEADER:

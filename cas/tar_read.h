@@ -1,7 +1,7 @@
 /*
  * A pull parser for tar: v7, ustar, PAX, GNU and star headers as they are found in layers.
- * It does no I/O and interprets no names; what an entry means for a layer is layer_names' and
- * layer_scan's business.
+ * It does no I/O and interprets no names; what an entry means for a layer is layer_names'
+ * and layer_scan's business.
  *
  *     for (;;) {
  *         tar_reader_step(r, &event, err)
@@ -17,8 +17,8 @@
  * and extensions against base/limits.h; an archive that ends in the middle of something is
  * ERROR_CORRUPT. Memory is bounded by LIMIT_TAR_EXTENSION.
  *
- * Spec: POSIX.1-2017 pax "pax Interchange Format", "ustar Interchange Format"; GNU tar manual
- * "Basic Tar Format", "Storing Sparse Files".
+ * Spec: POSIX.1-2017 pax "pax Interchange Format", "ustar Interchange Format"; GNU tar
+ * manual "Basic Tar Format", "Storing Sparse Files".
  */
 #pragma once
 
@@ -64,15 +64,18 @@ struct tar_reader *tar_reader_new(void);
 void tar_reader_free(struct tar_reader *r); /* NULL is fine */
 void tar_reader_freep(struct tar_reader **r);
 
-/* Gives the next input, after TAR_MORE_INPUT only: borrowed until the next TAR_MORE_INPUT. */
+/* Gives the next input, after TAR_MORE_INPUT only: borrowed until the next TAR_MORE_INPUT.
+ */
 void tar_reader_feed(struct tar_reader *r, struct view input);
 /* There is no more input. */
 void tar_reader_end_input(struct tar_reader *r);
 
 /* After an error the reader can only be freed.
- * Errors: ERROR_CORRUPT (format, check sum, early end), ERROR_LIMIT (names, extensions, sizes),
- * ERROR_UNSUPPORTED (types that no file system has). */
-MUST_CHECK int tar_reader_step(struct tar_reader *r, enum tar_event *event, struct error *err);
+ * Errors: ERROR_CORRUPT (format, check sum, early end), ERROR_LIMIT (names, extensions,
+ * sizes), ERROR_UNSUPPORTED (types that no file system has). */
+MUST_CHECK int tar_reader_step(struct tar_reader *r,
+                               enum tar_event *event,
+                               struct error *err);
 const struct tar_entry *tar_reader_entry(const struct tar_reader *r);
 /* The piece of content after TAR_DATA, borrowed from the input, and where it belongs. */
 struct view tar_reader_data(const struct tar_reader *r, uint64_t *offset);

@@ -141,8 +141,8 @@ static int follow(struct lookup *w, struct view target, struct error *err)
     return buf_ok(&w->rest, "a path", err);
 }
 
-/* Walks on to the end, or to the first name that is not there. *found tells which; *at is the
- * last thing found, if `done` names it. */
+/* Walks on to the end, or to the first name that is not there. *found tells which; *at is
+ * the last thing found, if `done` names it. */
 static int walk_names(struct lookup *w,
                       enum cas_tree_flags flags,
                       bool *found,
@@ -279,11 +279,8 @@ static bool read_inline(struct cas_tree *t, const struct cas_tree_entry *e, stru
     return true;
 }
 
-int cas_tree_read(struct cas_tree *t,
-                  struct view path,
-                  struct buf *out,
-                  bool *found,
-                  struct error *err)
+int cas_tree_read(
+    struct cas_tree *t, struct view path, struct buf *out, bool *found, struct error *err)
 {
     struct cas_tree_entry e;
 
@@ -293,12 +290,8 @@ int cas_tree_read(struct cas_tree *t,
     if (!*found || e.entry.size == 0)
         return 0;
     if (e.entry.size > out->max - out->size)
-        return error_set(err,
-                         ERROR_LIMIT,
-                         "'%.*s' has %ju bytes (at most %zu)",
-                         VIEW_ARG(path),
-                         (uintmax_t)e.entry.size,
-                         out->max);
+        return error_set(err, ERROR_LIMIT, "'%.*s' has %ju bytes (at most %zu)",
+                         VIEW_ARG(path), (uintmax_t)e.entry.size, out->max);
     if (read_inline(t, &e, out))
         return buf_ok(out, "a file", err);
 

@@ -78,9 +78,7 @@ static struct view path_at(const struct cas_index *x, size_t i)
 }
 
 /* The first position in [begin, end) whose path is not less than `path`. */
-static size_t lower_bound(const struct cas_index *x,
-                          struct tree_span in,
-                          struct view path)
+static size_t lower_bound(const struct cas_index *x, struct tree_span in, struct view path)
 {
     while (in.begin < in.end) {
         const size_t middle = in.begin + (in.end - in.begin) / 2;
@@ -164,13 +162,8 @@ static bool find_child(const struct tree_layers *t,
 
         if (in.begin == in.end)
             continue;
-        if (look_at(t->items[i],
-                    lower_bound(t->items[i], in, path),
-                    in.end,
-                    path,
-                    &e,
-                    &is_entry,
-                    &beneath))
+        if (look_at(t->items[i], lower_bound(t->items[i], in, path), in.end, path, &e,
+                    &is_entry, &beneath))
             merge_layer(&m, i, is_entry ? &e : NULL, beneath);
     }
     merge_end(&m, path);
@@ -200,14 +193,16 @@ static void fill_root(const struct tree_layers *t, struct tree_node *root, size_
             cas_index_at(t->items[i], 0, &e);
             is_entry = e.path.size == 0;
         }
-        merge_layer(
-            &m, i, is_entry ? &e : NULL, (struct tree_span){is_entry ? 1 : 0, count});
+        merge_layer(&m, i, is_entry ? &e : NULL,
+                    (struct tree_span){is_entry ? 1 : 0, count});
     }
     m.exists = true;
     merge_end(&m, VIEW_LIT(""));
 }
 
-void tree_layers_init(struct tree_layers *t, const struct cas_index *const *items, size_t count)
+void tree_layers_init(struct tree_layers *t,
+                      const struct cas_index *const *items,
+                      size_t count)
 {
     *t = (struct tree_layers){.count = count};
     t->items = base_alloc_array(count + 1, sizeof(const struct cas_index *));
@@ -247,7 +242,8 @@ static const struct tree_node *enter_dir(struct tree_layers *t,
 {
     struct cas_tree_entry e;
 
-    return tree_layers_child(t, parent, path, &e) ? cas_path_map_find(&t->dirs, path) : NULL;
+    return tree_layers_child(t, parent, path, &e) ? cas_path_map_find(&t->dirs, path)
+                                                  : NULL;
 }
 
 const struct tree_node *tree_layers_dir(struct tree_layers *t, struct view path)
@@ -483,10 +479,13 @@ static struct view child_path(const struct tree_walk *w, struct view dir, struct
 
 static int walk_node(struct tree_walk *w, const struct tree_node *node, struct error *err);
 
-static int walk_children(struct tree_walk *w, const struct tree_node *dir, struct error *err)
+static int walk_children(struct tree_walk *w,
+                         const struct tree_node *dir,
+                         struct error *err)
 {
     const size_t count = w->t->count;
-    CLEANUP(base_freep) struct cursor *cursors = base_alloc_array(count + 1, sizeof *cursors);
+    CLEANUP(base_freep)
+    struct cursor *cursors = base_alloc_array(count + 1, sizeof *cursors);
     CLEANUP(base_freep)
     struct tree_span *spans = base_alloc_array(count + 1, sizeof *spans);
     struct tree_node child = {.spans = spans};

@@ -1,6 +1,6 @@
 /*
- * Layers merged through their indexes: what a name in a directory is, top layer first. Paths
- * here are real ones; symlinks are cas/tree.c's business.
+ * Layers merged through their indexes: what a name in a directory is, top layer first.
+ * Paths here are real ones; symlinks are cas/tree.c's business.
  *
  * A directory is a node that knows, for each layer, which range of the index is beneath it:
  *
@@ -8,9 +8,9 @@
  *     layer 1   [ bin  bin/sh     | ...          ]                      0: 4..9}
  *     layer 0   [ bin  ...  etc  etc/group ...   ]        floor: 0
  *
- * so that a child is found by a binary search in each range. Layers below `floor` do not show
- * through: something above is opaque, a whiteout or no directory. Nodes of directories that
- * were asked for are kept.
+ * so that a child is found by a binary search in each range. Layers below `floor` do not
+ * show through: something above is opaque, a whiteout or no directory. Nodes of directories
+ * that were asked for are kept.
  */
 #pragma once
 
@@ -46,7 +46,9 @@ struct tree_layers {
 };
 
 /* Copies the array; the indexes are borrowed. */
-void tree_layers_init(struct tree_layers *t, const struct cas_index *const *items, size_t count);
+void tree_layers_init(struct tree_layers *t,
+                      const struct cas_index *const *items,
+                      size_t count);
 void tree_layers_release(struct tree_layers *t); /* fine for one that was never set up */
 
 const struct tree_node *tree_layers_root(const struct tree_layers *t);

@@ -77,7 +77,8 @@ static int unpack(struct request *r, struct cas_tree *below, struct error *err)
     CLEANUP(cas_unpacker_freep)
     struct cas_unpacker *u = cas_unpacker_new(cas_layer_store(r->layer), err);
 
-    if (!u || cas_layer_scan(r->layer, u, CAS_LAYER_SCAN_INDEX, err) < 0 || cas_unpacker_finish(u, below, err) < 0)
+    if (!u || cas_layer_scan(r->layer, u, CAS_LAYER_SCAN_INDEX, err) < 0 ||
+        cas_unpacker_finish(u, below, err) < 0)
         return -1;
     return cas_unpacker_publish(u, cas_layer_diff_id(r->layer), &r->chain_id, err);
 }
@@ -95,8 +96,8 @@ static int serve(struct request *r,
         CLEANUP(cas_tree_freep) struct cas_tree *below = cas_tree_new(layers, which);
 
         if (unpack(r, below, err) < 0 || find_dir(r, &found, err) < 0)
-            return error_wrap(
-                err, "unpack layer %s", digest_format(cas_layer_diff_id(r->layer)).text);
+            return error_wrap(err, "unpack layer %s",
+                              digest_format(cas_layer_diff_id(r->layer)).text);
     }
     if (!found)
         return error_set(err, ERROR_SYSTEM, "an unpacked layer vanished");

@@ -1,8 +1,8 @@
 /*
- * Unpacking layers for overlayfs and for plain copies, by code that assumes an attacker wrote
- * the tar: everything happens beneath a directory descriptor, nothing follows a symlink out of
- * the root, overlay attributes and 0/0 character devices in the tar are refused.
- * Spec: OCI image-spec layer.md "Applying Changesets".
+ * Unpacking layers for overlayfs and for plain copies, by code that assumes an attacker
+ * wrote the tar: everything happens beneath a directory descriptor, nothing follows a
+ * symlink out of the root, overlay attributes and 0/0 character devices in the tar are
+ * refused. Spec: OCI image-spec layer.md "Applying Changesets".
  */
 #pragma once
 
@@ -12,14 +12,19 @@
 #include <stddef.h>
 
 /*
- * Makes sure that layers[which] is unpacked in the store's layers/ID and opens that directory
- * (the caller's descriptor). The ID is the diffID's if the layer is self-contained, else the
- * chainID's of layers[0..which], with the attributes of missing parents taken from the layers
- * below. Published by rename; two processes may race. In `form` of this process: root uses
- * trusted.overlay.*, a user namespace user.overlay.*.
+ * Makes sure that layers[which] is unpacked in the store's layers/ID and opens that
+ * directory (the caller's descriptor). The ID is the diffID's if the layer is
+ * self-contained, else the chainID's of layers[0..which], with the attributes of missing
+ * parents taken from the layers below. Published by rename; two processes may race. In
+ * `form` of this process: root uses trusted.overlay.*, a user namespace user.overlay.*.
  */
-MUST_CHECK int cas_layer_unpacked(struct cas_layer *const *layers, size_t which, struct error *err);
+MUST_CHECK int cas_layer_unpacked(struct cas_layer *const *layers,
+                                  size_t which,
+                                  struct error *err);
 
 /* Applies a stack of layers to an empty directory as plain files (whiteouts applied, not
  * kept): the plain-copy snapshot driver, `-o type=local`. */
-MUST_CHECK int cas_unpack_merged(struct cas_layer *const *layers, size_t count, int dir_fd, struct error *err);
+MUST_CHECK int cas_unpack_merged(struct cas_layer *const *layers,
+                                 size_t count,
+                                 int dir_fd,
+                                 struct error *err);

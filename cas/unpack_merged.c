@@ -24,15 +24,15 @@ struct merged {
     struct cas_tree *tree;
     struct cas_unpacker *unpacker;
     struct cas_arena arena;
-    struct cas_path_map *wanted;       /* one a layer: paths of files to take from it */
-    struct cas_entry_list links;       /* hard links within a layer, still valid when merged */
-    struct cas_tree_entry *strays;     /* links whose file shows only under their name */
+    struct cas_path_map *wanted;   /* one a layer: paths of files to take from it */
+    struct cas_entry_list links;   /* hard links within a layer, still valid when merged */
+    struct cas_tree_entry *strays; /* links whose file shows only under their name */
     size_t stray_count;
     size_t stray_capacity;
 };
 
-/* Is the file's own entry at this path in its layer, so that a pass over the layer meets it?
- * Otherwise a hard link led here whose target is hidden or further below. */
+/* Is the file's own entry at this path in its layer, so that a pass over the layer meets
+ * it? Otherwise a hard link led here whose target is hidden or further below. */
 static int is_plain_file(struct merged *m,
                          const struct cas_tree_entry *e,
                          bool *plain,

@@ -153,7 +153,8 @@ static struct unpack_dir *enter_dir(struct cas_unpacker *u, struct view path)
     dir->entry.type = CAS_ENTRY_DIR;
     dir->entry.path = cas_arena_view(&u->arena, path);
     cas_path_map_put(&u->dir_map, dir->entry.path, dir);
-    u->dirs = base_grow(u->dirs, u->dir_count, &u->dir_capacity, sizeof(struct unpack_dir *));
+    u->dirs =
+        base_grow(u->dirs, u->dir_count, &u->dir_capacity, sizeof(struct unpack_dir *));
     u->dirs[u->dir_count++] = dir;
     return dir;
 }
@@ -277,8 +278,8 @@ static int make_dir(struct cas_unpacker *u, const struct cas_entry *e, struct er
         if (mkdirat(fd, name, 0700) < 0) {
             if (errno != EEXIST || fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return error_sys(err, "make directory '%.*s'", VIEW_ARG(e->path));
-            if (!S_ISDIR(st.st_mode) && (clear_name(u, fd, name, e->path, err) < 0 ||
-                                         mkdirat(fd, name, 0700) < 0))
+            if (!S_ISDIR(st.st_mode) &&
+                (clear_name(u, fd, name, e->path, err) < 0 || mkdirat(fd, name, 0700) < 0))
                 return error_sys(err, "make directory '%.*s'", VIEW_ARG(e->path));
         }
     }
@@ -355,7 +356,8 @@ int cas_unpacker_data(struct cas_unpacker *u,
 }
 
 /* One run of data, kernel to kernel. */
-static int copy_range(struct cas_unpacker *u, int fd, off_t from, off_t to, struct error *err)
+static int copy_range(
+    struct cas_unpacker *u, int fd, off_t from, off_t to, struct error *err)
 {
     off_t in = from;
     off_t out = from;
@@ -369,8 +371,8 @@ static int copy_range(struct cas_unpacker *u, int fd, off_t from, off_t to, stru
         if (done < 0)
             return error_sys(err, "copy '%.*s'", VIEW_ARG(u->file.path));
         if (done == 0)
-            return error_set(
-                err, ERROR_FAILED, "'%.*s' changed while it was read", VIEW_ARG(u->file.path));
+            return error_set(err, ERROR_FAILED, "'%.*s' changed while it was read",
+                             VIEW_ARG(u->file.path));
     }
     return 0;
 }
@@ -405,7 +407,9 @@ int cas_unpacker_copy(struct cas_unpacker *u, int fd, struct error *err)
 
 /* --- Links, devices, whiteouts --- */
 
-static int make_symlink(struct cas_unpacker *u, const struct cas_entry *e, struct error *err)
+static int make_symlink(struct cas_unpacker *u,
+                        const struct cas_entry *e,
+                        struct error *err)
 {
     const char *name = NULL;
     const int dir_fd = open_parent(u, e->path, &name, err);
@@ -437,7 +441,8 @@ static mode_t node_type(enum cas_entry_type type)
 static int make_node(struct cas_unpacker *u, const struct cas_entry *e, struct error *err)
 {
     const mode_t mode = node_type(e->type) | 0600;
-    const dev_t rdev = e->type == CAS_ENTRY_FIFO ? 0 : makedev(e->rdev_major, e->rdev_minor);
+    const dev_t rdev =
+        e->type == CAS_ENTRY_FIFO ? 0 : makedev(e->rdev_major, e->rdev_minor);
     const char *name = NULL;
     const int dir_fd = open_parent(u, e->path, &name, err);
 
@@ -454,8 +459,7 @@ static int make_node(struct cas_unpacker *u, const struct cas_entry *e, struct e
 
 static int link_whiteout(struct cas_unpacker *u, int dir_fd, const char *name)
 {
-    if (u->has_whiteout &&
-        linkat(u->scratch.fd, WHITEOUT_NAME, dir_fd, name, 0) == 0)
+    if (u->has_whiteout && linkat(u->scratch.fd, WHITEOUT_NAME, dir_fd, name, 0) == 0)
         return 0;
     if (u->has_whiteout && errno != EMLINK)
         return -1;
@@ -468,7 +472,9 @@ static int link_whiteout(struct cas_unpacker *u, int dir_fd, const char *name)
     return linkat(u->scratch.fd, WHITEOUT_NAME, dir_fd, name, 0);
 }
 
-static int make_whiteout(struct cas_unpacker *u, const struct cas_entry *e, struct error *err)
+static int make_whiteout(struct cas_unpacker *u,
+                         const struct cas_entry *e,
+                         struct error *err)
 {
     const char *name = NULL;
 
@@ -501,8 +507,8 @@ static int link_within(struct cas_unpacker *u,
 
     const char *dir = split_path(&u->target, &file);
     CLEANUP(fd_closep)
-    int file_fd = fs_openat2(
-        u->root_fd, *dir ? dir : ".", O_PATH | O_DIRECTORY | O_CLOEXEC, 0, RESOLVE_SAFE);
+    int file_fd = fs_openat2(u->root_fd, *dir ? dir : ".", O_PATH | O_DIRECTORY | O_CLOEXEC,
+                             0, RESOLVE_SAFE);
 
     if (file_fd < 0 && (errno == ENOENT || errno == ENOTDIR))
         return 0;
@@ -519,7 +525,9 @@ static int link_within(struct cas_unpacker *u,
     return 0;
 }
 
-static int make_hardlink(struct cas_unpacker *u, const struct cas_entry *e, struct error *err)
+static int make_hardlink(struct cas_unpacker *u,
+                         const struct cas_entry *e,
+                         struct error *err)
 {
     bool found = false;
 
@@ -539,8 +547,8 @@ int cas_unpacker_entry(struct cas_unpacker *u, const struct cas_entry *e, struct
 {
     if (end_file(u, err) < 0)
         return -1;
-    u->skipping = u->only && (e->type != CAS_ENTRY_FILE ||
-                              !cas_path_map_find(u->only, e->path));
+    u->skipping =
+        u->only && (e->type != CAS_ENTRY_FILE || !cas_path_map_find(u->only, e->path));
     if (u->skipping)
         return 0;
     switch (e->type) {
@@ -573,15 +581,13 @@ static int copy_from_below(struct cas_unpacker *u,
     struct cas_tree_entry found;
     bool exists = false;
 
-    if (below && cas_tree_find(
-                     below, link->target, CAS_TREE_NOFOLLOW, &exists, &found, NULL, err) < 0)
+    if (below && cas_tree_find(below, link->target, CAS_TREE_NOFOLLOW, &exists, &found,
+                               NULL, err) < 0)
         return -1;
     if (!exists || found.entry.type != CAS_ENTRY_FILE)
-        return error_set(err,
-                         ERROR_CORRUPT,
+        return error_set(err, ERROR_CORRUPT,
                          "'%.*s' is a hard link to '%.*s', which no layer has as a file",
-                         VIEW_ARG(link->path),
-                         VIEW_ARG(link->target));
+                         VIEW_ARG(link->path), VIEW_ARG(link->target));
 
     CLEANUP(fd_closep) int fd = cas_tree_open(below, &found, err);
     struct cas_entry e = found.entry;
@@ -600,8 +606,8 @@ static int fill_implied(struct unpack_dir *dir, struct cas_tree *below, struct e
     struct cas_tree_entry found;
     bool exists = false;
 
-    if (below && cas_tree_find(
-                     below, dir->entry.path, CAS_TREE_FOLLOW, &exists, &found, NULL, err) < 0)
+    if (below && cas_tree_find(below, dir->entry.path, CAS_TREE_FOLLOW, &exists, &found,
+                               NULL, err) < 0)
         return -1;
     if (!exists || found.entry.type != CAS_ENTRY_DIR) {
         dir->entry.mode = 0755;
@@ -621,12 +627,13 @@ static int finish_dir(struct cas_unpacker *u, struct unpack_dir *dir, struct err
     const struct cas_entry *e = &dir->entry;
     CLEANUP(base_freep) char *path = view_dup(e->path);
     CLEANUP(fd_closep)
-    int fd = fs_openat2(
-        u->root_fd, *path ? path : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0, RESOLVE_SAFE);
+    int fd = fs_openat2(u->root_fd, *path ? path : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC,
+                        0, RESOLVE_SAFE);
 
     if (fd < 0)
         return error_sys(err, "open directory '%s'", path);
-    if (e->opaque && !u->plain && fsetxattr(fd, cas_layer_form_opaque(&u->form), "y", 1, 0) < 0)
+    if (e->opaque && !u->plain &&
+        fsetxattr(fd, cas_layer_form_opaque(&u->form), "y", 1, 0) < 0)
         return error_sys(err, "mark '%s' as opaque", path);
     return cas_file_attr_set(fd, e, err);
 }

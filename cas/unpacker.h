@@ -10,9 +10,9 @@
  *
  * Paths are those of entry.h, clean and free of symlinks as layer_names gives them; still
  * every lookup is done beneath the directory and follows no symlink. Whiteouts are 0/0
- * devices that share one inode; opaque directories carry overlay's attribute. Directories get
- * their owner, mode and times at the end, so that what they say cannot hinder the unpacking.
- * One thread at a time.
+ * devices that share one inode; opaque directories carry overlay's attribute. Directories
+ * get their owner, mode and times at the end, so that what they say cannot hinder the
+ * unpacking. One thread at a time.
  */
 #pragma once
 
@@ -34,8 +34,8 @@ struct cas_unpacker;
 
 /* Into a scratch directory of the store. */
 MUST_CHECK struct cas_unpacker *cas_unpacker_new(struct cas_store *s, struct error *err);
-/* Into a directory of the caller's (borrowed) as plain files; whiteouts and opaque marks are
- * left out. Ends with cas_unpacker_finish. */
+/* Into a directory of the caller's (borrowed) as plain files; whiteouts and opaque marks
+ * are left out. Ends with cas_unpacker_finish. */
 struct cas_unpacker *cas_unpacker_new_plain(int dir_fd);
 /* From now on only the files whose paths are in the map (borrowed) are made, and nothing
  * else; NULL: everything again. */
@@ -57,9 +57,9 @@ MUST_CHECK int cas_unpacker_data(struct cas_unpacker *u,
 MUST_CHECK int cas_unpacker_copy(struct cas_unpacker *u, int fd, struct error *err);
 
 /*
- * Completes files and directories. `below` (may be NULL: then parents must not be missing) is
- * the tree of the layers below, where parents that have no entry get their attributes and
- * hard links that lead out of this layer their file.
+ * Completes files and directories. `below` (may be NULL: then parents must not be missing)
+ * is the tree of the layers below, where parents that have no entry get their attributes
+ * and hard links that lead out of this layer their file.
  */
 MUST_CHECK int cas_unpacker_finish(struct cas_unpacker *u,
                                    struct cas_tree *below,

@@ -14,8 +14,8 @@
 #include <unistd.h>
 
 /*
- * Every directory of the upper one is walked together with the directories of the layers that
- * merge with it, top first:
+ * Every directory of the upper one is walked together with the directories of the layers
+ * that merge with it, top first:
  *
  *     upper        usr/bin            being walked
  *     lower fds    [ 3:usr/bin, 0:usr/bin ]   layers 1 and 2 have no usr/bin
@@ -73,7 +73,10 @@ static void below_releasep(struct below *b)
 
 /* --- What is below --- */
 
-static int has_opaque_mark(const struct upper_walk *w, int fd, bool *opaque, struct error *err)
+static int has_opaque_mark(const struct upper_walk *w,
+                           int fd,
+                           bool *opaque,
+                           struct error *err)
 {
     char value = 0;
     const ssize_t size = fgetxattr(fd, w->options->opaque_xattr, &value, 1);
@@ -101,8 +104,7 @@ static int merge_dir(const struct upper_walk *w,
                      bool *stop,
                      struct error *err)
 {
-    const int fd =
-        openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    const int fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
     if (fd < 0)
         return error_sys(err, "open '%s' of a layer below", name);
@@ -163,11 +165,8 @@ static bool is_stub(const struct upper_walk *w, struct view path)
     return w->options->stubs && cas_path_map_find(w->options->stubs, path);
 }
 
-static int same_link(const struct frame *f,
-                     const char *name,
-                     int below_fd,
-                     bool *same,
-                     struct error *err)
+static int same_link(
+    const struct frame *f, const char *name, int below_fd, bool *same, struct error *err)
 {
     CLEANUP(base_freep) char *a = fs_readlink_at(f->fd, name, err);
     CLEANUP(base_freep) char *b = a ? fs_readlink_at(below_fd, name, err) : NULL;
@@ -291,7 +290,8 @@ static int on_file(struct upper_walk *w,
 
     if (!cas_entry_from_stat(st, &e))
         return take_out(f, name.data, 0, err); /* a socket */
-    if (e.type == CAS_ENTRY_FILE && e.size == 0 && b->kind == BELOW_NONE && is_stub(w, path)) {
+    if (e.type == CAS_ENTRY_FILE && e.size == 0 && b->kind == BELOW_NONE &&
+        is_stub(w, path)) {
         f->lost_stub = true;
         return take_out(f, name.data, 0, err);
     }
@@ -323,8 +323,7 @@ static int check_redirect(const struct frame *f, struct error *err)
 {
     if (fgetxattr(f->fd, "trusted.overlay.redirect", NULL, 0) > 0 ||
         fgetxattr(f->fd, "user.overlay.redirect", NULL, 0) > 0)
-        return error_set(err,
-                         ERROR_UNSUPPORTED,
+        return error_set(err, ERROR_UNSUPPORTED,
                          "'%.*s' was renamed by overlayfs' redirect_dir, which must be off",
                          VIEW_ARG(f->path));
     return 0;
@@ -395,8 +394,7 @@ static int on_dir(struct upper_walk *w,
                   struct error *err)
 {
     CLEANUP(fd_closep)
-    int fd = fs_open_at(
-        parent->fd, name.data, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, err);
+    int fd = fs_open_at(parent->fd, name.data, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, err);
     const size_t index = w->list->count;
     struct frame f = {.fd = fd, .below = &b->dirs};
     struct cas_entry e;
@@ -431,7 +429,10 @@ static int on_dir(struct upper_walk *w,
     return 0;
 }
 
-static int on_name(struct upper_walk *w, struct frame *f, struct view name, struct error *err)
+static int on_name(struct upper_walk *w,
+                   struct frame *f,
+                   struct view name,
+                   struct error *err)
 {
     CLEANUP(below_releasep) struct below b = {.fd = -1};
     struct stat st;

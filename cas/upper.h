@@ -1,12 +1,13 @@
 /*
- * What changed in an overlay's upper directory: a walk beside the lower directories that were
- * mounted below it gives the entries of a layer, and leaves in the directory just these.
+ * What changed in an overlay's upper directory: a walk beside the lower directories that
+ * were mounted below it gives the entries of a layer, and leaves in the directory just
+ * these.
  *
  * Taken out, from the list and from disk: files that were copied up but are what they were
- * below (attributes and content), directories without a change in or beneath them, whiteouts
- * of what does not exist, sockets, stubs that are still empty. Times of directories that only
- * lost such things are put back. Hard links are recognised by inode within the directory.
- * The root itself is no entry.
+ * below (attributes and content), directories without a change in or beneath them,
+ * whiteouts of what does not exist, sockets, stubs that are still empty. Times of
+ * directories that only lost such things are put back. Hard links are recognised by inode
+ * within the directory. The root itself is no entry.
  *
  * Of extended attributes security.capability, ACLs and user.* count; overlayfs' own never
  * leave the directory.

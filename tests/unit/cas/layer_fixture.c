@@ -304,12 +304,8 @@ char *stat_text(int dir_fd, const char *path)
 
     if (fstatat(dir_fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return NULL;
-    return base_format("%c %04o %u:%u %ld",
-                       type_letter(st.st_mode),
-                       st.st_mode & 07777,
-                       st.st_uid,
-                       st.st_gid,
-                       (long)st.st_mtim.tv_sec);
+    return base_format("%c %04o %u:%u %ld", type_letter(st.st_mode), st.st_mode & 07777,
+                       st.st_uid, st.st_gid, (long)st.st_mtim.tv_sec);
 }
 
 char *file_text(int dir_fd, const char *path)

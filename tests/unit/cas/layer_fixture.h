@@ -14,7 +14,7 @@ struct tar_spec {
     char type; /* 0: '0' */
     const char *link;
     const char *data;
-    size_t size; /* of data; 0: strlen */
+    size_t size;   /* of data; 0: strlen */
     unsigned mode; /* 0: 0644, directories 0755 */
     unsigned uid;
     unsigned gid;
@@ -38,8 +38,7 @@ void tar_fix_sum(struct buf *tar, size_t offset);
 struct cas_layer *layer_of_tar(struct fixture *f, struct buf *tar);
 struct cas_layer *layer_of(struct fixture *f, const struct tar_spec *specs, size_t count);
 #define LAYER(f, ...)                                                                      \
-    layer_of((f),                                                                          \
-             (const struct tar_spec[]){__VA_ARGS__},                                       \
+    layer_of((f), (const struct tar_spec[]){__VA_ARGS__},                                  \
              sizeof((const struct tar_spec[]){__VA_ARGS__}) / sizeof(struct tar_spec))
 
 /* A detached mount of what the snapshot says: a descriptor of its root. */
@@ -51,7 +50,8 @@ void run_in_user_namespace(struct fixture *f, void (*test)(struct fixture *f));
 /* An owner that can be set here: 1000 for root, else our own as we see it. */
 unsigned some_owner(void);
 
-/* "TYPE MODE UID:GID MTIME" of a path beneath a directory: "f 0644 0:0 1000000000". NULL: absent. */
+/* "TYPE MODE UID:GID MTIME" of a path beneath a directory: "f 0644 0:0 1000000000". NULL:
+ * absent. */
 char *stat_text(int dir_fd, const char *path);
 char *file_text(int dir_fd, const char *path);
 /* The names in a directory, sorted, with blanks between. */

@@ -31,7 +31,8 @@ static struct step begin_with(struct fixture *f,
                               size_t count,
                               enum cas_snapshot_driver driver)
 {
-    struct step s = {.f = f, .snap = cas_snapshot_new(f->store, layers, count, driver, &f->err)};
+    struct step s = {.f = f,
+                     .snap = cas_snapshot_new(f->store, layers, count, driver, &f->err)};
 
     if (!s.snap)
         fail_msg("snapshot: %s", error_text(&f->err));
@@ -81,10 +82,7 @@ static char *layer_text(struct fixture *f, struct cas_layer *l)
         struct cas_entry e;
 
         cas_index_at(index, i, &e);
-        buf_printf(&text,
-                   "%c %.*s",
-                   e.opaque ? 'o' : letters[e.type],
-                   VIEW_ARG(e.path));
+        buf_printf(&text, "%c %.*s", e.opaque ? 'o' : letters[e.type], VIEW_ARG(e.path));
         if (e.type == CAS_ENTRY_FILE)
             buf_printf(&text, " %ju", (uintmax_t)e.size);
         if (e.type == CAS_ENTRY_HARDLINK || e.type == CAS_ENTRY_SYMLINK)
@@ -96,12 +94,10 @@ static char *layer_text(struct fixture *f, struct cas_layer *l)
 
 static struct cas_layer *base_layer(struct fixture *f)
 {
-    return LAYER(f,
-                 {.name = "tmp/", .type = '5', .mode = 01777},
+    return LAYER(f, {.name = "tmp/", .type = '5', .mode = 01777},
                  {.name = "etc/", .type = '5', .mtime = 1000},
                  {.name = "etc/passwd", .data = "root:x:0:0\n"},
-                 {.name = "etc/hosts", .data = "hosts"},
-                 {.name = "usr/", .type = '5'},
+                 {.name = "etc/hosts", .data = "hosts"}, {.name = "usr/", .type = '5'},
                  {.name = "usr/bin/", .type = '5'},
                  {.name = "usr/bin/tool", .data = "tool", .mode = 0755},
                  {.name = "usr/share/", .type = '5'},
@@ -227,8 +223,7 @@ static void test_stubs_are_left_out_while_empty(void **state)
 static void test_stub_leaves_no_time_behind(void **state)
 {
     struct fixture *f = *state;
-    struct cas_layer *layer = LAYER(f,
-                                    {.name = "etc/", .type = '5', .mtime = 1000},
+    struct cas_layer *layer = LAYER(f, {.name = "etc/", .type = '5', .mtime = 1000},
                                     {.name = "etc/apt/", .type = '5', .mtime = 1000});
     struct step s = begin(f, &layer, 1);
     struct cas_entry e;
@@ -256,7 +251,8 @@ static void test_sockets_and_vain_whiteouts_are_left_out(void **state)
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-    snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/tmp/sock", s.root);
+    snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/tmp/sock",
+             s.root);
     assert_int_equal(0, bind(fd, (struct sockaddr *)&address, sizeof address));
     close(fd);
     write_file(&s, "tmp/short", "lived");
@@ -350,8 +346,8 @@ static void test_same_layer_twice_leaves_one_directory(void **state)
     assert_true(digest_eq(cas_layer_diff_id(made[0]), cas_layer_diff_id(made[1])));
     assert_int_equal(1, fixture_count(f, "layers"));
 
-    /* Both serve, the second one from the directory that is only its own; and twice the same
-     * layer in one stack is what the kernel would refuse. */
+    /* Both serve, the second one from the directory that is only its own; and twice the
+     * same layer in one stack is what the kernel would refuse. */
     struct step s = begin(f, made, 2);
 
     assert_text(file_text(s.root, "a"), "a");
@@ -454,10 +450,9 @@ static void test_dropping_an_unfinished_layer_is_safe(void **state)
 static void test_copies_keep_links_together(void **state)
 {
     struct fixture *f = *state;
-    struct cas_layer *layer = LAYER(f,
-                                    {.name = "a", .data = "one file"},
-                                    {.name = "b", .type = '1', .link = "a"},
-                                    {.name = "c", .data = "other"});
+    struct cas_layer *layer =
+        LAYER(f, {.name = "a", .data = "one file"}, {.name = "b", .type = '1', .link = "a"},
+              {.name = "c", .data = "other"});
     struct step s = begin_with(f, &layer, 1, CAS_SNAPSHOT_COPY);
 
     assert_int_equal(0, linkat(s.root, "a", s.root, "z", 0));

@@ -33,14 +33,12 @@ static void test_files_keep_what_the_tar_says(void **state)
     struct fixture *f = *state;
     const unsigned owner = some_owner();
     struct cas_layer *l = LAYER(
-        f,
-        {.name = "./", .type = '5', .mode = 0750, .uid = owner},
+        f, {.name = "./", .type = '5', .mode = 0750, .uid = owner},
         {.name = "./a/", .type = '5', .mode = 01777, .mtime = 5},
         {.name = "./a/b", .data = "hello", .mode = 04755, .uid = owner, .gid = owner},
         {.name = "a/link", .type = '2', .link = "../../b", .uid = owner, .mtime = 77},
         {.name = "a/hard", .type = '1', .link = "./a/b"},
-        {.name = "a/fifo", .type = '6', .mode = 0600},
-        {.name = "empty", .mode = 0400});
+        {.name = "a/fifo", .type = '6', .mode = 0600}, {.name = "empty", .mode = 0400});
     const int fd = unpack_top(f, &l, 1);
     struct stat one;
     struct stat two;
@@ -70,16 +68,11 @@ static void test_files_keep_what_the_tar_says(void **state)
 
 static void check_whiteouts(struct fixture *f)
 {
-    struct cas_layer *l = LAYER(f,
-                                {.name = "a/", .type = '5'},
-                                {.name = "a/.wh.gone"},
-                                {.name = "a/.wh.too"},
-                                {.name = "b/", .type = '5'},
-                                {.name = "b/new", .data = "x"},
-                                {.name = "b/.wh..wh..opq"},
-                                {.name = "c/", .type = '5'},
-                                {.name = ".wh.c"},
-                                {.name = ".wh..wh.plnk", .data = "aufs"});
+    struct cas_layer *l =
+        LAYER(f, {.name = "a/", .type = '5'}, {.name = "a/.wh.gone"}, {.name = "a/.wh.too"},
+              {.name = "b/", .type = '5'}, {.name = "b/new", .data = "x"},
+              {.name = "b/.wh..wh..opq"}, {.name = "c/", .type = '5'}, {.name = ".wh.c"},
+              {.name = ".wh..wh.plnk", .data = "aufs"});
     const int fd = unpack_top(f, &l, 1);
     CLEANUP(fd_closep) int b = openat(fd, "b", O_RDONLY | O_CLOEXEC);
     CLEANUP(fd_closep) int c = openat(fd, "c", O_RDONLY | O_CLOEXEC);
@@ -118,8 +111,7 @@ static void check_missing_parents(struct fixture *f)
 {
     const unsigned owner = some_owner();
     struct cas_layer *layers[] = {
-        LAYER(f,
-              {.name = "tmp/", .type = '5', .mode = 01777, .mtime = 42},
+        LAYER(f, {.name = "tmp/", .type = '5', .mode = 01777, .mtime = 42},
               {.name = "srv/", .type = '5', .mode = 0700, .uid = owner},
               {.name = "srv/www/", .type = '5', .mode = 02775, .gid = owner}),
         LAYER(f, {.name = "tmp/x", .data = "1"}, {.name = "srv/www/y", .data = "2"}),
@@ -149,8 +141,10 @@ static void test_hard_link_to_a_lower_file_is_a_copy(void **state)
 {
     struct fixture *f = *state;
     struct cas_layer *layers[] = {
-        LAYER(f, {.name = "bin/", .type = '5'}, {.name = "bin/a", .data = "A", .mode = 0755}),
-        LAYER(f, {.name = "bin/", .type = '5'}, {.name = "bin/b", .type = '1', .link = "bin/a"}),
+        LAYER(f, {.name = "bin/", .type = '5'},
+              {.name = "bin/a", .data = "A", .mode = 0755}),
+        LAYER(f, {.name = "bin/", .type = '5'},
+              {.name = "bin/b", .type = '1', .link = "bin/a"}),
     };
     const int fd = unpack_top(f, layers, 2);
 
@@ -163,13 +157,11 @@ static void test_hard_link_to_a_lower_file_is_a_copy(void **state)
 static void test_symlink_within_the_layer_is_followed_inside_the_root(void **state)
 {
     struct fixture *f = *state;
-    struct cas_layer *l = LAYER(f,
-                                {.name = "usr/", .type = '5'},
-                                {.name = "usr/lib/", .type = '5'},
-                                {.name = "lib", .type = '2', .link = "/usr/lib"},
-                                {.name = "lib/libc", .data = "c"},
-                                {.name = "usr/l", .type = '2', .link = "../lib/../lib"},
-                                {.name = "usr/l/libm", .data = "m"});
+    struct cas_layer *l = LAYER(
+        f, {.name = "usr/", .type = '5'}, {.name = "usr/lib/", .type = '5'},
+        {.name = "lib", .type = '2', .link = "/usr/lib"}, {.name = "lib/libc", .data = "c"},
+        {.name = "usr/l", .type = '2', .link = "../lib/../lib"},
+        {.name = "usr/l/libm", .data = "m"});
     const int fd = unpack_top(f, &l, 1);
 
     assert_text(names_text(fd, "usr/lib"), "libc libm");
@@ -181,14 +173,12 @@ static void test_symlink_within_the_layer_is_followed_inside_the_root(void **sta
 static void test_later_entry_wins(void **state)
 {
     struct fixture *f = *state;
-    struct cas_layer *l = LAYER(f,
-                                {.name = "a", .data = "first, and longer"},
-                                {.name = "a", .data = "second", .mode = 0600},
-                                {.name = "d/", .type = '5'},
-                                {.name = "d", .type = '2', .link = "a"},
-                                {.name = "e", .type = '2', .link = "a"},
-                                {.name = "e/", .type = '5', .mode = 0711},
-                                {.name = "e/", .type = '5', .mode = 0700});
+    struct cas_layer *l = LAYER(
+        f, {.name = "a", .data = "first, and longer"},
+        {.name = "a", .data = "second", .mode = 0600}, {.name = "d/", .type = '5'},
+        {.name = "d", .type = '2', .link = "a"}, {.name = "e", .type = '2', .link = "a"},
+        {.name = "e/", .type = '5', .mode = 0711},
+        {.name = "e/", .type = '5', .mode = 0700});
     const int fd = unpack_top(f, &l, 1);
     const struct cas_index *index = cas_layer_index(l, &f->err);
 
@@ -205,11 +195,11 @@ static void test_later_entry_wins(void **state)
 static void test_sparse_file_keeps_its_holes(void **state)
 {
     struct fixture *f = *state;
-    struct cas_layer *l = LAYER(f,
-                                {.name = "s",
-                                 .data = "tail",
-                                 .pax = "GNU.sparse.major=0\nGNU.sparse.minor=1\n"
-                                        "GNU.sparse.size=1048580\nGNU.sparse.map=1048576,4\n"});
+    struct cas_layer *l =
+        LAYER(f, {.name = "s",
+                  .data = "tail",
+                  .pax = "GNU.sparse.major=0\nGNU.sparse.minor=1\n"
+                         "GNU.sparse.size=1048580\nGNU.sparse.map=1048576,4\n"});
     const int fd = unpack_top(f, &l, 1);
     struct stat st;
     char tail[5] = {0};
@@ -228,8 +218,7 @@ static void test_extended_attributes_arrive(void **state)
 {
     struct fixture *f = *state;
     struct cas_layer *l =
-        LAYER(f,
-              {.name = "x", .data = "x", .pax = "SCHILY.xattr.user.color=red\n"},
+        LAYER(f, {.name = "x", .data = "x", .pax = "SCHILY.xattr.user.color=red\n"},
               {.name = "d/", .type = '5', .pax = "SCHILY.xattr.user.kind=dir\n"});
     const int fd = unpack_top(f, &l, 1);
     char value[8] = {0};
@@ -248,8 +237,9 @@ static void test_capability_survives_the_owner(void **state)
 {
     struct fixture *f = *state;
     struct buf tar = BUF_INIT(TAR_MAX);
-    static const char body[] = "57 SCHILY.xattr.security.capability=\1\0\0\2\0\4\0\0\0\0\0\0\0\0\0\0"
-                               "\0\0\0\0\n";
+    static const char body[] =
+        "57 SCHILY.xattr.security.capability=\1\0\0\2\0\4\0\0\0\0\0\0\0\0\0\0"
+        "\0\0\0\0\n";
     char value[64];
 
     tar_header(&tar, &(struct tar_spec){.name = "pax", .type = 'x'}, sizeof body - 1);
@@ -271,8 +261,7 @@ static void test_umask_does_not_matter(void **state)
 {
     struct fixture *f = *state;
     const mode_t old = umask(077);
-    struct cas_layer *l = LAYER(f,
-                                {.name = "d/", .type = '5', .mode = 0777},
+    struct cas_layer *l = LAYER(f, {.name = "d/", .type = '5', .mode = 0777},
                                 {.name = "d/f", .data = "x", .mode = 0666});
     const int fd = unpack_top(f, &l, 1);
 
@@ -307,17 +296,16 @@ static void test_entries_that_leave_the_root_are_refused(void **state)
     refuse(f, LAYER(f, {.name = "/etc/evil", .data = "x"}), ERROR_CORRUPT);
     refuse(f, LAYER(f, {.name = "..", .type = '5'}), ERROR_CORRUPT);
     refuse(f,
-           LAYER(f,
-                 {.name = "out", .type = '2', .link = "../../../tmp"},
+           LAYER(f, {.name = "out", .type = '2', .link = "../../../tmp"},
                  {.name = "out/evil", .data = "x"}),
            ERROR_CORRUPT);
-    refuse(f, LAYER(f, {.name = "h", .type = '1', .link = "../../etc/shadow"}), ERROR_CORRUPT);
-    refuse(f, LAYER(f, {.name = "h", .type = '1', .link = "/etc/shadow"}), ERROR_CORRUPT);
-    refuse(f,
-           LAYER(f,
-                 {.name = "l", .type = '2', .link = "l"},
-                 {.name = "l/evil", .data = "x"}),
+    refuse(f, LAYER(f, {.name = "h", .type = '1', .link = "../../etc/shadow"}),
            ERROR_CORRUPT);
+    refuse(f, LAYER(f, {.name = "h", .type = '1', .link = "/etc/shadow"}), ERROR_CORRUPT);
+    refuse(
+        f,
+        LAYER(f, {.name = "l", .type = '2', .link = "l"}, {.name = "l/evil", .data = "x"}),
+        ERROR_CORRUPT);
     refuse(f, LAYER(f, {.name = "a/.wh..", .data = ""}), ERROR_CORRUPT);
     refuse(f, LAYER(f, {.name = "a/.wh...", .data = ""}), ERROR_CORRUPT);
 }
@@ -325,8 +313,7 @@ static void test_entries_that_leave_the_root_are_refused(void **state)
 static void test_absolute_symlink_stays_inside(void **state)
 {
     struct fixture *f = *state;
-    struct cas_layer *l = LAYER(f,
-                                {.name = "out", .type = '2', .link = "/tmp"},
+    struct cas_layer *l = LAYER(f, {.name = "out", .type = '2', .link = "/tmp"},
                                 {.name = "out/cas-evil", .data = "x"});
     const int fd = unpack_top(f, &l, 1);
 
@@ -342,16 +329,14 @@ static void test_overlayfs_own_things_are_refused(void **state)
 
     refuse(f, LAYER(f, {.name = "w", .type = '3'}), ERROR_CORRUPT);
     refuse(f,
-           LAYER(f,
-                 {.name = "d/",
-                  .type = '5',
-                  .pax = "SCHILY.xattr.trusted.overlay.opaque=y\n"}),
+           LAYER(f, {.name = "d/",
+                     .type = '5',
+                     .pax = "SCHILY.xattr.trusted.overlay.opaque=y\n"}),
            ERROR_CORRUPT);
     refuse(f,
-           LAYER(f,
-                 {.name = "d/",
-                  .type = '5',
-                  .pax = "SCHILY.xattr.user.overlay.redirect=/etc\n"}),
+           LAYER(f, {.name = "d/",
+                     .type = '5',
+                     .pax = "SCHILY.xattr.user.overlay.redirect=/etc\n"}),
            ERROR_CORRUPT);
 }
 
@@ -359,8 +344,10 @@ static void test_impossible_trees_are_refused(void **state)
 {
     struct fixture *f = *state;
 
-    refuse(f, LAYER(f, {.name = "a", .data = "x"}, {.name = "a/b", .data = "y"}), ERROR_CORRUPT);
-    refuse(f, LAYER(f, {.name = "a/b", .data = "x"}, {.name = "a", .data = "y"}), ERROR_CORRUPT);
+    refuse(f, LAYER(f, {.name = "a", .data = "x"}, {.name = "a/b", .data = "y"}),
+           ERROR_CORRUPT);
+    refuse(f, LAYER(f, {.name = "a/b", .data = "x"}, {.name = "a", .data = "y"}),
+           ERROR_CORRUPT);
     refuse(f,
            LAYER(f, {.name = "d/", .type = '5'}, {.name = "h", .type = '1', .link = "d"}),
            ERROR_CORRUPT);
@@ -411,7 +398,8 @@ static void test_wrong_diff_id_is_refused(void **state)
     struct fixture *f = *state;
     struct cas_layer *good = LAYER(f, {.name = "a", .data = "x"});
     const struct digest wrong = digest_of(DIGEST_SHA256, VIEW_LIT("something else"));
-    struct cas_layer *bad = cas_layer_new(f->store, &wrong, cas_layer_blob(good), NULL, NULL);
+    struct cas_layer *bad =
+        cas_layer_new(f->store, &wrong, cas_layer_blob(good), NULL, NULL);
 
     refuse(f, bad, ERROR_CORRUPT);
     cas_layer_unref(good);
@@ -436,28 +424,17 @@ static void test_merged_stack_has_no_whiteouts(void **state)
 {
     struct fixture *f = *state;
     struct cas_layer *layers[] = {
-        LAYER(f,
-              {.name = "a/", .type = '5', .mode = 01777},
-              {.name = "a/old", .data = "old"},
-              {.name = "a/gone", .data = "gone"},
-              {.name = "o/", .type = '5'},
-              {.name = "o/hidden", .data = "h"},
-              {.name = "f", .data = "file"},
-              {.name = "d/", .type = '5'},
-              {.name = "d/in", .data = "in"},
-              {.name = "h1", .data = "both"},
-              {.name = "h2", .type = '1', .link = "h1"},
-              {.name = "k1", .data = "kept"},
+        LAYER(f, {.name = "a/", .type = '5', .mode = 01777},
+              {.name = "a/old", .data = "old"}, {.name = "a/gone", .data = "gone"},
+              {.name = "o/", .type = '5'}, {.name = "o/hidden", .data = "h"},
+              {.name = "f", .data = "file"}, {.name = "d/", .type = '5'},
+              {.name = "d/in", .data = "in"}, {.name = "h1", .data = "both"},
+              {.name = "h2", .type = '1', .link = "h1"}, {.name = "k1", .data = "kept"},
               {.name = "k2", .type = '1', .link = "k1"}),
-        LAYER(f,
-              {.name = "a/old", .data = "newer"},
-              {.name = "a/.wh.gone"},
-              {.name = "o/", .type = '5'},
-              {.name = "o/shown", .data = "s"},
-              {.name = "o/.wh..wh..opq"},
-              {.name = "f/", .type = '5'},
-              {.name = "f/x", .data = "x"},
-              {.name = "d", .data = "now a file"},
+        LAYER(f, {.name = "a/old", .data = "newer"}, {.name = "a/.wh.gone"},
+              {.name = "o/", .type = '5'}, {.name = "o/shown", .data = "s"},
+              {.name = "o/.wh..wh..opq"}, {.name = "f/", .type = '5'},
+              {.name = "f/x", .data = "x"}, {.name = "d", .data = "now a file"},
               {.name = ".wh.h1"}),
     };
     const int fd = make_target(f);
