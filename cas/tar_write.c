@@ -52,7 +52,7 @@ struct cas_entry tar_entry_written(const struct cas_entry *e, int64_t epoch)
     return (struct cas_entry){
         .path = e->path,
         .type = e->type,
-        .mode = e->mode & 07777,
+        .mode = e->type == CAS_ENTRY_SYMLINK ? 0777 : e->mode & 07777,
         .uid = e->uid,
         .gid = e->gid,
         .rdev_major = device ? e->rdev_major : 0,

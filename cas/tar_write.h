@@ -29,13 +29,15 @@
 
 /*
  * The entry as an archive holds it: time in whole seconds and at most `epoch` (if >= 0); a
- * whiteout without attributes; no size but a file's. Reading the archive gives this again.
- * `content` stays out, and is not looked at, as it may just be in the making.
+ * whiteout without attributes; a symlink's mode is 0777; no size but a file's. Reading the
+ * archive gives this again. `content` stays out, and is not looked at, as it may just be in
+ * the making.
  */
 struct cas_entry tar_entry_written(const struct cas_entry *e, int64_t epoch);
 
 /* Errors: ERROR_LIMIT for a path beyond LIMIT_PATH_SIZE, ERROR_INVALID for NUL in a path or
- * link; ERROR_UNSUPPORTED for an attribute with '=' in its name, which PAX cannot express. */
+ * link; ERROR_UNSUPPORTED for an attribute with '=' in its name, which PAX cannot express.
+ */
 MUST_CHECK int tar_entry_check(const struct cas_entry *e, struct error *err);
 
 /* How many bytes tar_headers_append adds: a multiple of TAR_BLOCK. `e` as written. */

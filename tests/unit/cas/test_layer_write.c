@@ -344,6 +344,54 @@ static void test_passwd_and_group_are_kept_in_the_index(void **state)
     cas_index_close(x);
 }
 
+/* The index that is made from the blob when the first one was lost. */
+static void test_the_index_is_the_same_when_made_from_the_blob(void **state)
+{
+    struct fixture *f = *state;
+    CLEANUP(tree_release) struct tree t;
+    const struct cas_layer_options o = options(NULL);
+    bool found;
+
+    tree_mixed(&t, 250);
+    CLEANUP(cas_layer_unrefp) struct cas_layer *l = must_write(f, &t, &o);
+    struct cas_index *before = cas_index_open(f->store, cas_layer_diff_id(l), &found, &f->err);
+    assert_non_null(before);
+    assert_ok(f, fs_remove_tree_at(cas_store_fd(f->store), "index", &f->err));
+    CLEANUP(cas_layer_unrefp)
+    struct cas_layer *again =
+        cas_layer_new(f->store, cas_layer_diff_id(l), cas_layer_blob(l), NULL, NULL);
+    const struct cas_index *after = cas_layer_index(again, &f->err);
+    assert_ok(f, after ? 0 : -1);
+
+    assert_int_equal(cas_index_count(before), cas_index_count(after));
+    assert_int_equal(cas_index_tar_size(before), cas_index_tar_size(after));
+    assert_int_equal(cas_index_is_self_contained(before), cas_index_is_self_contained(after));
+    for (size_t i = 0; i < cas_index_count(before); i++) {
+        struct cas_entry a;
+        struct cas_entry b;
+        struct view kept_a;
+        struct view kept_b;
+        cas_index_at(before, i, &a);
+        cas_index_at(after, i, &b);
+        assert_true(view_eq(a.path, b.path));
+        assert_int_equal(a.type, b.type);
+        assert_int_equal(a.mode, b.mode);
+        assert_int_equal(a.size, b.size);
+        assert_int_equal(a.opaque, b.opaque);
+        assert_int_equal(a.mtime_s, b.mtime_s);
+        assert_true(view_eq(a.target, b.target));
+        assert_true(digest_eq(&a.content, &b.content));
+        assert_int_equal(cas_index_inline(before, i, &kept_a),
+                         cas_index_inline(after, i, &kept_b));
+        assert_true(view_eq(kept_a, kept_b));
+        if (a.type == CAS_ENTRY_FILE && a.size > 0)
+            assert_int_equal(cas_index_offset(before, i), cas_index_offset(after, i));
+    }
+    const struct digest keys[] = {cas_index_content_key(before), cas_index_content_key(after)};
+    assert_true(digest_eq(&keys[0], &keys[1]));
+    cas_index_close(before);
+}
+
 /* From every restart on, the blob gives the tar from that block on. */
 static void test_one_can_begin_to_read_at_any_block(void **state)
 {
@@ -601,6 +649,7 @@ int main(void)
         fixture_test(test_digests_of_files_are_given_back),
         fixture_test(test_the_index_tells_what_the_tar_holds),
         fixture_test(test_passwd_and_group_are_kept_in_the_index),
+        fixture_test(test_the_index_is_the_same_when_made_from_the_blob),
         fixture_test(test_one_can_begin_to_read_at_any_block),
         fixture_test(test_a_layer_record_is_written),
         fixture_test(test_an_empty_layer_is_a_layer),
