@@ -15,7 +15,8 @@
 
 #define COPY_SIZE ((size_t)1 << 20)
 
-static struct cas_layer_options layer_options(const struct build_import_options *options, struct pool *pool)
+static struct cas_layer_options layer_options(const struct build_import_options *options,
+                                              struct pool *pool)
 {
     return (struct cas_layer_options){
         .compression = options->compression,
@@ -40,7 +41,8 @@ static struct cas_layer *dir_layer(const struct build_environment *env,
     if (tree == NULL)
         return NULL;
     entries = import_tree_entries(tree, &count);
-    return cas_layer_write(env->store, entries, count, import_tree_content, tree, &how, err);
+    return cas_layer_write(env->store, entries, count, import_tree_content, tree, &how,
+                           err);
 }
 
 /* --- From a tar --------------------------------------------------------------------- */
@@ -92,7 +94,8 @@ static struct cas_layer *delta_layer(const struct build_environment *env,
         error_set(err, ERROR_INVALID, "the archive is empty");
         return NULL;
     }
-    return cas_layer_write(env->store, entries, count, build_delta_content, delta, &how, err);
+    return cas_layer_write(env->store, entries, count, build_delta_content, delta, &how,
+                           err);
 }
 
 static void spool_freep(struct build_archive_spool **spool)
@@ -181,9 +184,9 @@ static int image_store(struct cas_store *store,
 static int source_open(const char *source, bool *is_dir, struct error *err)
 {
     const bool is_stdin = strcmp(source, "-") == 0;
-    CLEANUP(fd_closep) int fd =
-        is_stdin ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)
-                 : fs_open_at(AT_FDCWD, source, O_RDONLY | O_CLOEXEC, 0, err);
+    CLEANUP(fd_closep)
+    int fd = is_stdin ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)
+                      : fs_open_at(AT_FDCWD, source, O_RDONLY | O_CLOEXEC, 0, err);
     struct stat st;
 
     if (fd < 0)
@@ -212,7 +215,8 @@ int build_import(const struct build_environment *env,
     if (fd < 0)
         return -1;
     pool = pool_new(0);
-    layer = is_dir ? dir_layer(env, options, fd, pool, err) : tar_layer(env, options, fd, pool, err);
+    layer = is_dir ? dir_layer(env, options, fd, pool, err)
+                   : tar_layer(env, options, fd, pool, err);
     if (layer == NULL || cas_layer_wait(layer, err) < 0)
         return -1;
     return image_store(env->store, config, layer, out, err);

@@ -11,12 +11,12 @@
 #include "cas/store.h"
 
 struct build_import_options {
-    const char *source;    /* path; "-" for standard input (a tar) */
-    const char *platform;  /* NULL: this machine's */
-    const char *message;   /* history comment */
+    const char *source;         /* path; "-" for standard input (a tar) */
+    const char *platform;       /* NULL: this machine's */
+    const char *message;        /* history comment */
     const char *const *changes; /* --change: Dockerfile instructions for the config */
     size_t change_count;
-    int64_t epoch;         /* as in build_request */
+    int64_t epoch; /* as in build_request */
     enum cas_compression compression;
 };
 

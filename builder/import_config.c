@@ -8,15 +8,17 @@
 
 #include <time.h>
 
-/* The planner gives an image FROM scratch what BuildKit gives it; docker import does not. */
+/* The planner gives an image FROM scratch what BuildKit gives it; docker import does not.
+ */
 #define SCRATCH_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 static bool kind_is_config(enum dockerfile_kind kind)
 {
     static const enum dockerfile_kind kinds[] = {
-        DOCKERFILE_CMD,        DOCKERFILE_ENTRYPOINT, DOCKERFILE_ENV,    DOCKERFILE_EXPOSE,
-        DOCKERFILE_HEALTHCHECK, DOCKERFILE_LABEL,     DOCKERFILE_ONBUILD, DOCKERFILE_SHELL,
-        DOCKERFILE_STOPSIGNAL, DOCKERFILE_USER,       DOCKERFILE_VOLUME, DOCKERFILE_WORKDIR,
+        DOCKERFILE_CMD,     DOCKERFILE_ENTRYPOINT,  DOCKERFILE_ENV,
+        DOCKERFILE_EXPOSE,  DOCKERFILE_HEALTHCHECK, DOCKERFILE_LABEL,
+        DOCKERFILE_ONBUILD, DOCKERFILE_SHELL,       DOCKERFILE_STOPSIGNAL,
+        DOCKERFILE_USER,    DOCKERFILE_VOLUME,      DOCKERFILE_WORKDIR,
     };
 
     for (size_t i = 0; i < ARRAY_COUNT(kinds); i++) {
@@ -32,10 +34,10 @@ static int kinds_check(const struct dockerfile *file, struct error *err)
         const struct dockerfile_instruction *const one = &file->instructions[i];
 
         if (!kind_is_config(one->kind))
-            return error_set(err,
-                             ERROR_INVALID,
-                             "%s cannot be a change: only instructions that set the config can",
-                             dockerfile_kind_name(one->kind));
+            return error_set(
+                err, ERROR_INVALID,
+                "%s cannot be a change: only instructions that set the config can",
+                dockerfile_kind_name(one->kind));
     }
     return 0;
 }
@@ -121,15 +123,15 @@ static char *created_text(int64_t epoch)
     return base_strdup(text);
 }
 
-static struct doc *history_doc(const struct build_import_options *options, const char *created)
+static struct doc *history_doc(const struct build_import_options *options,
+                               const char *created)
 {
     struct doc *const history = doc_new_array();
     struct doc *const entry = doc_new_object();
-    CLEANUP(base_freep) char *comment =
-        options->message != NULL
-            ? base_strdup(options->message)
-            : base_format("Imported from %s",
-                          options->source);
+    CLEANUP(base_freep)
+    char *comment =
+        options->message != NULL ? base_strdup(options->message)
+                                 : base_format("Imported from %s", options->source);
 
     doc_set_text(entry, "created", created);
     doc_set(entry, "comment", doc_new_text(view_of(comment)));

@@ -130,7 +130,8 @@ static int xattr_compare(const void *a, const void *b)
     return view_compare(x->name, y->name);
 }
 
-static int xattr_add(struct cas_entry *e, int fd, const char *name, size_t *capacity, struct error *err)
+static int xattr_add(
+    struct cas_entry *e, int fd, const char *name, size_t *capacity, struct error *err)
 {
     CLEANUP(buf_release) struct buf value = BUF_INIT(LIMIT_XATTR_SIZE);
     struct cas_xattr *list = unconst(e->xattrs);
@@ -206,7 +207,10 @@ static void attributes_set(struct cas_entry *e, const struct stat *st)
 /* --- The walk ----------------------------------------------------------------------- */
 
 /* Reads what `fd` (O_PATH) is and adds it under the current path. */
-static int entry_add(struct import_tree *t, int fd, const struct stat *st, struct error *err)
+static int entry_add(struct import_tree *t,
+                     int fd,
+                     const struct stat *st,
+                     struct error *err)
 {
     struct cas_entry e = {0};
     size_t first = 0;
@@ -226,7 +230,8 @@ static int entry_add(struct import_tree *t, int fd, const struct stat *st, struc
         e.target = view_of(target);
     }
     e.path = view_of(base_strdup(buf_text(&t->path)));
-    if (e.type != CAS_ENTRY_HARDLINK && e.type != CAS_ENTRY_SYMLINK && xattrs_read(fd, &e, err) < 0) {
+    if (e.type != CAS_ENTRY_HARDLINK && e.type != CAS_ENTRY_SYMLINK &&
+        xattrs_read(fd, &e, err) < 0) {
         entry_release(&e);
         return -1;
     }
@@ -267,8 +272,8 @@ static void dir_closep(DIR **dir)
 static int names_read(const struct import_tree *t, struct names *out, struct error *err)
 {
     const char *const path = t->path.size > 0 ? buf_text(&t->path) : ".";
-    CLEANUP(fd_closep) int fd =
-        fs_open_nofollow(t->root_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0, err);
+    CLEANUP(fd_closep)
+    int fd = fs_open_nofollow(t->root_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0, err);
     CLEANUP(dir_closep) DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
     const struct dirent *entry;
 
@@ -296,8 +301,9 @@ static int dir_walk(struct import_tree *t, struct error *err);
 /* One thing at the current path; *is_dir: it is to be entered. */
 static int path_add(struct import_tree *t, bool *is_dir, struct error *err)
 {
-    CLEANUP(fd_closep) int fd = fs_open_nofollow(
-        t->root_fd, buf_text(&t->path), O_PATH | O_NOFOLLOW | O_CLOEXEC, 0, err);
+    CLEANUP(fd_closep)
+    int fd = fs_open_nofollow(t->root_fd, buf_text(&t->path),
+                              O_PATH | O_NOFOLLOW | O_CLOEXEC, 0, err);
     struct stat st;
 
     if (fd < 0)
@@ -373,7 +379,7 @@ int import_tree_content(void *context, size_t i, struct cas_content *out, struct
 {
     const struct import_tree *const t = context;
 
-    out->fd = fs_open_nofollow(
-        t->root_fd, t->entries[i].path.data, O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0, err);
+    out->fd = fs_open_nofollow(t->root_fd, t->entries[i].path.data,
+                               O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0, err);
     return out->fd >= 0 ? 0 : -1;
 }

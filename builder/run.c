@@ -17,11 +17,11 @@
 
 /* How often cancellation is looked at, and how long a command may take to end after it. */
 #define LOOK_INTERVAL_MS 200
-#define GRACE_MS 10000
+#define GRACE_MS         10000
 
-#define EXIT_NOT_FOUND 127
+#define EXIT_NOT_FOUND      127
 #define EXIT_NOT_EXECUTABLE 126
-#define HOSTNAME_DEFAULT "cooper"
+#define HOSTNAME_DEFAULT    "cooper"
 
 /* Everything that a specification borrows from. */
 struct run {
@@ -97,8 +97,9 @@ static void names_prepare(struct run *r)
 {
     CLEANUP(error_clear) struct error ignored = ERROR_INIT;
 
-    r->hosts = base_format("127.0.0.1\tlocalhost %s\n::1\tlocalhost ip6-localhost ip6-loopback\n",
-                           hostname_of(r));
+    r->hosts =
+        base_format("127.0.0.1\tlocalhost %s\n::1\tlocalhost ip6-localhost ip6-loopback\n",
+                    hostname_of(r));
     buf_init(&r->resolv_conf, LIMIT_TEXT_SIZE);
     /* A machine without the file has no resolver to offer. */
     if (!network_is_none(r) &&
@@ -119,15 +120,16 @@ static int prepare(struct run *r, struct error *err)
         return -1;
     run_spec_env(r->image.config, o, r->user.home, hostname_of(r), &r->variables);
     names_prepare(r);
-    r->snapshot = cas_snapshot_new(
-        r->env->store, r->image.layers, r->image.layer_count, CAS_SNAPSHOT_AUTO, err);
+    r->snapshot = cas_snapshot_new(r->env->store, r->image.layers, r->image.layer_count,
+                                   CAS_SNAPSHOT_AUTO, err);
     return r->snapshot != NULL ? 0 : -1;
 }
 
 static struct sandbox_process *spawn(const struct run *r, struct error *err)
 {
     const struct build_run_options *const o = r->options;
-    const char *const workdir = o->workdir != NULL ? o->workdir : config_text(r, "WorkingDir");
+    const char *const workdir =
+        o->workdir != NULL ? o->workdir : config_text(r, "WorkingDir");
     const int stdio[] = {o->interactive ? STDIN_FILENO : -1, STDOUT_FILENO, STDERR_FILENO};
     const struct sandbox_spec spec = {
         .root = cas_snapshot_mount(r->snapshot),

@@ -8,8 +8,8 @@
 #include <termios.h>
 #include <unistd.h>
 
-/* How often the window's size and cancellation are looked at. A signal would say it sooner, but a
- * library has no business with the program's signals. */
+/* How often the window's size and cancellation are looked at. A signal would say it sooner,
+ * but a library has no business with the program's signals. */
 #define LOOK_INTERVAL_MS 200
 
 struct attach {
@@ -46,7 +46,8 @@ static void size_follow(struct attach *a)
 {
     struct winsize now = {0};
 
-    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &now) < 0 && ioctl(STDIN_FILENO, TIOCGWINSZ, &now) < 0)
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &now) < 0 &&
+        ioctl(STDIN_FILENO, TIOCGWINSZ, &now) < 0)
         return;
     if (now.ws_row == a->size.ws_row && now.ws_col == a->size.ws_col)
         return;
@@ -98,7 +99,10 @@ static int round_trip(struct attach *a, bool *end, struct error *err)
     return 0;
 }
 
-int run_attach(struct sandbox_process *process, bool interactive, const bool *cancel, struct error *err)
+int run_attach(struct sandbox_process *process,
+               bool interactive,
+               const bool *cancel,
+               struct error *err)
 {
     CLEANUP(fd_closep) int master = sandbox_tty(process, err);
     CLEANUP(raw_mode_leave) struct raw_mode raw = {0};

@@ -44,8 +44,8 @@ static int pull(struct run_image *i, const char *full, struct error *err)
     const struct registry_pull_options options = {.progress = {.sink = &i->env->sink}};
 
     event_send(&i->env->sink, (struct event){.type = EVENT_NOTE, .text = note});
-    if (registry_pull(
-            i->env->registry, i->env->store, &i->reference, NULL, &options, &i->image, err) < 0)
+    if (registry_pull(i->env->registry, i->env->store, &i->reference, NULL, &options,
+                      &i->image, err) < 0)
         return -1;
     return cas_ref_set(i->env->store, full, &i->image.manifest, "pull", err);
 }
@@ -78,9 +78,10 @@ static int fetch(void *context, const struct descriptor *blob, struct error *err
     const struct registry_progress progress = {.sink = &i->env->sink};
 
     if (i->reference.host == NULL)
-        return error_set(err, ERROR_NOT_FOUND, "the store lacks a layer, and no registry is known");
-    return registry_fetch_blob(
-        i->env->registry, i->env->store, &i->reference, blob, &progress, err);
+        return error_set(err, ERROR_NOT_FOUND,
+                         "the store lacks a layer, and no registry is known");
+    return registry_fetch_blob(i->env->registry, i->env->store, &i->reference, blob,
+                               &progress, err);
 }
 
 static int layers_open(struct run_image *i, struct error *err)
@@ -88,10 +89,8 @@ static int layers_open(struct run_image *i, struct error *err)
     const struct doc *const ids = doc_get(doc_get(i->config, "rootfs"), "diff_ids");
 
     if (doc_count(ids) != i->image.layer_count)
-        return error_set(err,
-                         ERROR_CORRUPT,
-                         "the config names %zu layers, the manifest %zu",
-                         doc_count(ids),
+        return error_set(err, ERROR_CORRUPT,
+                         "the config names %zu layers, the manifest %zu", doc_count(ids),
                          i->image.layer_count);
     i->layers = base_alloc_array(i->image.layer_count + 1, sizeof(struct cas_layer *));
     for (size_t n = 0; n < i->image.layer_count; n++) {
@@ -121,7 +120,8 @@ int run_image_open(const struct build_environment *env,
                    struct run_image *out,
                    struct error *err)
 {
-    const bool is_digest = strncmp(name, "sha256:", 7) == 0 || strncmp(name, "sha512:", 7) == 0;
+    const bool is_digest =
+        strncmp(name, "sha256:", 7) == 0 || strncmp(name, "sha512:", 7) == 0;
 
     *out = (struct run_image){.env = env};
     if ((is_digest ? open_digest(out, name, err) : open_reference(out, name, err)) < 0 ||

@@ -1,6 +1,6 @@
 /*
- * The image that is to be started: found in the store or pulled, with handles to its layers.
- * For builder/run.c.
+ * The image that is to be started: found in the store or pulled, with handles to its
+ * layers. For builder/run.c.
  */
 #pragma once
 
@@ -23,8 +23,8 @@ struct run_image {
     size_t layer_count;
 };
 
-/* `name` is a reference or a manifest's whole digest. A reference that the store has is used
- * as it is. The struct must stay where it is while layers are in use. */
+/* `name` is a reference or a manifest's whole digest. A reference that the store has is
+ * used as it is. The struct must stay where it is while layers are in use. */
 MUST_CHECK int run_image_open(const struct build_environment *env,
                               const char *name,
                               struct run_image *out,

@@ -58,8 +58,8 @@ int run_spec_argv(const struct doc *config,
     if (options->argc == 0 && options->entrypoint == NULL)
         texts_add_list(out, doc_get(inner, "Cmd"));
     if (out->count == 0)
-        return error_set(
-            err, ERROR_INVALID, "the image has neither Entrypoint nor Cmd: name a command");
+        return error_set(err, ERROR_INVALID,
+                         "the image has neither Entrypoint nor Cmd: name a command");
     return 0;
 }
 
@@ -132,7 +132,9 @@ void run_mounts_release(struct run_mounts *m)
 }
 
 /* "TARGET[:ro|:rw]" */
-static int volume_add(const struct build_pair *volume, struct sandbox_mount *out, struct error *err)
+static int volume_add(const struct build_pair *volume,
+                      struct sandbox_mount *out,
+                      struct error *err)
 {
     struct view target;
     struct view mode;
@@ -140,8 +142,8 @@ static int volume_add(const struct build_pair *volume, struct sandbox_mount *out
 
     *out = (struct sandbox_mount){.type = SANDBOX_MOUNT_BIND, .source_fd = -1};
     if (has_mode && !view_eq_text(mode, "ro") && !view_eq_text(mode, "rw"))
-        return error_set(
-            err, ERROR_INVALID, "volume %s: the mode is ro or rw, not '%.*s'", volume->name, VIEW_ARG(mode));
+        return error_set(err, ERROR_INVALID, "volume %s: the mode is ro or rw, not '%.*s'",
+                         volume->name, VIEW_ARG(mode));
     out->readonly = has_mode && view_eq_text(mode, "ro");
     out->source_fd = fs_open_at(AT_FDCWD, volume->name, O_PATH | O_CLOEXEC, 0, err);
     if (out->source_fd < 0)
@@ -182,7 +184,9 @@ static bool mode_read(struct view text, mode_t *out)
 }
 
 /* "size=64m,mode=1777" */
-static int tmpfs_add(const struct build_pair *tmpfs, struct sandbox_mount *out, struct error *err)
+static int tmpfs_add(const struct build_pair *tmpfs,
+                     struct sandbox_mount *out,
+                     struct error *err)
 {
     struct view rest = view_of(tmpfs->value);
     struct view field;
@@ -196,10 +200,8 @@ static int tmpfs_add(const struct build_pair *tmpfs, struct sandbox_mount *out, 
         if ((view_eq_text(key, "size") && size_read(value, &out->size)) ||
             (view_eq_text(key, "mode") && mode_read(value, &out->mode)))
             continue;
-        return error_set(err,
-                         ERROR_INVALID,
-                         "tmpfs %s: '%.*s' is neither size=SIZE nor mode=MODE",
-                         tmpfs->name,
+        return error_set(err, ERROR_INVALID,
+                         "tmpfs %s: '%.*s' is neither size=SIZE nor mode=MODE", tmpfs->name,
                          VIEW_ARG(field));
     }
     out->target = base_strdup(tmpfs->name);
@@ -210,8 +212,8 @@ int run_spec_mounts(const struct build_run_options *options,
                     struct run_mounts *out,
                     struct error *err)
 {
-    out->items =
-        base_alloc_array(options->tmpfs_count + options->volume_count + 1, sizeof out->items[0]);
+    out->items = base_alloc_array(options->tmpfs_count + options->volume_count + 1,
+                                  sizeof out->items[0]);
     for (size_t i = 0; i < options->tmpfs_count; i++) {
         if (tmpfs_add(&options->tmpfs[i], &out->items[out->count++], err) < 0)
             return -1;

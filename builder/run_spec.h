@@ -1,6 +1,7 @@
 /*
  * What an image's config and the command line say together: arguments, environment, mounts.
- * Spec: OCI image-spec conversion.md; docker run for what goes before what. For builder/run.c.
+ * Spec: OCI image-spec conversion.md; docker run for what goes before what. For
+ * builder/run.c.
  */
 #pragma once
 

@@ -61,7 +61,8 @@ int cli_bytes_parse(const char *text, unsigned long long *out, struct error *err
     errno = 0;
     value = strtod(text, &end);
     /* strtod also knows white space, signs, "inf" and hexadecimal: not sizes. */
-    if (!isdigit((unsigned char)text[0]) || errno != 0 || text[strspn(text, "0123456789.")] == 'x')
+    if (!isdigit((unsigned char)text[0]) || errno != 0 ||
+        text[strspn(text, "0123456789.")] == 'x')
         return error_set(err, ERROR_USAGE, "'%s' is no size such as 64m or 1g", text);
     while (*end == ' ')
         end++;
@@ -108,8 +109,8 @@ static int time_parse(const char *text, struct cli_time *out, struct error *err)
     uint64_t value = 0;
 
     if (!view_to_u64(view_of(text), &value) || value > INT64_MAX)
-        return error_set(
-            err, ERROR_USAGE, "'%s' is no number of seconds since 1970-01-01", text);
+        return error_set(err, ERROR_USAGE, "'%s' is no number of seconds since 1970-01-01",
+                         text);
     *out = (struct cli_time){true, (long long)value};
     return 0;
 }
@@ -181,11 +182,8 @@ static int unknown_name(const struct parser *p, struct view name, struct error *
     near = dockerfile_suggest(name, names, p->count + 1, true);
     free(names);
     if (near != NULL)
-        return error_set(err,
-                         ERROR_USAGE,
-                         "unknown flag: --%.*s (did you mean --%s?)",
-                         VIEW_ARG(name),
-                         near);
+        return error_set(err, ERROR_USAGE, "unknown flag: --%.*s (did you mean --%s?)",
+                         VIEW_ARG(name), near);
     return error_set(err, ERROR_USAGE, "unknown flag: --%.*s", VIEW_ARG(name));
 }
 
@@ -230,7 +228,8 @@ static int short_parse(struct parser *p, const char *text, bool *help, struct er
             return 0;
         }
         if (option == NULL)
-            return error_set(err, ERROR_USAGE, "unknown shorthand flag: '%c' in -%s", *text, text);
+            return error_set(err, ERROR_USAGE, "unknown shorthand flag: '%c' in -%s", *text,
+                             text);
         if (option->kind == CLI_OPTION_SWITCH && text[1] != '=') {
             *(bool *)(void *)(p->out + option->offset) = true;
             continue;
@@ -241,8 +240,8 @@ static int short_parse(struct parser *p, const char *text, bool *help, struct er
         else if (*value == '\0')
             value = value_next(p);
         if (value == NULL)
-            return error_set(
-                err, ERROR_USAGE, "flag needs an argument: '%c' in -%s", *text, text);
+            return error_set(err, ERROR_USAGE, "flag needs an argument: '%c' in -%s", *text,
+                             text);
         if (value_store(option, value, p->out, err) < 0)
             return error_wrap(err, "-%c", option->letter);
         return 0;
@@ -286,7 +285,8 @@ void cli_args_release(const struct cli_option *options, size_t count, void *out)
 {
     for (size_t i = 0; i < count; i++) {
         if (options[i].kind == CLI_OPTION_TEXTS)
-            cli_texts_release((struct cli_texts *)(void *)((char *)out + options[i].offset));
+            cli_texts_release(
+                (struct cli_texts *)(void *)((char *)out + options[i].offset));
     }
 }
 

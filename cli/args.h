@@ -1,14 +1,14 @@
 /*
- * Command lines, read by table as docker's are: one table a command tells the names, the kind
- * of each value, its help, and where in the command's own struct the value goes.
+ * Command lines, read by table as docker's are: one table a command tells the names, the
+ * kind of each value, its help, and where in the command's own struct the value goes.
  *
  *     -q  --quiet  --quiet=false       switches; short ones bundle: -it
  *     -f X  -fX  -f=X  --file X  --file=X
  *     --                               what follows is positional
  *
- * Options and positional arguments may be mixed, except for commands that pass the rest on to
- * another program: they stop at the first positional argument. The same table prints the help.
- * Values are borrowed from argv.
+ * Options and positional arguments may be mixed, except for commands that pass the rest on
+ * to another program: they stop at the first positional argument. The same table prints the
+ * help. Values are borrowed from argv.
  */
 #pragma once
 
@@ -55,7 +55,8 @@ struct cli_option {
 
 enum cli_args_parse_flags {
     CLI_ARGS_PARSE_MIXED = 0,
-    CLI_ARGS_PARSE_STOP = 1, /* everything from the first positional argument on is positional */
+    CLI_ARGS_PARSE_STOP =
+        1, /* everything from the first positional argument on is positional */
 };
 
 /*
@@ -80,4 +81,6 @@ void cli_args_release(const struct cli_option *options, size_t count, void *out)
 void cli_args_describe(const struct cli_option *options, size_t count, struct buf *out);
 
 /* "64m", "1.5g", "1024", "2gb": binary units, as docker reads sizes. */
-MUST_CHECK int cli_bytes_parse(const char *text, unsigned long long *out, struct error *err);
+MUST_CHECK int cli_bytes_parse(const char *text,
+                               unsigned long long *out,
+                               struct error *err);

@@ -56,7 +56,8 @@ static int fixed_check(const char *key, const char *value, bool want, struct err
     if (bool_read(key, value, &is, err) < 0)
         return -1;
     if (is != want)
-        return error_set(err, ERROR_USAGE, "%s=%s cannot be had", key, is ? "true" : "false");
+        return error_set(err, ERROR_USAGE, "%s=%s cannot be had", key,
+                         is ? "true" : "false");
     return 0;
 }
 
@@ -78,8 +79,7 @@ static int type_read(const char *value, struct draft *d, struct error *err)
         d->is_image = d->type == BUILD_OUTPUT_STORE;
         return 0;
     }
-    return error_set(err,
-                     ERROR_USAGE,
+    return error_set(err, ERROR_USAGE,
                      "type is image, registry, oci, docker, local or tar, not '%s'",
                      value != NULL ? value : "");
 }
@@ -110,7 +110,8 @@ static int level_set(struct cli_outputs *o, const char *value, struct error *err
     if (value == NULL || !view_to_u64(view_of(value), &level) || level > 22)
         return error_set(err, ERROR_USAGE, "compression-level is a number up to 22");
     if (o->compression_level != 0 && o->compression_level != (int)level)
-        return error_set(err, ERROR_USAGE, "all outputs of a build have one compression level");
+        return error_set(err, ERROR_USAGE,
+                         "all outputs of a build have one compression level");
     o->compression_level = (int)level;
     return 0;
 }
@@ -175,26 +176,28 @@ static int attribute_read(const struct cli_csv_field *f,
 /* dest: where it is needed, where it must not be, what it is by default. */
 static int dest_check(struct draft *d, struct cli_outputs *o, struct error *err)
 {
-    const bool is_stream = d->type == BUILD_OUTPUT_TAR ||
-                           ((d->type == BUILD_OUTPUT_OCI || d->type == BUILD_OUTPUT_DOCKER) &&
-                            !d->directory);
-    const bool is_remote = d->type == BUILD_OUTPUT_STORE || d->type == BUILD_OUTPUT_REGISTRY;
+    const bool is_stream =
+        d->type == BUILD_OUTPUT_TAR ||
+        ((d->type == BUILD_OUTPUT_OCI || d->type == BUILD_OUTPUT_DOCKER) && !d->directory);
+    const bool is_remote =
+        d->type == BUILD_OUTPUT_STORE || d->type == BUILD_OUTPUT_REGISTRY;
 
     if (is_remote && d->dest != NULL)
         return error_set(err, ERROR_USAGE, "dest makes no sense for this type");
     if (!is_remote && !is_stream && d->dest == NULL)
         return error_set(err, ERROR_USAGE, "dest is missing");
     if (d->type == BUILD_OUTPUT_DOCKER && d->dest == NULL)
-        return error_set(err,
-                         ERROR_USAGE,
-                         "there is no docker daemon to load into: give dest=FILE, or dest=- and "
-                         "pipe it to 'docker load'");
+        return error_set(
+            err, ERROR_USAGE,
+            "there is no docker daemon to load into: give dest=FILE, or dest=- and "
+            "pipe it to 'docker load'");
     if (is_stream && d->dest == NULL)
         d->dest = "-";
     if (d->dest == NULL || strcmp(d->dest, "-") != 0)
         return 0;
     if (!is_stream)
-        return error_set(err, ERROR_USAGE, "a directory cannot be written to standard output");
+        return error_set(err, ERROR_USAGE,
+                         "a directory cannot be written to standard output");
     if (o->uses_stdout)
         return error_set(err, ERROR_USAGE, "only one output can go to standard output");
     if (isatty(STDOUT_FILENO))

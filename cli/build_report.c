@@ -17,7 +17,9 @@ int cli_build_report_clear(const char *path, struct error *err)
     return 0;
 }
 
-static int iidfile_write(const char *path, const struct build_result *result, struct error *err)
+static int iidfile_write(const char *path,
+                         const struct build_result *result,
+                         struct error *err)
 {
     const struct digest_text id = digest_format(&result->manifest.digest);
 
@@ -27,13 +29,15 @@ static int iidfile_write(const char *path, const struct build_result *result, st
 }
 
 /* "image.name": all names, separated by commas. */
-static int names_set(const struct build_request *request, struct doc *out, struct error *err)
+static int names_set(const struct build_request *request,
+                     struct doc *out,
+                     struct error *err)
 {
     CLEANUP(buf_release) struct buf names = BUF_INIT(LIMIT_TEXT_SIZE);
 
     for (size_t i = 0; i < request->tag_count; i++) {
-        CLEANUP(base_freep) char *name =
-            registry_reference_normalize(view_of(request->tags[i]), err);
+        CLEANUP(base_freep)
+        char *name = registry_reference_normalize(view_of(request->tags[i]), err);
 
         if (name == NULL)
             return -1;
@@ -55,9 +59,11 @@ static int metadata_write(const struct build_request *request,
     CLEANUP(doc_unrefp) struct doc *root = doc_new_object();
 
     if (result->has_image) {
-        doc_set_text(root, "containerimage.config.digest", digest_format(&result->config).text);
+        doc_set_text(root, "containerimage.config.digest",
+                     digest_format(&result->config).text);
         doc_set(root, "containerimage.descriptor", descriptor_doc(&result->manifest));
-        doc_set_text(root, "containerimage.digest", digest_format(&result->manifest.digest).text);
+        doc_set_text(root, "containerimage.digest",
+                     digest_format(&result->manifest.digest).text);
     }
     if (names_set(request, root, err) < 0)
         return -1;

@@ -1,8 +1,8 @@
 /*
  * What a finished build leaves for other programs: --iidfile, --metadata-file, -q.
  *
- * The ID of an image is the digest of its manifest, as buildx has it with a containerd image
- * store; the config's digest is in the metadata file.
+ * The ID of an image is the digest of its manifest, as buildx has it with a containerd
+ * image store; the config's digest is in the metadata file.
  */
 #pragma once
 

@@ -21,7 +21,8 @@ void cli_build_source_release(struct cli_build_source *s)
 
 static bool is_url(const char *context)
 {
-    static const char *const starts[] = {"git@", "github.com/", "git://", "http://", "https://", "ssh://"};
+    static const char *const starts[] = {"git@",    "github.com/", "git://",
+                                         "http://", "https://",    "ssh://"};
 
     for (size_t i = 0; i < ARRAY_COUNT(starts); i++) {
         if (strncmp(context, starts[i], strlen(starts[i])) == 0)
@@ -32,7 +33,8 @@ static bool is_url(const char *context)
 
 static bool is_archive(struct view text)
 {
-    static const char *const magics[] = {"\x1f\x8b", "\x28\xb5\x2f\xfd", "BZh", "\xfd\x37zXZ"};
+    static const char *const magics[] = {"\x1f\x8b", "\x28\xb5\x2f\xfd", "BZh",
+                                         "\xfd\x37zXZ"};
 
     for (size_t i = 0; i < ARRAY_COUNT(magics); i++) {
         if (view_starts(text, magics[i]))
@@ -56,7 +58,9 @@ static int stdin_spool(struct buf *text, struct error *err)
     return 0;
 }
 
-static int stdin_dockerfile(bool is_context, struct cli_build_source *out, struct error *err)
+static int stdin_dockerfile(bool is_context,
+                            struct cli_build_source *out,
+                            struct error *err)
 {
     CLEANUP(buf_release) struct buf text = BUF_INIT(LIMIT_DOCKERFILE_SIZE);
 
@@ -65,10 +69,10 @@ static int stdin_dockerfile(bool is_context, struct cli_build_source *out, struc
     if (stdin_spool(&text, err) < 0)
         return -1;
     if (is_context && is_archive(buf_view(&text)))
-        return error_set(err,
-                         ERROR_UNSUPPORTED,
-                         "a context on standard input is not supported: unpack it and name the "
-                         "directory");
+        return error_set(
+            err, ERROR_UNSUPPORTED,
+            "a context on standard input is not supported: unpack it and name the "
+            "directory");
     return 0;
 }
 
@@ -77,11 +81,11 @@ static int context_check(const char *context, struct error *err)
     struct stat st;
 
     if (is_url(context))
-        return error_set(err,
-                         ERROR_UNSUPPORTED,
-                         "context %s: remote contexts are not supported: fetch it and name the "
-                         "directory",
-                         context);
+        return error_set(
+            err, ERROR_UNSUPPORTED,
+            "context %s: remote contexts are not supported: fetch it and name the "
+            "directory",
+            context);
     if (stat(context, &st) < 0)
         return error_sys(err, "context %s", context);
     if (!S_ISDIR(st.st_mode))
@@ -109,7 +113,8 @@ int cli_build_source_resolve(const char *context,
     if (strcmp(context, "-") == 0) {
         if (file != NULL && strcmp(file, "-") != 0)
             return error_set(
-                err, ERROR_USAGE, "the context - is a Dockerfile itself: -f cannot name another");
+                err, ERROR_USAGE,
+                "the context - is a Dockerfile itself: -f cannot name another");
         return stdin_dockerfile(true, out, err);
     }
     out->context = context;

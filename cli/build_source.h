@@ -1,8 +1,9 @@
 /*
  * Where a build comes from: the context and the Dockerfile as the command line names them.
  *
- * A Dockerfile on standard input is copied into memory first, and standard input becomes that
- * copy: it is read once by the builder and once more if a failure is to show its lines.
+ * A Dockerfile on standard input is copied into memory first, and standard input becomes
+ * that copy: it is read once by the builder and once more if a failure is to show its
+ * lines.
  */
 #pragma once
 
@@ -19,8 +20,8 @@ struct cli_build_source {
 
 /*
  * `context` is the positional argument, `file` the value of -f or NULL.
- * Errors: ERROR_NOT_FOUND, ERROR_INVALID if the context is no directory; ERROR_UNSUPPORTED for
- *         contexts that are a URL or a tar.
+ * Errors: ERROR_NOT_FOUND, ERROR_INVALID if the context is no directory; ERROR_UNSUPPORTED
+ * for contexts that are a URL or a tar.
  */
 MUST_CHECK int cli_build_source_resolve(const char *context,
                                         const char *file,

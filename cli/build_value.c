@@ -3,7 +3,6 @@
 #include "base/alloc.h"
 #include "cli/csv.h"
 
-
 /* build_pair's texts are const for those who read them; we made them and may free them. */
 static void text_free(const char *text)
 {
@@ -82,7 +81,9 @@ int cli_build_args(const struct cli_texts *from, struct cli_pairs *out, struct e
     return pairs_read("--build-arg", from, PAIR_VALUE_ABSENT, out, err);
 }
 
-int cli_build_contexts(const struct cli_texts *from, struct cli_pairs *out, struct error *err)
+int cli_build_contexts(const struct cli_texts *from,
+                       struct cli_pairs *out,
+                       struct error *err)
 {
     return pairs_read("--build-context", from, PAIR_VALUE_NEEDED, out, err);
 }
@@ -92,19 +93,21 @@ int cli_build_labels(const struct cli_texts *from, struct cli_pairs *out, struct
     return pairs_read("--label", from, PAIR_VALUE_EMPTY, out, err);
 }
 
-int cli_build_annotations(const struct cli_texts *from, struct cli_pairs *out, struct error *err)
+int cli_build_annotations(const struct cli_texts *from,
+                          struct cli_pairs *out,
+                          struct error *err)
 {
-    static const char *const others[] = {"index:", "manifest-descriptor:", "index-descriptor:"};
+    static const char *const others[] = {
+        "index:", "manifest-descriptor:", "index-descriptor:"};
 
     for (size_t i = 0; i < from->count; i++) {
         const char *text = from->items[i];
 
         for (size_t n = 0; n < ARRAY_COUNT(others); n++) {
             if (strncmp(text, others[n], strlen(others[n])) == 0)
-                return error_set(err,
-                                 ERROR_USAGE,
-                                 "--annotation %s: only annotations of the manifest can be set",
-                                 text);
+                return error_set(
+                    err, ERROR_USAGE,
+                    "--annotation %s: only annotations of the manifest can be set", text);
         }
         if (strncmp(text, "manifest:", 9) == 0)
             text += 9;
@@ -123,16 +126,16 @@ int cli_build_hosts(const struct cli_texts *from, struct cli_pairs *out, struct 
 
         /* An IPv6 address has colons, so "=" is looked for first. */
         if (!view_cut(text, '=', &host, &address) && !view_cut(text, ':', &host, &address))
-            return error_set(
-                err, ERROR_USAGE, "--add-host is HOST:ADDRESS, not '%s'", from->items[i]);
-        if (host.size == 0 || address.size == 0)
-            return error_set(
-                err, ERROR_USAGE, "--add-host is HOST:ADDRESS, not '%s'", from->items[i]);
-        if (view_eq_text(address, "host-gateway"))
-            return error_set(err,
-                             ERROR_USAGE,
-                             "--add-host %s: there is no daemon that would know a host-gateway",
+            return error_set(err, ERROR_USAGE, "--add-host is HOST:ADDRESS, not '%s'",
                              from->items[i]);
+        if (host.size == 0 || address.size == 0)
+            return error_set(err, ERROR_USAGE, "--add-host is HOST:ADDRESS, not '%s'",
+                             from->items[i]);
+        if (view_eq_text(address, "host-gateway"))
+            return error_set(
+                err, ERROR_USAGE,
+                "--add-host %s: there is no daemon that would know a host-gateway",
+                from->items[i]);
         if (address.data[0] == '[' && address.data[address.size - 1] == ']')
             address = view_sub(address, 1, address.size - 2);
         CLEANUP(base_freep) char *value = view_dup(address);
@@ -166,13 +169,15 @@ static int secret_check(const struct cli_csv *csv, struct error *err)
         if (!found)
             return error_set(err, ERROR_USAGE, "unexpected key '%s'", csv->fields[i].key);
         if (csv->fields[i].value == NULL)
-            return error_set(
-                err, ERROR_USAGE, "'%s' must be a key=value pair", csv->fields[i].key);
+            return error_set(err, ERROR_USAGE, "'%s' must be a key=value pair",
+                             csv->fields[i].key);
     }
     return 0;
 }
 
-static int secret_read(const struct cli_csv *csv, struct build_secret *out, struct error *err)
+static int secret_read(const struct cli_csv *csv,
+                       struct build_secret *out,
+                       struct error *err)
 {
     const char *const type = cli_csv_get(csv, "type");
     const char *source = cli_csv_get(csv, "src");
@@ -183,7 +188,8 @@ static int secret_read(const struct cli_csv *csv, struct build_secret *out, stru
         source = cli_csv_get(csv, "source");
     *out = (struct build_secret){cli_csv_get(csv, "id"), source, cli_csv_get(csv, "env")};
     if (type != NULL && strcmp(type, "file") != 0 && strcmp(type, "env") != 0)
-        return error_set(err, ERROR_USAGE, "the type of a secret is file or env, not '%s'", type);
+        return error_set(err, ERROR_USAGE, "the type of a secret is file or env, not '%s'",
+                         type);
     if (type != NULL && strcmp(type, "env") == 0 && out->env == NULL) {
         out->env = out->file;
         out->file = NULL;
@@ -201,15 +207,19 @@ static int secret_read(const struct cli_csv *csv, struct build_secret *out, stru
     return 0;
 }
 
-int cli_build_secrets(const struct cli_texts *from, struct cli_secrets *out, struct error *err)
+int cli_build_secrets(const struct cli_texts *from,
+                      struct cli_secrets *out,
+                      struct error *err)
 {
     for (size_t i = 0; i < from->count; i++) {
         CLEANUP(cli_csv_release) struct cli_csv csv = {0};
         struct build_secret secret;
 
-        if (cli_csv_parse(from->items[i], &csv, err) < 0 || secret_read(&csv, &secret, err) < 0)
+        if (cli_csv_parse(from->items[i], &csv, err) < 0 ||
+            secret_read(&csv, &secret, err) < 0)
             return error_wrap(err, "--secret %s", from->items[i]);
-        out->items = base_grow(out->items, out->count, &out->capacity, sizeof out->items[0]);
+        out->items =
+            base_grow(out->items, out->count, &out->capacity, sizeof out->items[0]);
         out->items[out->count++] = (struct build_secret){
             base_strdup(secret.id), base_strdup(secret.file), base_strdup(secret.env)};
     }

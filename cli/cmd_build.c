@@ -48,118 +48,57 @@ struct build_options {
 #define FIELD(name) offsetof(struct build_options, name)
 
 static const struct cli_option options[] = {
-    {0, "add-host", CLI_OPTION_TEXTS, "HOST:ADDRESS", "A line for /etc/hosts of steps", FIELD(hosts)},
-    {0,
-     "allow",
-     CLI_OPTION_TEXTS,
-     "ENTITLEMENT",
-     "Allow network.host or security.insecure to RUN",
-     FIELD(allow)},
-    {0,
-     "annotation",
-     CLI_OPTION_TEXTS,
-     "KEY=VALUE",
-     "An annotation of the manifest",
+    {0, "add-host", CLI_OPTION_TEXTS, "HOST:ADDRESS", "A line for /etc/hosts of steps",
+     FIELD(hosts)},
+    {0, "allow", CLI_OPTION_TEXTS, "ENTITLEMENT",
+     "Allow network.host or security.insecure to RUN", FIELD(allow)},
+    {0, "annotation", CLI_OPTION_TEXTS, "KEY=VALUE", "An annotation of the manifest",
      FIELD(annotations)},
-    {0,
-     "build-arg",
-     CLI_OPTION_TEXTS,
-     "NAME[=VALUE]",
-     "A value for ARG (default: from the environment)",
-     FIELD(args)},
-    {0,
-     "build-context",
-     CLI_OPTION_TEXTS,
-     "NAME=SOURCE",
+    {0, "build-arg", CLI_OPTION_TEXTS, "NAME[=VALUE]",
+     "A value for ARG (default: from the environment)", FIELD(args)},
+    {0, "build-context", CLI_OPTION_TEXTS, "NAME=SOURCE",
      "A further context: directory, oci-layout://PATH, docker-image://NAME",
      FIELD(contexts)},
-    {'f',
-     "file",
-     CLI_OPTION_TEXT,
-     "FILE",
-     "The Dockerfile (default PATH/Dockerfile; - is standard input)",
-     FIELD(file)},
-    {0, "iidfile", CLI_OPTION_TEXT, "FILE", "Write the image's ID to this file", FIELD(iidfile)},
+    {'f', "file", CLI_OPTION_TEXT, "FILE",
+     "The Dockerfile (default PATH/Dockerfile; - is standard input)", FIELD(file)},
+    {0, "iidfile", CLI_OPTION_TEXT, "FILE", "Write the image's ID to this file",
+     FIELD(iidfile)},
     {0, "label", CLI_OPTION_TEXTS, "KEY=VALUE", "A label of the image", FIELD(labels)},
-    {0, "load", CLI_OPTION_SWITCH, NULL, "Refused: there is no daemon to load into", FIELD(load)},
-    {0,
-     "metadata-file",
-     CLI_OPTION_TEXT,
-     "FILE",
-     "Write digests and names of the result as JSON to this file",
-     FIELD(metadata_file)},
-    {0,
-     "network",
-     CLI_OPTION_TEXT,
-     "MODE",
-     "Network of RUN: default, none or host",
+    {0, "load", CLI_OPTION_SWITCH, NULL, "Refused: there is no daemon to load into",
+     FIELD(load)},
+    {0, "metadata-file", CLI_OPTION_TEXT, "FILE",
+     "Write digests and names of the result as JSON to this file", FIELD(metadata_file)},
+    {0, "network", CLI_OPTION_TEXT, "MODE", "Network of RUN: default, none or host",
      FIELD(network)},
     {0, "no-cache", CLI_OPTION_SWITCH, NULL, "Run every step anew", FIELD(no_cache)},
-    {0,
-     "no-cache-filter",
-     CLI_OPTION_TEXTS,
-     "STAGE[,STAGE]",
-     "Run the steps of these stages anew",
-     FIELD(no_cache_filter)},
-    {'o',
-     "output",
-     CLI_OPTION_TEXTS,
-     "DEST",
-     "Where the result goes: DIR, -, or type=TYPE,dest=PATH,...",
-     FIELD(outputs)},
-    {0,
-     "parallel",
-     CLI_OPTION_COUNT,
-     "N",
-     "Steps at once (default: as many as processors)",
+    {0, "no-cache-filter", CLI_OPTION_TEXTS, "STAGE[,STAGE]",
+     "Run the steps of these stages anew", FIELD(no_cache_filter)},
+    {'o', "output", CLI_OPTION_TEXTS, "DEST",
+     "Where the result goes: DIR, -, or type=TYPE,dest=PATH,...", FIELD(outputs)},
+    {0, "parallel", CLI_OPTION_COUNT, "N", "Steps at once (default: as many as processors)",
      FIELD(parallel)},
-    {0,
-     "platform",
-     CLI_OPTION_TEXT,
-     "OS/ARCH[/VARIANT]",
-     "The platform of the image (default: this machine's)",
-     FIELD(platform)},
-    {0,
-     "progress",
-     CLI_OPTION_TEXT,
-     "MODE",
-     "auto, plain, tty, quiet or rawjson",
+    {0, "platform", CLI_OPTION_TEXT, "OS/ARCH[/VARIANT]",
+     "The platform of the image (default: this machine's)", FIELD(platform)},
+    {0, "progress", CLI_OPTION_TEXT, "MODE", "auto, plain, tty, quiet or rawjson",
      FIELD(progress)},
-    {0,
-     "provenance",
-     CLI_OPTION_TEXT,
-     "false",
-     "Only false: attestations are not made",
+    {0, "provenance", CLI_OPTION_TEXT, "false", "Only false: attestations are not made",
      FIELD(provenance)},
-    {0,
-     "pull",
-     CLI_OPTION_SWITCH,
-     NULL,
-     "Ask registries for newer base images",
+    {0, "pull", CLI_OPTION_SWITCH, NULL, "Ask registries for newer base images",
      FIELD(pull)},
     {0, "push", CLI_OPTION_SWITCH, NULL, "As -o type=registry", FIELD(push)},
-    {'q',
-     "quiet",
-     CLI_OPTION_SWITCH,
-     NULL,
-     "Show no progress, print the image's ID",
+    {'q', "quiet", CLI_OPTION_SWITCH, NULL, "Show no progress, print the image's ID",
      FIELD(quiet)},
-    {0, "sbom", CLI_OPTION_TEXT, "false", "Only false: attestations are not made", FIELD(sbom)},
-    {0,
-     "secret",
-     CLI_OPTION_TEXTS,
-     "id=ID[,src=FILE|,env=NAME]",
-     "A secret for RUN --mount=type=secret",
-     FIELD(secrets)},
-    {0, "shm-size", CLI_OPTION_BYTES, "SIZE", "Size of /dev/shm (default 64m)", FIELD(shm_size)},
-    {0,
-     "source-date-epoch",
-     CLI_OPTION_TIME,
-     "SECONDS",
-     "The latest time in the image (default $SOURCE_DATE_EPOCH)",
-     FIELD(epoch)},
+    {0, "sbom", CLI_OPTION_TEXT, "false", "Only false: attestations are not made",
+     FIELD(sbom)},
+    {0, "secret", CLI_OPTION_TEXTS, "id=ID[,src=FILE|,env=NAME]",
+     "A secret for RUN --mount=type=secret", FIELD(secrets)},
+    {0, "shm-size", CLI_OPTION_BYTES, "SIZE", "Size of /dev/shm (default 64m)",
+     FIELD(shm_size)},
+    {0, "source-date-epoch", CLI_OPTION_TIME, "SECONDS",
+     "The latest time in the image (default $SOURCE_DATE_EPOCH)", FIELD(epoch)},
     {'t', "tag", CLI_OPTION_TEXTS, "NAME[:TAG]", "A name for the image", FIELD(tags)},
-    {0, "target", CLI_OPTION_TEXT, "STAGE", "Build this stage (default: the last)", FIELD(target)},
+    {0, "target", CLI_OPTION_TEXT, "STAGE", "Build this stage (default: the last)",
+     FIELD(target)},
 };
 
 /* Everything that the request borrows from. */
@@ -225,7 +164,8 @@ static void tags_read(const struct build_options *o, struct build_values *v)
     for (size_t i = 0; i < o->tags.count; i++)
         cli_texts_add(&v->tags, o->tags.items[i]);
     for (size_t i = 0; i < v->outputs.count; i++) {
-        if (v->outputs.items[i].type == BUILD_OUTPUT_STORE && v->outputs.items[i].name != NULL)
+        if (v->outputs.items[i].type == BUILD_OUTPUT_STORE &&
+            v->outputs.items[i].name != NULL)
             buf_printf(&joined, "%s,", v->outputs.items[i].name);
     }
     list_cut(&joined, &v->tags, &v->lists[1]);
@@ -234,16 +174,18 @@ static void tags_read(const struct build_options *o, struct build_values *v)
 static int refusals_check(const struct build_options *o, struct error *err)
 {
     if (o->load)
-        return error_set(err,
-                         ERROR_USAGE,
-                         "--load: there is no docker daemon to load into; an image with -t is in "
-                         "cooper's store, and -o type=docker,dest=- can be piped to 'docker load'");
+        return error_set(
+            err, ERROR_USAGE,
+            "--load: there is no docker daemon to load into; an image with -t is in "
+            "cooper's store, and -o type=docker,dest=- can be piped to 'docker load'");
     if (o->provenance != NULL && strcmp(o->provenance, "false") != 0)
-        return error_set(err, ERROR_USAGE, "--provenance=%s: attestations are not made", o->provenance);
+        return error_set(err, ERROR_USAGE, "--provenance=%s: attestations are not made",
+                         o->provenance);
     if (o->sbom != NULL && strcmp(o->sbom, "false") != 0)
         return error_set(err, ERROR_USAGE, "--sbom=%s: attestations are not made", o->sbom);
     if (o->platform != NULL && strchr(o->platform, ',') != NULL)
-        return error_set(err, ERROR_USAGE, "--platform %s: one platform a build", o->platform);
+        return error_set(err, ERROR_USAGE, "--platform %s: one platform a build",
+                         o->platform);
     return 0;
 }
 
@@ -251,15 +193,19 @@ static int network_read(const char *text, struct build_request *r, struct error 
 {
     if (text == NULL)
         return 0;
-    if (strcmp(text, "default") != 0 && strcmp(text, "none") != 0 && strcmp(text, "host") != 0)
-        return error_set(err, ERROR_USAGE, "--network is default, none or host, not '%s'", text);
+    if (strcmp(text, "default") != 0 && strcmp(text, "none") != 0 &&
+        strcmp(text, "host") != 0)
+        return error_set(err, ERROR_USAGE, "--network is default, none or host, not '%s'",
+                         text);
     r->network = text;
     /* As buildx: whoever asks for it has allowed it. */
     r->allow_host_network |= strcmp(text, "host") == 0;
     return 0;
 }
 
-static int allow_read(const struct cli_texts *from, struct build_request *r, struct error *err)
+static int allow_read(const struct cli_texts *from,
+                      struct build_request *r,
+                      struct error *err)
 {
     for (size_t i = 0; i < from->count; i++) {
         if (strcmp(from->items[i], "network.host") == 0)
@@ -267,8 +213,7 @@ static int allow_read(const struct cli_texts *from, struct build_request *r, str
         else if (strcmp(from->items[i], "security.insecure") == 0)
             r->allow_insecure = true;
         else
-            return error_set(err,
-                             ERROR_USAGE,
+            return error_set(err, ERROR_USAGE,
                              "--allow is network.host or security.insecure, not '%s'",
                              from->items[i]);
     }
@@ -288,8 +233,8 @@ static int platform_read(const char *text, struct build_request *r, struct error
 }
 
 /*
- * The flag, else the build argument, else the environment. Steps see it in any case: it is a
- * build argument that needs no value of its own.
+ * The flag, else the build argument, else the environment. Steps see it in any case: it is
+ * a build argument that needs no value of its own.
  */
 static int epoch_read(const struct build_options *o,
                       struct build_values *v,
@@ -302,7 +247,8 @@ static int epoch_read(const struct build_options *o,
 
     r->epoch = -1;
     for (size_t i = 0; i < v->args.count; i++) {
-        if (strcmp(v->args.items[i].name, "SOURCE_DATE_EPOCH") == 0 && v->args.items[i].value != NULL)
+        if (strcmp(v->args.items[i].name, "SOURCE_DATE_EPOCH") == 0 &&
+            v->args.items[i].value != NULL)
             text = v->args.items[i].value;
     }
     if (o->epoch.given) {
@@ -312,10 +258,9 @@ static int epoch_read(const struct build_options *o,
     if (text == NULL || text[0] == '\0')
         return 0;
     if (!view_to_u64(view_of(text), &seconds) || seconds > INT64_MAX)
-        return error_set(err,
-                         ERROR_USAGE,
-                         "SOURCE_DATE_EPOCH is a number of seconds since 1970-01-01, not '%s'",
-                         text);
+        return error_set(
+            err, ERROR_USAGE,
+            "SOURCE_DATE_EPOCH is a number of seconds since 1970-01-01, not '%s'", text);
     r->epoch = (int64_t)seconds;
     if (!cli_pairs_has(&v->args, "SOURCE_DATE_EPOCH"))
         cli_pairs_add(&v->args, VIEW_LIT("SOURCE_DATE_EPOCH"), text);
@@ -337,14 +282,14 @@ static int values_read(const struct build_options *o,
         cli_build_proxies(&v->args, err) < 0)
         return -1;
     for (size_t i = 0; i < v->outputs.annotations.count; i++)
-        cli_pairs_add(&v->annotations,
-                      view_of(v->outputs.annotations.items[i].name),
+        cli_pairs_add(&v->annotations, view_of(v->outputs.annotations.items[i].name),
                       v->outputs.annotations.items[i].value);
     stages_read(o, v);
     tags_read(o, v);
     if (o->quiet && v->outputs.uses_stdout)
         return error_set(
-            err, ERROR_USAGE, "--quiet prints to standard output, and so does one of the outputs");
+            err, ERROR_USAGE,
+            "--quiet prints to standard output, and so does one of the outputs");
     return cli_build_source_resolve(context, o->file, &v->source, err);
 }
 
@@ -387,7 +332,8 @@ static int request_fill(const struct build_options *o,
     return 0;
 }
 
-/* What goes before the error line: the output of what failed, the lines of the Dockerfile. */
+/* What goes before the error line: the output of what failed, the lines of the Dockerfile.
+ */
 static void failure_print(struct cli_progress *progress,
                           const struct cli_build_source *source,
                           const struct error *err)
@@ -406,7 +352,8 @@ static int build_perform(struct cli_session *session,
                          struct build_result *result,
                          struct error *err)
 {
-    CLEANUP(cli_progress_freep) struct cli_progress *progress = cli_progress_new(mode, "Building");
+    CLEANUP(cli_progress_freep)
+    struct cli_progress *progress = cli_progress_new(mode, "Building");
     struct build_environment env;
     int code = cli_session_environment(session, cli_progress_sink(progress), &env, err);
 
@@ -444,7 +391,8 @@ static int build_command_run(struct cli_session *session,
     if (cli_progress_mode_parse(o->progress, &mode, err) < 0 ||
         values_read(o, arguments->items[0], &values, err) < 0 ||
         request_fill(o, &values, &request, err) < 0 ||
-        cli_build_report_clear(o->iidfile, err) < 0 || cli_session_enter_sandbox(session, err) < 0)
+        cli_build_report_clear(o->iidfile, err) < 0 ||
+        cli_session_enter_sandbox(session, err) < 0)
         return -1;
     if (o->quiet)
         mode = CLI_PROGRESS_QUIET;
@@ -462,13 +410,15 @@ const struct cli_command cli_command_build = {
         "Dockerfile is read from standard input and there is no context.\n\n"
         "The image is kept in the store under each name of -t. Outputs of -o:\n"
         "  DIR                       the root file system as files in DIR (type=local)\n"
-        "  -                         the root file system as a tar on standard output (type=tar)\n"
+        "  -                         the root file system as a tar on standard output "
+        "(type=tar)\n"
         "  type=image[,push=true]    the store, and the registry\n"
         "  type=registry[,name=N]    the registry\n"
         "  type=oci[,dest=FILE]      an OCI archive; tar=false: an OCI layout directory\n"
         "  type=docker,dest=FILE     an archive for 'docker load'\n"
         "  type=local,dest=DIR       type=tar[,dest=FILE]\n"
-        "with compression=gzip|zstd|uncompressed, compression-level=N, annotation.KEY=VALUE.",
+        "with compression=gzip|zstd|uncompressed, compression-level=N, "
+        "annotation.KEY=VALUE.",
     CLI_OPTIONS(options, struct build_options),
     .argument_min = 1,
     .argument_max = 1,

@@ -20,23 +20,11 @@ struct history_options {
 };
 
 static const struct cli_option options[] = {
-    {0,
-     "no-trunc",
-     CLI_OPTION_SWITCH,
-     NULL,
-     "Do not cut IDs and commands",
+    {0, "no-trunc", CLI_OPTION_SWITCH, NULL, "Do not cut IDs and commands",
      offsetof(struct history_options, no_trunc)},
-    {'q',
-     "quiet",
-     CLI_OPTION_SWITCH,
-     NULL,
-     "Print only IDs",
+    {'q', "quiet", CLI_OPTION_SWITCH, NULL, "Print only IDs",
      offsetof(struct history_options, quiet)},
-    {0,
-     "format",
-     CLI_OPTION_TEXT,
-     "FORMAT",
-     "table (default) or json: one document a line",
+    {0, "format", CLI_OPTION_TEXT, "FORMAT", "table (default) or json: one document a line",
      offsetof(struct history_options, format)},
 };
 
@@ -58,8 +46,8 @@ static const char *text_or_empty(const struct doc *d)
 
 /*
  * Entries newest first. History tells which entry made no layer; the others take the
- * manifest's layers in order. A base without history leaves layers over: they are not listed,
- * as docker does it.
+ * manifest's layers in order. A base without history leaves layers over: they are not
+ * listed, as docker does it.
  */
 static struct entry *entries_read(const struct cli_image *image, size_t *count)
 {
@@ -92,7 +80,8 @@ static struct digest_text entry_id(const struct cli_image *image, size_t i, bool
         return id;
     if (no_trunc)
         return digest_format(&image->image.root.digest);
-    snprintf(id.text, sizeof id.text, "%s", cli_format_short_id(&image->image.root.digest).text);
+    snprintf(id.text, sizeof id.text, "%s",
+             cli_format_short_id(&image->image.root.digest).text);
     return id;
 }
 
@@ -122,7 +111,8 @@ static void print_table(const struct cli_image *image,
                         size_t count,
                         bool no_trunc)
 {
-    static const char *const heads[] = {"IMAGE", "CREATED", "CREATED BY", "SIZE", "COMMENT"};
+    static const char *const heads[] = {"IMAGE", "CREATED", "CREATED BY", "SIZE",
+                                        "COMMENT"};
     CLEANUP(buf_release) struct buf text = BUF_INIT(LIMIT_TEXT_SIZE);
     CLEANUP(cli_table_release) struct cli_table table;
     const int64_t now = time(NULL);
@@ -154,7 +144,8 @@ static void print_json(const struct cli_image *image,
         CLEANUP(doc_unrefp) struct doc *doc = doc_new_object();
 
         doc_set_text(doc, "ID", entry_id(image, i, no_trunc).text);
-        doc_set_text(doc, "CreatedAt", entries[i].created != NULL ? entries[i].created : "");
+        doc_set_text(doc, "CreatedAt",
+                     entries[i].created != NULL ? entries[i].created : "");
         doc_set_text(doc, "CreatedSince", cli_format_age(entries[i].created, now).text);
         doc_set_text(doc, "CreatedBy", entries[i].created_by);
         doc_set_text(doc, "Size", cli_format_size(entries[i].size).text);

@@ -20,29 +20,13 @@ struct images_options {
 };
 
 static const struct cli_option options[] = {
-    {'q',
-     "quiet",
-     CLI_OPTION_SWITCH,
-     NULL,
-     "Print only IDs",
+    {'q', "quiet", CLI_OPTION_SWITCH, NULL, "Print only IDs",
      offsetof(struct images_options, quiet)},
-    {0,
-     "no-trunc",
-     CLI_OPTION_SWITCH,
-     NULL,
-     "Print whole IDs",
+    {0, "no-trunc", CLI_OPTION_SWITCH, NULL, "Print whole IDs",
      offsetof(struct images_options, no_trunc)},
-    {0,
-     "digests",
-     CLI_OPTION_SWITCH,
-     NULL,
-     "Print digests too",
+    {0, "digests", CLI_OPTION_SWITCH, NULL, "Print digests too",
      offsetof(struct images_options, digests)},
-    {0,
-     "format",
-     CLI_OPTION_TEXT,
-     "FORMAT",
-     "table (default) or json: one document a line",
+    {0, "format", CLI_OPTION_TEXT, "FORMAT", "table (default) or json: one document a line",
      offsetof(struct images_options, format)},
 };
 
@@ -130,7 +114,10 @@ static int row_compare(const void *a, const void *b)
     return strcmp(x->image.name, y->image.name);
 }
 
-static int rows_read(struct cas_store *store, const char *filter, struct rows *rows, struct error *err)
+static int rows_read(struct cas_store *store,
+                     const char *filter,
+                     struct rows *rows,
+                     struct error *err)
 {
     CLEANUP(cas_ref_list_release) struct cas_ref_list refs = {0};
 
@@ -213,7 +200,8 @@ static void print_table(const struct rows *rows, const struct images_options *o)
             cli_table_add(&table, digest_format(&row->image.image.root.digest).text);
         cli_table_add(&table, id);
         cli_table_add(
-            &table, cli_format_age(doc_text(doc_get(row->image.config, "created")), now).text);
+            &table,
+            cli_format_age(doc_text(doc_get(row->image.config, "created")), now).text);
         cli_table_add(&table, cli_format_size(cli_image_size(&row->image)).text);
     }
     cli_table_write(&table, &text);
@@ -249,8 +237,9 @@ const struct cli_command cli_command_images = {
     .name = "images",
     .usage = "[OPTIONS] [REPOSITORY[:TAG]]",
     .summary = "List the images of the store",
-    .details = "REPOSITORY and TAG may be patterns. SIZE is what the store keeps and a registry\n"
-               "would receive: manifest, config and compressed layers.",
+    .details =
+        "REPOSITORY and TAG may be patterns. SIZE is what the store keeps and a registry\n"
+        "would receive: manifest, config and compressed layers.",
     CLI_OPTIONS(options, struct images_options),
     .argument_max = 1,
     .run = images_run,

@@ -19,34 +19,17 @@ struct import_options {
 };
 
 static const struct cli_option options[] = {
-    {'c',
-     "change",
-     CLI_OPTION_TEXTS,
-     "INSTRUCTION",
+    {'c', "change", CLI_OPTION_TEXTS, "INSTRUCTION",
      "A Dockerfile instruction for the image's config",
      offsetof(struct import_options, changes)},
-    {0,
-     "compression",
-     CLI_OPTION_TEXT,
-     "NAME",
-     "gzip (default), zstd or uncompressed",
+    {0, "compression", CLI_OPTION_TEXT, "NAME", "gzip (default), zstd or uncompressed",
      offsetof(struct import_options, compression)},
-    {'m',
-     "message",
-     CLI_OPTION_TEXT,
-     "TEXT",
-     "A comment for the image's history",
+    {'m', "message", CLI_OPTION_TEXT, "TEXT", "A comment for the image's history",
      offsetof(struct import_options, message)},
-    {0,
-     "platform",
-     CLI_OPTION_TEXT,
-     "OS/ARCH[/VARIANT]",
+    {0, "platform", CLI_OPTION_TEXT, "OS/ARCH[/VARIANT]",
      "What the files run on (default: this machine's)",
      offsetof(struct import_options, platform)},
-    {0,
-     "source-date-epoch",
-     CLI_OPTION_TIME,
-     "SECONDS",
+    {0, "source-date-epoch", CLI_OPTION_TIME, "SECONDS",
      "The latest time in the image (default $SOURCE_DATE_EPOCH)",
      offsetof(struct import_options, epoch)},
 };
@@ -60,8 +43,8 @@ static int compression_read(const char *text, enum cas_compression *out, struct 
     else if (strcmp(text, "uncompressed") == 0)
         *out = CAS_COMPRESSION_NONE;
     else
-        return error_set(
-            err, ERROR_USAGE, "--compression is gzip, zstd or uncompressed, not '%s'", text);
+        return error_set(err, ERROR_USAGE,
+                         "--compression is gzip, zstd or uncompressed, not '%s'", text);
     return 0;
 }
 
@@ -74,10 +57,9 @@ static int epoch_read(const struct cli_time *given, int64_t *out, struct error *
     if (given->given || text == NULL || text[0] == '\0')
         return 0;
     if (!view_to_u64(view_of(text), &seconds) || seconds > INT64_MAX)
-        return error_set(err,
-                         ERROR_USAGE,
-                         "SOURCE_DATE_EPOCH is a number of seconds since 1970-01-01, not '%s'",
-                         text);
+        return error_set(
+            err, ERROR_USAGE,
+            "SOURCE_DATE_EPOCH is a number of seconds since 1970-01-01, not '%s'", text);
     *out = (int64_t)seconds;
     return 0;
 }
@@ -90,11 +72,11 @@ static int import_fill(const struct import_options *o,
     struct registry_platform platform;
 
     if (strstr(source, "://") != NULL)
-        return error_set(err,
-                         ERROR_UNSUPPORTED,
+        return error_set(err, ERROR_UNSUPPORTED,
                          "%s: remote files are not fetched: download it and name the file",
                          source);
-    if (o->platform != NULL && registry_platform_parse(view_of(o->platform), &platform, err) < 0) {
+    if (o->platform != NULL &&
+        registry_platform_parse(view_of(o->platform), &platform, err) < 0) {
         err->code = ERROR_USAGE;
         return error_wrap(err, "--platform");
     }
@@ -140,8 +122,9 @@ const struct cli_command cli_command_import = {
     .name = "import",
     .usage = "[OPTIONS] TAR|DIR|- NAME[:TAG]",
     .summary = "Make a base image of a root file system",
-    .details = "TAR may be compressed in any way that libarchive reads; - is a tar on standard\n"
-               "input. Owners, modes, links, devices and extended attributes are kept.",
+    .details =
+        "TAR may be compressed in any way that libarchive reads; - is a tar on standard\n"
+        "input. Owners, modes, links, devices and extended attributes are kept.",
     CLI_OPTIONS(options, struct import_options),
     .argument_min = 2,
     .argument_max = 2,

@@ -15,15 +15,12 @@ struct inspect_options {
 };
 
 static const struct cli_option options[] = {
-    {'f',
-     "format",
-     CLI_OPTION_TEXT,
-     "FORMAT",
-     "json: all on one line",
+    {'f', "format", CLI_OPTION_TEXT, "FORMAT", "json: all on one line",
      offsetof(struct inspect_options, format)},
 };
 
-/* RepoTags and RepoDigests: the names that point to this image, and where it has them from. */
+/* RepoTags and RepoDigests: the names that point to this image, and where it has them from.
+ */
 static int names_set(struct cas_store *store,
                      const struct digest *root,
                      struct doc *out,
@@ -61,7 +58,10 @@ static int names_set(struct cas_store *store,
     return 0;
 }
 
-static void member_copy(struct doc *out, const char *key, const struct doc *config, const char *from)
+static void member_copy(struct doc *out,
+                        const char *key,
+                        const struct doc *config,
+                        const char *from)
 {
     const struct doc *const value = doc_get(config, from);
 
@@ -90,7 +90,10 @@ static const char *comment_of(const struct doc *config)
     return comment != NULL ? comment : "";
 }
 
-static int metadata_set(struct cas_store *store, const char *name, struct doc *out, struct error *err)
+static int metadata_set(struct cas_store *store,
+                        const char *name,
+                        struct doc *out,
+                        struct error *err)
 {
     struct doc *metadata;
     struct cas_ref ref;
@@ -145,8 +148,7 @@ static int inspect_run(struct cli_session *session,
     struct cas_store *store;
 
     if (o->format != NULL && strcmp(o->format, "json") != 0)
-        return error_set(err,
-                         ERROR_USAGE,
+        return error_set(err, ERROR_USAGE,
                          "--format is json, not '%s' (Go templates are not known: use jq)",
                          o->format);
     store = cli_session_store(session, err);

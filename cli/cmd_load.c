@@ -17,17 +17,10 @@ struct load_options {
 };
 
 static const struct cli_option options[] = {
-    {'i',
-     "input",
-     CLI_OPTION_TEXT,
-     "FILE",
+    {'i', "input", CLI_OPTION_TEXT, "FILE",
      "Read from this file in place of standard input",
      offsetof(struct load_options, input)},
-    {'q',
-     "quiet",
-     CLI_OPTION_SWITCH,
-     NULL,
-     "Print nothing",
+    {'q', "quiet", CLI_OPTION_SWITCH, NULL, "Print nothing",
      offsetof(struct load_options, quiet)},
 };
 
@@ -37,7 +30,8 @@ static int input_open(const char *path, struct error *err)
         return fs_open_at(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0, err);
     if (isatty(STDIN_FILENO))
         return error_set(
-            err, ERROR_USAGE, "standard input is a terminal: name a file with -i or redirect it");
+            err, ERROR_USAGE,
+            "standard input is a terminal: name a file with -i or redirect it");
     const int fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
     return fd >= 0 ? fd : error_sys(err, "standard input");
 }
@@ -93,7 +87,8 @@ const struct cli_command cli_command_load = {
     .name = "load",
     .usage = "[OPTIONS]",
     .summary = "Read images from a tar archive into the store",
-    .details = "Docker and OCI archives, plain or compressed with gzip or zstd. An image without a\n"
+    .details = "Docker and OCI archives, plain or compressed with gzip or zstd. An image "
+               "without a\n"
                "name is kept until the next collection: tag it by the ID that is printed.",
     CLI_OPTIONS(options, struct load_options),
     .run = load_run,

@@ -16,23 +16,12 @@ struct pull_options {
 };
 
 static const struct cli_option options[] = {
-    {0,
-     "platform",
-     CLI_OPTION_TEXT,
-     "OS/ARCH[/VARIANT]",
+    {0, "platform", CLI_OPTION_TEXT, "OS/ARCH[/VARIANT]",
      "Take the image of this platform (default: this machine's)",
      offsetof(struct pull_options, platform)},
-    {'q',
-     "quiet",
-     CLI_OPTION_SWITCH,
-     NULL,
-     "Print only the name",
+    {'q', "quiet", CLI_OPTION_SWITCH, NULL, "Print only the name",
      offsetof(struct pull_options, quiet)},
-    {0,
-     "progress",
-     CLI_OPTION_TEXT,
-     "MODE",
-     "auto, plain, tty, quiet or rawjson",
+    {0, "progress", CLI_OPTION_TEXT, "MODE", "auto, plain, tty, quiet or rawjson",
      offsetof(struct pull_options, progress)},
 };
 
@@ -43,22 +32,18 @@ static int pull_fetch(struct cli_session *session,
                       struct registry_image *out,
                       struct error *err)
 {
-    CLEANUP(cli_progress_freep) struct cli_progress *progress = cli_progress_new(mode, "Pulling");
+    CLEANUP(cli_progress_freep)
+    struct cli_progress *progress = cli_progress_new(mode, "Pulling");
     const struct event_sink sink = cli_progress_sink(progress);
     const struct registry_pull_options pull = {.progress = {.sink = &sink}};
 
-    return registry_pull(cli_session_registry(session),
-                         session->store,
-                         reference,
-                         platform,
-                         &pull,
-                         out,
-                         err);
+    return registry_pull(cli_session_registry(session), session->store, reference, platform,
+                         &pull, out, err);
 }
 
 /*
- * The ref points to the platform's manifest, not to the index that it may have come from: of an
- * index only this one part is here, and a ref is complete.
+ * The ref points to the platform's manifest, not to the index that it may have come from:
+ * of an index only this one part is here, and a ref is complete.
  */
 static int pull_name(struct cas_store *store,
                      const char *name,
@@ -99,8 +84,7 @@ static void pull_print(const char *name,
     if (!quiet) {
         printf("Digest: %s\n", digest_format(&image->root.digest).text);
         printf("Status: %s for %s\n",
-               is_new ? "Downloaded newer image" : "Image is up to date",
-               familiar);
+               is_new ? "Downloaded newer image" : "Image is up to date", familiar);
     }
     puts(name);
 }

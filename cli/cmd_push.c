@@ -14,17 +14,9 @@ struct push_options {
 };
 
 static const struct cli_option options[] = {
-    {'q',
-     "quiet",
-     CLI_OPTION_SWITCH,
-     NULL,
-     "Print only NAME@DIGEST",
+    {'q', "quiet", CLI_OPTION_SWITCH, NULL, "Print only NAME@DIGEST",
      offsetof(struct push_options, quiet)},
-    {0,
-     "progress",
-     CLI_OPTION_TEXT,
-     "MODE",
-     "auto, plain, tty, quiet or rawjson",
+    {0, "progress", CLI_OPTION_TEXT, "MODE", "auto, plain, tty, quiet or rawjson",
      offsetof(struct push_options, progress)},
 };
 
@@ -35,12 +27,13 @@ static int push_send(struct cli_session *session,
                      struct digest *out,
                      struct error *err)
 {
-    CLEANUP(cli_progress_freep) struct cli_progress *progress = cli_progress_new(mode, "Pushing");
+    CLEANUP(cli_progress_freep)
+    struct cli_progress *progress = cli_progress_new(mode, "Pushing");
     const struct event_sink sink = cli_progress_sink(progress);
     const struct registry_push_options push = {.progress = {.sink = &sink}};
 
-    return registry_push(
-        cli_session_registry(session), session->store, root, target, &push, out, err);
+    return registry_push(cli_session_registry(session), session->store, root, target, &push,
+                         out, err);
 }
 
 static void push_print(const struct registry_reference *target,
@@ -54,10 +47,8 @@ static void push_print(const struct registry_reference *target,
     if (quiet)
         printf("%s@%s\n", name, text.text);
     else
-        printf("%s: digest: %s size: %ju\n",
-               target->tag != NULL ? target->tag : name,
-               text.text,
-               (uintmax_t)size);
+        printf("%s: digest: %s size: %ju\n", target->tag != NULL ? target->tag : name,
+               text.text, (uintmax_t)size);
 }
 
 static int push_run(struct cli_session *session,
@@ -78,9 +69,11 @@ static int push_run(struct cli_session *session,
         return -1;
     registry_reference_add_default_tag(&target);
     store = cli_session_store(session, err);
-    if (store == NULL || cli_image_resolve(store, arguments->items[0], &name, &root, err) < 0)
+    if (store == NULL ||
+        cli_image_resolve(store, arguments->items[0], &name, &root, err) < 0)
         return -1;
-    if (push_send(session, &root, &target, o->quiet ? CLI_PROGRESS_QUIET : mode, &digest, err) < 0)
+    if (push_send(session, &root, &target, o->quiet ? CLI_PROGRESS_QUIET : mode, &digest,
+                  err) < 0)
         return -1;
     push_print(&target, &digest, root.size, o->quiet);
     return 0;

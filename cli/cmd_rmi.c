@@ -16,16 +16,10 @@ struct rmi_options {
 };
 
 static const struct cli_option options[] = {
-    {'f',
-     "force",
-     CLI_OPTION_SWITCH,
-     NULL,
+    {'f', "force", CLI_OPTION_SWITCH, NULL,
      "Take all tags of an ID; what is not there is no error",
      offsetof(struct rmi_options, force)},
-    {0,
-     "no-prune",
-     CLI_OPTION_SWITCH,
-     NULL,
+    {0, "no-prune", CLI_OPTION_SWITCH, NULL,
      "Remove names only, leave the content to a later collection",
      offsetof(struct rmi_options, no_prune)},
 };
@@ -55,18 +49,18 @@ static int id_delete(struct cas_store *store,
     int result = cli_image_names(store, root, &names, &count, err);
 
     if (result == 0 && count > 1 && !force)
-        result = error_set(err,
-                           ERROR_EXISTS,
+        result = error_set(err, ERROR_EXISTS,
                            "%s has %zu names: remove them one by one, or with --force",
-                           typed,
-                           count);
+                           typed, count);
     for (size_t i = 0; i < count && result == 0; i++)
         result = name_delete(store, names[i], err);
     cli_image_names_free(names, count);
     return result;
 }
 
-static int print_deleted(struct cas_store *store, const struct digest *root, struct error *err)
+static int print_deleted(struct cas_store *store,
+                         const struct digest *root,
+                         struct error *err)
 {
     char **names = NULL;
     size_t count = 0;
@@ -79,7 +73,10 @@ static int print_deleted(struct cas_store *store, const struct digest *root, str
     return 0;
 }
 
-static int image_remove(struct cas_store *store, const char *typed, bool force, struct error *err)
+static int image_remove(struct cas_store *store,
+                        const char *typed,
+                        bool force,
+                        struct error *err)
 {
     CLEANUP(descriptor_release) struct descriptor root = {0};
     CLEANUP(base_freep) char *name = NULL;
@@ -134,9 +131,7 @@ static int rmi_run(struct cli_session *session,
         return 0;
     if (cas_store_gc(store, true, &freed, err) < 0)
         return -1;
-    log_debug("rmi: %lu blobs, %lu layers, %s freed",
-              freed.blobs,
-              freed.layers,
+    log_debug("rmi: %lu blobs, %lu layers, %s freed", freed.blobs, freed.layers,
               cli_format_size(freed.bytes).text);
     return 0;
 }

@@ -32,44 +32,27 @@ struct run_options {
 #define FIELD(name) offsetof(struct run_options, name)
 
 static const struct cli_option options[] = {
-    {0,
-     "entrypoint",
-     CLI_OPTION_TEXT,
-     "COMMAND",
-     "In place of the image's entrypoint and command",
-     FIELD(entrypoint)},
-    {'e',
-     "env",
-     CLI_OPTION_TEXTS,
-     "NAME[=VALUE]",
-     "A variable (default: from the environment)",
-     FIELD(env)},
+    {0, "entrypoint", CLI_OPTION_TEXT, "COMMAND",
+     "In place of the image's entrypoint and command", FIELD(entrypoint)},
+    {'e', "env", CLI_OPTION_TEXTS, "NAME[=VALUE]",
+     "A variable (default: from the environment)", FIELD(env)},
     {0, "env-file", CLI_OPTION_TEXTS, "FILE", "Variables, one a line", FIELD(env_files)},
     {'h', "hostname", CLI_OPTION_TEXT, "NAME", "The host name inside", FIELD(hostname)},
-    {'i', "interactive", CLI_OPTION_SWITCH, NULL, "Attach standard input", FIELD(interactive)},
+    {'i', "interactive", CLI_OPTION_SWITCH, NULL, "Attach standard input",
+     FIELD(interactive)},
     {0, "network", CLI_OPTION_TEXT, "MODE", "default, host or none", FIELD(network)},
-    {0,
-     "read-only",
-     CLI_OPTION_SWITCH,
-     NULL,
-     "Mount the root file system read-only",
+    {0, "read-only", CLI_OPTION_SWITCH, NULL, "Mount the root file system read-only",
      FIELD(read_only)},
-    {0,
-     "rm",
-     CLI_OPTION_SWITCH,
-     NULL,
-     "What happens in any case: nothing is left afterwards",
-     FIELD(rm)},
-    {0, "tmpfs", CLI_OPTION_TEXTS, "TARGET[:size=SIZE,mode=MODE]", "A file system in memory", FIELD(tmpfs)},
+    {0, "rm", CLI_OPTION_SWITCH, NULL,
+     "What happens in any case: nothing is left afterwards", FIELD(rm)},
+    {0, "tmpfs", CLI_OPTION_TEXTS, "TARGET[:size=SIZE,mode=MODE]",
+     "A file system in memory", FIELD(tmpfs)},
     {'t', "tty", CLI_OPTION_SWITCH, NULL, "Give the command a terminal", FIELD(tty)},
     {'u', "user", CLI_OPTION_TEXT, "USER[:GROUP]", "Run as this user", FIELD(user)},
-    {'v',
-     "volume",
-     CLI_OPTION_TEXTS,
-     "SOURCE:TARGET[:ro]",
-     "Mount a file or directory of this machine",
-     FIELD(volumes)},
-    {'w', "workdir", CLI_OPTION_TEXT, "DIR", "The working directory inside", FIELD(workdir)},
+    {'v', "volume", CLI_OPTION_TEXTS, "SOURCE:TARGET[:ro]",
+     "Mount a file or directory of this machine", FIELD(volumes)},
+    {'w', "workdir", CLI_OPTION_TEXT, "DIR", "The working directory inside",
+     FIELD(workdir)},
 };
 
 /* What the options borrow from. */
@@ -87,7 +70,10 @@ static void values_release(struct run_values *v)
 }
 
 /* NAME=VALUE; NAME alone: as it is in our own environment, if it is there. */
-static int env_add(const char *flag, struct view text, struct cli_pairs *out, struct error *err)
+static int env_add(const char *flag,
+                   struct view text,
+                   struct cli_pairs *out,
+                   struct error *err)
 {
     CLEANUP(base_freep) char *copy = view_dup(text);
     struct view name;
@@ -119,7 +105,8 @@ static int env_file_read(const char *path, struct cli_pairs *out, struct error *
             line = view_sub(line, 1, line.size - 1);
         if (line.size > 0 && line.data[line.size - 1] == '\r')
             line.size--;
-        if (line.size > 0 && line.data[0] != '#' && env_add("--env-file", line, out, err) < 0)
+        if (line.size > 0 && line.data[0] != '#' &&
+            env_add("--env-file", line, out, err) < 0)
             return -1;
     }
     return 0;
@@ -130,14 +117,13 @@ static int volume_read(const char *text, struct cli_pairs *out, struct error *er
     struct view source;
     struct view target;
 
-    if (!view_cut(view_of(text), ':', &source, &target) || source.size == 0 || target.size == 0 ||
-        target.data[0] != '/')
-        return error_set(err, ERROR_USAGE, "--volume is SOURCE:TARGET[:ro], not '%s'", text);
-    if (memchr(source.data, '/', source.size) == NULL && source.data[0] != '.')
-        return error_set(err,
-                         ERROR_USAGE,
-                         "--volume %s: there are no named volumes: SOURCE is a path",
+    if (!view_cut(view_of(text), ':', &source, &target) || source.size == 0 ||
+        target.size == 0 || target.data[0] != '/')
+        return error_set(err, ERROR_USAGE, "--volume is SOURCE:TARGET[:ro], not '%s'",
                          text);
+    if (memchr(source.data, '/', source.size) == NULL && source.data[0] != '.')
+        return error_set(err, ERROR_USAGE,
+                         "--volume %s: there are no named volumes: SOURCE is a path", text);
     cli_pairs_add(out, source, target.data);
     return 0;
 }
@@ -162,7 +148,8 @@ static int values_read(const struct run_options *o, struct run_values *v, struct
 
         const bool has_rest = view_cut(view_of(o->tmpfs.items[i]), ':', &target, &rest);
         if (target.size == 0 || target.data[0] != '/')
-            return error_set(err, ERROR_USAGE, "--tmpfs is an absolute path, not '%s'", o->tmpfs.items[i]);
+            return error_set(err, ERROR_USAGE, "--tmpfs is an absolute path, not '%s'",
+                             o->tmpfs.items[i]);
         cli_pairs_add(&v->tmpfs, target, has_rest ? rest.data : NULL);
     }
     return 0;
@@ -172,9 +159,10 @@ static int options_check(const struct run_options *o, struct error *err)
 {
     const char *const network = o->network;
 
-    if (network != NULL && strcmp(network, "default") != 0 && strcmp(network, "host") != 0 &&
-        strcmp(network, "none") != 0)
-        return error_set(err, ERROR_USAGE, "--network is default, host or none, not '%s'", network);
+    if (network != NULL && strcmp(network, "default") != 0 &&
+        strcmp(network, "host") != 0 && strcmp(network, "none") != 0)
+        return error_set(err, ERROR_USAGE, "--network is default, host or none, not '%s'",
+                         network);
     if (o->tty && o->interactive && !isatty(STDIN_FILENO))
         return error_set(err, ERROR_USAGE, "--tty: standard input is no terminal");
     return 0;
@@ -188,8 +176,8 @@ static void note_print(void *context, const struct event *event)
 }
 
 /*
- * The builder takes references, whole digests too, and pulls a reference that the store does
- * not have; the short forms of an ID are known here only. malloc'ed.
+ * The builder takes references, whole digests too, and pulls a reference that the store
+ * does not have; the short forms of an ID are known here only. malloc'ed.
  */
 static char *image_name(struct cas_store *store, const char *typed, struct error *err)
 {
@@ -217,7 +205,8 @@ static int run_run(struct cli_session *session,
 
     if (options_check(o, err) < 0 || values_read(o, &values, err) < 0 ||
         cli_session_enter_sandbox(session, err) < 0 ||
-        cli_session_environment(session, (struct event_sink){note_print, NULL}, &env, err) < 0)
+        cli_session_environment(session, (struct event_sink){note_print, NULL}, &env, err) <
+            0)
         return -1;
     image = image_name(env.store, arguments->items[0], err);
     if (image == NULL)
@@ -250,9 +239,10 @@ const struct cli_command cli_command_run = {
     .name = "run",
     .usage = "[OPTIONS] IMAGE [COMMAND] [ARGUMENT...]",
     .summary = "Try an image out in the sandbox of RUN steps",
-    .details = "The exit status is the command's; 127 if it cannot be found, 126 if it cannot be\n"
-               "executed, 128 plus the number of the signal that ended it. Changes to the root\n"
-               "file system are thrown away. An image that the store lacks is pulled.",
+    .details =
+        "The exit status is the command's; 127 if it cannot be found, 126 if it cannot be\n"
+        "executed, 128 plus the number of the signal that ended it. Changes to the root\n"
+        "file system are thrown away. An image that the store lacks is pulled.",
     CLI_OPTIONS(options, struct run_options),
     .argument_min = 1,
     .argument_max = CLI_ARGUMENTS_ANY,

@@ -14,17 +14,10 @@ struct save_options {
 };
 
 static const struct cli_option options[] = {
-    {'o',
-     "output",
-     CLI_OPTION_TEXT,
-     "FILE",
+    {'o', "output", CLI_OPTION_TEXT, "FILE",
      "Write to this file in place of standard output",
      offsetof(struct save_options, output)},
-    {0,
-     "format",
-     CLI_OPTION_TEXT,
-     "FORMAT",
-     "docker-archive (default) or oci-archive",
+    {0, "format", CLI_OPTION_TEXT, "FORMAT", "docker-archive (default) or oci-archive",
      offsetof(struct save_options, format)},
 };
 
@@ -72,7 +65,8 @@ static int images_find(struct cas_store *store,
     for (size_t i = 0; i < arguments->count; i++) {
         CLEANUP(descriptor_release) struct descriptor root = {0};
 
-        if (cli_image_resolve(store, arguments->items[i], &out->name_texts[i], &root, err) < 0)
+        if (cli_image_resolve(store, arguments->items[i], &out->name_texts[i], &root, err) <
+            0)
             return -1;
         const size_t place = image_place(out, &root.digest);
         if (place == out->count)
@@ -83,15 +77,17 @@ static int images_find(struct cas_store *store,
     return 0;
 }
 
-static int format_parse(const char *text, enum registry_archive_format *out, struct error *err)
+static int format_parse(const char *text,
+                        enum registry_archive_format *out,
+                        struct error *err)
 {
     if (text == NULL || strcmp(text, "docker-archive") == 0)
         *out = REGISTRY_ARCHIVE_DOCKER;
     else if (strcmp(text, "oci-archive") == 0)
         *out = REGISTRY_ARCHIVE_OCI;
     else
-        return error_set(
-            err, ERROR_USAGE, "--format is docker-archive or oci-archive, not '%s'", text);
+        return error_set(err, ERROR_USAGE,
+                         "--format is docker-archive or oci-archive, not '%s'", text);
     return 0;
 }
 
@@ -101,12 +97,12 @@ static int images_write(struct cas_store *store,
                         int fd,
                         struct error *err)
 {
-    CLEANUP(base_freep) struct registry_archive_image *list =
-        base_alloc_array(images->count, sizeof list[0]);
+    CLEANUP(base_freep)
+    struct registry_archive_image *list = base_alloc_array(images->count, sizeof list[0]);
 
     for (size_t i = 0; i < images->count; i++)
-        list[i] = (struct registry_archive_image){
-            &images->roots[i], images->names[i].items, images->names[i].count};
+        list[i] = (struct registry_archive_image){&images->roots[i], images->names[i].items,
+                                                  images->names[i].count};
     return registry_archive_write(store, list, images->count, format, fd, NULL, err);
 }
 

@@ -20,9 +20,11 @@ static int tag_run(struct cli_session *session,
     if (registry_reference_parse(view_of(arguments->items[1]), &target, err) < 0)
         return -1;
     if (digest_is_set(&target.digest))
-        return error_set(err, ERROR_INVALID, "a new tag cannot have a digest: '%s'", arguments->items[1]);
+        return error_set(err, ERROR_INVALID, "a new tag cannot have a digest: '%s'",
+                         arguments->items[1]);
     store = cli_session_store(session, err);
-    if (store == NULL || cli_image_resolve(store, arguments->items[0], &source, &root, err) < 0)
+    if (store == NULL ||
+        cli_image_resolve(store, arguments->items[0], &source, &root, err) < 0)
         return -1;
     registry_reference_add_default_tag(&target);
     name = registry_reference_text(&target);

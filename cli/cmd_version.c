@@ -13,11 +13,7 @@ struct version_options {
 };
 
 static const struct cli_option options[] = {
-    {'f',
-     "format",
-     CLI_OPTION_TEXT,
-     "FORMAT",
-     "table (default) or json",
+    {'f', "format", CLI_OPTION_TEXT, "FORMAT", "table (default) or json",
      offsetof(struct version_options, format)},
 };
 
@@ -36,7 +32,8 @@ static int version_run(struct cli_session *session,
     if (cli_output_format_parse(o->format, &format, err) < 0)
         return -1;
     if (format == CLI_OUTPUT_TABLE) {
-        printf("Version:    %s\nPlatform:   %s\nDockerfile: 1.26\n", COOPER_VERSION, platform.text);
+        printf("Version:    %s\nPlatform:   %s\nDockerfile: 1.26\n", COOPER_VERSION,
+               platform.text);
         return 0;
     }
     CLEANUP(doc_unrefp) struct doc *doc = doc_new_object();

@@ -5,9 +5,9 @@
 #include "parser/suggest.h"
 
 const struct cli_command *const cli_commands[] = {
-    &cli_command_build,   &cli_command_import,  &cli_command_push,    &cli_command_pull,
-    &cli_command_tag,     &cli_command_images,  &cli_command_rmi,     &cli_command_inspect,
-    &cli_command_history, &cli_command_save,    &cli_command_load,    &cli_command_run,
+    &cli_command_build,   &cli_command_import, &cli_command_push, &cli_command_pull,
+    &cli_command_tag,     &cli_command_images, &cli_command_rmi,  &cli_command_inspect,
+    &cli_command_history, &cli_command_save,   &cli_command_load, &cli_command_run,
     &cli_command_version,
 };
 const size_t cli_command_count = ARRAY_COUNT(cli_commands);
@@ -38,13 +38,11 @@ static int count_check(const struct cli_command *command, size_t count, struct e
 
     if (count >= min && count <= max)
         return 0;
-    return error_set(err,
-                     ERROR_USAGE,
-                     "%s needs %s %zu argument%s, not %zu",
-                     command->name,
-                     min == max ? "exactly" : count < min ? "at least" : "at most",
-                     count < min ? min : max,
-                     (count < min ? min : max) == 1 ? "" : "s",
+    return error_set(err, ERROR_USAGE, "%s needs %s %zu argument%s, not %zu", command->name,
+                     min == max    ? "exactly"
+                     : count < min ? "at least"
+                                   : "at most",
+                     count < min ? min : max, (count < min ? min : max) == 1 ? "" : "s",
                      count);
 }
 
@@ -58,15 +56,8 @@ static int command_call(const struct cli_command *command,
 {
     bool help = false;
 
-    if (cli_args_parse(command->options,
-                       command->option_count,
-                       command->flags,
-                       argc,
-                       argv,
-                       options,
-                       arguments,
-                       &help,
-                       err) < 0)
+    if (cli_args_parse(command->options, command->option_count, command->flags, argc, argv,
+                       options, arguments, &help, err) < 0)
         return -1;
     if (help) {
         cli_command_help(command);
@@ -78,10 +69,10 @@ static int command_call(const struct cli_command *command,
 }
 
 int cli_command_execute(const struct cli_command *command,
-                    struct cli_session *session,
-                    int argc,
-                    char **argv,
-                    struct error *err)
+                        struct cli_session *session,
+                        int argc,
+                        char **argv,
+                        struct error *err)
 {
     CLEANUP(base_freep) char *options = base_alloc(command->options_size + 1);
     CLEANUP(cli_texts_release) struct cli_texts arguments = {0};
@@ -95,10 +86,7 @@ void cli_command_help(const struct cli_command *command)
 {
     CLEANUP(buf_release) struct buf text = BUF_INIT(LIMIT_TEXT_SIZE);
 
-    buf_printf(&text,
-               "Usage: cooper %s %s\n\n%s\n",
-               command->name,
-               command->usage,
+    buf_printf(&text, "Usage: cooper %s %s\n\n%s\n", command->name, command->usage,
                command->summary);
     if (command->details != NULL)
         buf_printf(&text, "\n%s\n", command->details);

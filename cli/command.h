@@ -23,8 +23,8 @@ struct cli_command {
     size_t argument_min; /* positional arguments */
     size_t argument_max;
     enum cli_args_parse_flags flags;
-    /* `options` is that struct, zeroed and filled in. Returns 0, or -1 with err; the exit code is
-     * the session's where it is not to be 0. */
+    /* `options` is that struct, zeroed and filled in. Returns 0, or -1 with err; the exit
+     * code is the session's where it is not to be 0. */
     int (*run)(struct cli_session *session,
                const void *options,
                const struct cli_texts *arguments,
@@ -34,7 +34,7 @@ struct cli_command {
 #define CLI_ARGUMENTS_ANY ((size_t)-1)
 
 /* For the rows: CLI_OPTIONS(table, struct build_options). */
-#define CLI_OPTIONS(table, type)                                                             \
+#define CLI_OPTIONS(table, type)                                                           \
     .options = (table), .option_count = ARRAY_COUNT(table), .options_size = sizeof(type)
 
 extern const struct cli_command cli_command_build;
@@ -59,9 +59,9 @@ extern const size_t cli_command_count;
 MUST_CHECK const struct cli_command *cli_command_find(const char *name, struct error *err);
 /* Reads the command's arguments and runs it. */
 MUST_CHECK int cli_command_execute(const struct cli_command *command,
-                               struct cli_session *session,
-                               int argc,
-                               char **argv,
-                               struct error *err);
+                                   struct cli_session *session,
+                                   int argc,
+                                   char **argv,
+                                   struct error *err);
 /* Prints the command's help on standard output. */
 void cli_command_help(const struct cli_command *command);

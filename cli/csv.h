@@ -21,7 +21,8 @@ struct cli_csv {
     size_t capacity;
 };
 
-/* ERROR_USAGE: a quote that is not closed or stands within a field. `out` is the caller's. */
+/* ERROR_USAGE: a quote that is not closed or stands within a field. `out` is the caller's.
+ */
 MUST_CHECK int cli_csv_parse(const char *text, struct cli_csv *out, struct error *err);
 void cli_csv_release(struct cli_csv *csv); /* idempotent; usable with CLEANUP */
 /* The value of the last field with this key; NULL if there is none or it has no value. */

@@ -8,11 +8,11 @@
 #include <time.h>
 
 #define MINUTE 60
-#define HOUR (60 * MINUTE)
-#define DAY (24 * HOUR)
-#define WEEK (7 * DAY)
-#define MONTH (30 * DAY)
-#define YEAR (365 * DAY)
+#define HOUR   (60 * MINUTE)
+#define DAY    (24 * HOUR)
+#define WEEK   (7 * DAY)
+#define MONTH  (30 * DAY)
+#define YEAR   (365 * DAY)
 
 /* Blanks between columns. */
 #define TABLE_GAP 3
@@ -40,7 +40,7 @@ struct cli_text cli_format_duration(int64_t seconds)
         int64_t unit;
         const char *name;
     } steps[] = {
-        {MINUTE, 1, "seconds"},     {HOUR, MINUTE, "minutes"}, {2 * DAY, HOUR, "hours"},
+        {MINUTE, 1, "seconds"},     {HOUR, MINUTE, "minutes"},  {2 * DAY, HOUR, "hours"},
         {2 * WEEK, DAY, "days"},    {2 * MONTH, WEEK, "weeks"}, {2 * YEAR, MONTH, "months"},
         {INT64_MAX, YEAR, "years"},
     };
@@ -57,7 +57,8 @@ struct cli_text cli_format_duration(int64_t seconds)
     for (size_t i = 0; i < ARRAY_COUNT(steps); i++) {
         if (seconds >= steps[i].limit)
             continue;
-        snprintf(out.text, sizeof out.text, "%" PRId64 " %s", seconds / steps[i].unit, steps[i].name);
+        snprintf(out.text, sizeof out.text, "%" PRId64 " %s", seconds / steps[i].unit,
+                 steps[i].name);
         break;
     }
     return out;
@@ -81,7 +82,8 @@ bool cli_time_parse(const char *rfc3339, int64_t *out)
         rest += 1 + strspn(rest + 1, "0123456789");
     if (strcmp(rest, "Z") == 0)
         return true;
-    if (sscanf(rest, "%c%2d:%2d", &sign, &hours, &minutes) != 3 || (sign != '+' && sign != '-'))
+    if (sscanf(rest, "%c%2d:%2d", &sign, &hours, &minutes) != 3 ||
+        (sign != '+' && sign != '-'))
         return false;
     *out -= (sign == '+' ? 1 : -1) * (hours * HOUR + minutes * MINUTE);
     return true;
@@ -180,7 +182,8 @@ void cli_table_write(const struct cli_table *t, struct buf *out)
         buf_append_text(out, t->cells[i]);
         if (last)
             buf_append_char(out, '\n');
-        for (size_t n = text_width(t->cells[i]); !last && n < widths[column] + TABLE_GAP; n++)
+        for (size_t n = text_width(t->cells[i]); !last && n < widths[column] + TABLE_GAP;
+             n++)
             buf_append_char(out, ' ');
     }
     free(widths);

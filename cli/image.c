@@ -17,11 +17,11 @@ void cli_image_release(struct cli_image *i)
 
 static int not_found(const char *text, struct error *err)
 {
-    return error_set(err,
-                     ERROR_NOT_FOUND,
-                     "no image '%s' in the store ('cooper images' lists them, 'cooper pull' "
-                     "fetches one)",
-                     text);
+    return error_set(
+        err, ERROR_NOT_FOUND,
+        "no image '%s' in the store ('cooper images' lists them, 'cooper pull' "
+        "fetches one)",
+        text);
 }
 
 /* --- By name ------------------------------------------------------------------------ */
@@ -122,8 +122,7 @@ static int find_id(struct cas_store *store,
             continue;
         if (*found) {
             descriptor_release(out);
-            return error_set(err,
-                             ERROR_INVALID,
+            return error_set(err, ERROR_INVALID,
                              "several images have an ID that begins with %.*s",
                              VIEW_ARG(hex));
         }

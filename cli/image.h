@@ -25,9 +25,9 @@ struct cli_image {
 void cli_image_release(struct cli_image *i); /* idempotent; usable with CLEANUP */
 
 /*
- * What does `text` name? A ref goes before an ID. *name gets the ref's full name, malloc'ed, or
- * NULL if it was found by ID alone.
- * Errors: ERROR_NOT_FOUND; ERROR_INVALID if the beginning of an ID fits several images.
+ * What does `text` name? A ref goes before an ID. *name gets the ref's full name,
+ * malloc'ed, or NULL if it was found by ID alone. Errors: ERROR_NOT_FOUND; ERROR_INVALID if
+ * the beginning of an ID fits several images.
  */
 MUST_CHECK int cli_image_resolve(struct cas_store *store,
                                  const char *text,
@@ -48,7 +48,8 @@ MUST_CHECK int cli_image_find(struct cas_store *store,
 
 /* Bytes of manifest, config and layers as the store (and a registry) keeps them. */
 uint64_t cli_image_size(const struct cli_image *i);
-/* The full names of all refs that point to this root, by name; each and the array malloc'ed. */
+/* The full names of all refs that point to this root, by name; each and the array
+ * malloc'ed. */
 MUST_CHECK int cli_image_names(struct cas_store *store,
                                const struct digest *root,
                                char ***names,

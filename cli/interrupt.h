@@ -10,8 +10,8 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-/* Called once at start. SIGPIPE is ignored from then on: writing to a closed pipe is an error
- * like any other. */
+/* Called once at start. SIGPIPE is ignored from then on: writing to a closed pipe is an
+ * error like any other. */
 void cli_interrupt_init(void);
 /* The flag, in the two forms in which the rooms below take it. */
 const bool *cli_interrupt_flag(void);

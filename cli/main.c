@@ -17,29 +17,24 @@ struct globals {
 };
 
 static const struct cli_option global_options[] = {
-    {0,
-     "root",
-     CLI_OPTION_TEXT,
-     "DIR",
+    {0, "root", CLI_OPTION_TEXT, "DIR",
      "The store (default $COOPER_ROOT, else below $XDG_DATA_HOME)",
      offsetof(struct globals, root)},
-    {0,
-     "insecure-registry",
-     CLI_OPTION_TEXTS,
-     "HOST[:PORT]",
+    {0, "insecure-registry", CLI_OPTION_TEXTS, "HOST[:PORT]",
      "Speak plain HTTP or unverified TLS to this registry",
      offsetof(struct globals, insecure_registries)},
-    {'D', "debug", CLI_OPTION_SWITCH, NULL, "Log to standard error", offsetof(struct globals, debug)},
-    {'v', "version", CLI_OPTION_SWITCH, NULL, "Print the version", offsetof(struct globals, version)},
+    {'D', "debug", CLI_OPTION_SWITCH, NULL, "Log to standard error",
+     offsetof(struct globals, debug)},
+    {'v', "version", CLI_OPTION_SWITCH, NULL, "Print the version",
+     offsetof(struct globals, version)},
 };
 
 static void print_help(void)
 {
     CLEANUP(buf_release) struct buf text = BUF_INIT(LIMIT_TEXT_SIZE);
 
-    buf_append_text(&text,
-                    "Usage: cooper [OPTIONS] COMMAND\n\n"
-                    "Builds container images: no daemon, no root\n\nCommands:\n");
+    buf_append_text(&text, "Usage: cooper [OPTIONS] COMMAND\n\n"
+                           "Builds container images: no daemon, no root\n\nCommands:\n");
     for (size_t i = 0; i < cli_command_count; i++)
         buf_printf(&text, "  %-10s%s\n", cli_commands[i]->name, cli_commands[i]->summary);
     buf_printf(&text, "  %-10s%s\n\nOptions:\n", "help", "Print the help of a command");
@@ -101,15 +96,8 @@ static int start(struct cli_session *session,
     CLEANUP(cli_texts_release) struct cli_texts arguments = {0};
     bool help = false;
 
-    if (cli_args_parse(global_options,
-                       COUNT_GLOBAL,
-                       CLI_ARGS_PARSE_STOP,
-                       argc - 1,
-                       argv + 1,
-                       globals,
-                       &arguments,
-                       &help,
-                       err) < 0)
+    if (cli_args_parse(global_options, COUNT_GLOBAL, CLI_ARGS_PARSE_STOP, argc - 1,
+                       argv + 1, globals, &arguments, &help, err) < 0)
         return -1;
     if (globals->version) {
         puts("cooper version " COOPER_VERSION);
@@ -141,7 +129,8 @@ int main(int argc, char **argv)
 
     cli_interrupt_init();
     cli_session_init(&session);
-    if (start(&session, &globals, argc, argv, &command, &err) < 0 || flush_output(&err) < 0) {
+    if (start(&session, &globals, argc, argv, &command, &err) < 0 ||
+        flush_output(&err) < 0) {
         cli_message_error(&err, command != NULL ? command->name : NULL);
         status = cli_message_status(&err);
     } else {

@@ -5,7 +5,7 @@
 #include <stdarg.h>
 
 /* Lines shown around what is marked, as buildx: more around a single line. */
-#define LINES_AROUND_ONE 4u
+#define LINES_AROUND_ONE  4u
 #define LINES_AROUND_MANY 2u
 
 void cli_message_error(const struct error *err, const char *command)
@@ -90,8 +90,8 @@ void cli_message_excerpt(struct view text,
 
     unsigned first = pos.line;
     unsigned last = marked_last;
-    range_spread(
-        &first, &last, end, pos.line == marked_last ? LINES_AROUND_ONE : LINES_AROUND_MANY);
+    range_spread(&first, &last, end,
+                 pos.line == marked_last ? LINES_AROUND_ONE : LINES_AROUND_MANY);
 
     struct view rest = text;
     struct view line;

@@ -8,7 +8,8 @@
 #include "base/error.h"
 #include "base/view.h"
 
-/* "cooper: error: TEXT"; a further hint line for usage errors of `command` (may be NULL). */
+/* "cooper: error: TEXT"; a further hint line for usage errors of `command` (may be NULL).
+ */
 void cli_message_error(const struct error *err, const char *command);
 void cli_message_warning(const char *format, ...) PRINTF_LIKE(1, 2);
 
@@ -22,8 +23,8 @@ void cli_message_warning(const char *format, ...) PRINTF_LIKE(1, 2);
  *        5 |
  *     --------------------
  *
- * Nothing, if the text has no such line. Control characters are shown as "?": a Dockerfile is
- * not to steer the terminal.
+ * Nothing, if the text has no such line. Control characters are shown as "?": a Dockerfile
+ * is not to steer the terminal.
  */
 void cli_message_excerpt(struct view text,
                          const char *name,

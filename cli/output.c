@@ -8,15 +8,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-int cli_output_format_parse(const char *text, enum cli_output_format *out, struct error *err)
+int cli_output_format_parse(const char *text,
+                            enum cli_output_format *out,
+                            struct error *err)
 {
     if (text == NULL || strcmp(text, "table") == 0)
         *out = CLI_OUTPUT_TABLE;
     else if (strcmp(text, "json") == 0)
         *out = CLI_OUTPUT_JSON;
     else
-        return error_set(err,
-                         ERROR_USAGE,
+        return error_set(err, ERROR_USAGE,
                          "--format is table or json, not '%s' (Go templates are not known: "
                          "use json and jq)",
                          text);
@@ -49,8 +50,8 @@ int cli_output_file_open(struct cli_output_file *f, const char *path, struct err
     *f = (struct cli_output_file){.fd = -1, .path = path};
     if (path == NULL || strcmp(path, "-") == 0) {
         if (isatty(STDOUT_FILENO))
-            return error_set(
-                err, ERROR_USAGE, "standard output is a terminal: name a file or redirect it");
+            return error_set(err, ERROR_USAGE,
+                             "standard output is a terminal: name a file or redirect it");
         f->fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
         return f->fd >= 0 ? 0 : error_sys(err, "standard output");
     }
@@ -59,8 +60,8 @@ int cli_output_file_open(struct cli_output_file *f, const char *path, struct err
         return f->fd >= 0 ? 0 : -1;
     }
     f->temporary = base_format("%s.tmp%d", path, (int)getpid());
-    f->fd = fs_open_at(
-        AT_FDCWD, f->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644, err);
+    f->fd = fs_open_at(AT_FDCWD, f->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
+                       0644, err);
     if (f->fd < 0)
         base_freep(&f->temporary);
     return f->fd >= 0 ? 0 : -1;

@@ -21,8 +21,9 @@ void cli_output_doc(const struct doc *doc, enum doc_write_flags flags);
 void cli_output_buf(const struct buf *text);
 
 /*
- * A file that appears whole or not at all: what is written goes to a temporary name beside it,
- * which cli_output_file_commit renames. "-", NULL, and what exists and is no regular file
+ * A file that appears whole or not at all: what is written goes to a temporary name beside
+ * it, which cli_output_file_commit renames. "-", NULL, and what exists and is no regular
+ * file
  * (/dev/null, a pipe) are written to directly; a terminal is refused (ERROR_USAGE).
  */
 struct cli_output_file {
@@ -30,6 +31,9 @@ struct cli_output_file {
     const char *path; /* borrowed */
     char *temporary;  /* NULL: written directly */
 };
-MUST_CHECK int cli_output_file_open(struct cli_output_file *f, const char *path, struct error *err);
+MUST_CHECK int cli_output_file_open(struct cli_output_file *f,
+                                    const char *path,
+                                    struct error *err);
 MUST_CHECK int cli_output_file_commit(struct cli_output_file *f, struct error *err);
-void cli_output_file_release(struct cli_output_file *f); /* removes what was not committed */
+void cli_output_file_release(
+    struct cli_output_file *f); /* removes what was not committed */

@@ -32,7 +32,9 @@ double cli_seconds(uint64_t from_ns, uint64_t to_ns)
     return to_ns > from_ns ? (double)(to_ns - from_ns) / 1e9 : 0.0;
 }
 
-int cli_progress_mode_parse(const char *text, enum cli_progress_mode *out, struct error *err)
+int cli_progress_mode_parse(const char *text,
+                            enum cli_progress_mode *out,
+                            struct error *err)
 {
     static const char *const names[] = {"auto", "plain", "tty", "quiet", "rawjson"};
 
@@ -46,8 +48,8 @@ int cli_progress_mode_parse(const char *text, enum cli_progress_mode *out, struc
             return 0;
         }
     }
-    return error_set(
-        err, ERROR_USAGE, "progress is auto, plain, tty, quiet or rawjson, not '%s'", text);
+    return error_set(err, ERROR_USAGE,
+                     "progress is auto, plain, tty, quiet or rawjson, not '%s'", text);
 }
 
 /* --- Steps -------------------------------------------------------------------------- */
@@ -101,7 +103,10 @@ static void step_end(struct cli_step *step, enum cli_step_state state, uint64_t 
 
 /* --- Output ------------------------------------------------------------------------- */
 
-static void line_end(struct cli_progress *p, struct cli_step *step, int stream, uint64_t time_ns)
+static void line_end(struct cli_progress *p,
+                     struct cli_step *step,
+                     int stream,
+                     uint64_t time_ns)
 {
     struct buf *const partial = &step->partial[stream == 2];
     struct cli_line *const line = &step->tail[step->line_count++ % CLI_PROGRESS_TAIL];
@@ -115,7 +120,9 @@ static void line_end(struct cli_progress *p, struct cli_step *step, int stream, 
 
 /* Cuts output into lines. A carriage return starts the line anew, as on a terminal: of a
  * progress bar its last state stays. */
-static void output_add(struct cli_progress *p, struct cli_step *step, const struct event *event)
+static void output_add(struct cli_progress *p,
+                       struct cli_step *step,
+                       const struct event *event)
 {
     struct buf *const partial = &step->partial[event->stream == 2];
 
@@ -147,7 +154,9 @@ static void output_flush(struct cli_progress *p, struct cli_step *step, uint64_t
 
 /* --- Transfers and warnings --------------------------------------------------------- */
 
-static void transfer_update(struct cli_progress *p, struct cli_step *step, const struct event *event)
+static void transfer_update(struct cli_progress *p,
+                            struct cli_step *step,
+                            const struct event *event)
 {
     const char *const name = event->name != NULL ? event->name : "";
     struct cli_transfer *transfer = NULL;
@@ -157,10 +166,8 @@ static void transfer_update(struct cli_progress *p, struct cli_step *step, const
             transfer = &step->transfers[i];
     }
     if (transfer == NULL) {
-        step->transfers = base_grow(step->transfers,
-                                    step->transfer_count,
-                                    &step->transfer_capacity,
-                                    sizeof step->transfers[0]);
+        step->transfers = base_grow(step->transfers, step->transfer_count,
+                                    &step->transfer_capacity, sizeof step->transfers[0]);
         transfer = &step->transfers[step->transfer_count++];
         *transfer = (struct cli_transfer){.name = base_strdup(name)};
     }
@@ -173,23 +180,18 @@ static void transfer_update(struct cli_progress *p, struct cli_step *step, const
 
 static void warning_add(struct cli_steps *steps, const struct event *event)
 {
-    steps->warnings = base_grow(steps->warnings,
-                                steps->warning_count,
-                                &steps->warning_capacity,
-                                sizeof steps->warnings[0]);
+    steps->warnings = base_grow(steps->warnings, steps->warning_count,
+                                &steps->warning_capacity, sizeof steps->warnings[0]);
     steps->warnings[steps->warning_count++] =
         (struct cli_warning){base_strdup(event->text != NULL ? event->text : ""),
-                             base_strdup(event->name),
-                             event->pos.line};
+                             base_strdup(event->name), event->pos.line};
 }
 
 void cli_warnings_append(const struct cli_steps *steps, struct buf *out)
 {
     if (steps->warning_count == 0)
         return;
-    buf_printf(out,
-               "\n %zu warning%s found:\n",
-               steps->warning_count,
+    buf_printf(out, "\n %zu warning%s found:\n", steps->warning_count,
                steps->warning_count == 1 ? "" : "s");
     for (size_t i = 0; i < steps->warning_count; i++) {
         const struct cli_warning *const w = &steps->warnings[i];
@@ -349,7 +351,8 @@ void cli_progress_failures(struct cli_progress *p, struct buf *out)
         for (size_t n = step->line_count - kept; n < step->line_count; n++) {
             const struct cli_line *const line = &step->tail[n % CLI_PROGRESS_TAIL];
 
-            buf_printf(out, "%.3f %s\n", cli_seconds(step->start_ns, line->time_ns), line->text);
+            buf_printf(out, "%.3f %s\n", cli_seconds(step->start_ns, line->time_ns),
+                       line->text);
         }
         buf_append_text(out, "------\n");
     }

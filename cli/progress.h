@@ -28,7 +28,8 @@ enum cli_progress_mode {
     CLI_PROGRESS_RAWJSON,
 };
 
-/* "auto", "plain", "tty", "quiet", "rawjson"; NULL: $BUILDKIT_PROGRESS, else auto. ERROR_USAGE. */
+/* "auto", "plain", "tty", "quiet", "rawjson"; NULL: $BUILDKIT_PROGRESS, else auto.
+ * ERROR_USAGE. */
 MUST_CHECK int cli_progress_mode_parse(const char *text,
                                        enum cli_progress_mode *out,
                                        struct error *err);

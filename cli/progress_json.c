@@ -1,7 +1,8 @@
 /*
  * One JSON document a line, in the form of BuildKit's SolveStatus that buildx writes with
- * --progress=rawjson: "vertexes", "statuses", "logs", "warnings". A step's digest is made of
- * its number and name: it ties the documents of one build together and means nothing else.
+ * --progress=rawjson: "vertexes", "statuses", "logs", "warnings". A step's digest is made
+ * of its number and name: it ties the documents of one build together and means nothing
+ * else.
  */
 #include "cli/format.h"
 #include "cli/progress_priv.h"
@@ -86,7 +87,9 @@ static void base64_append(struct buf *out, const unsigned char *data, size_t siz
     }
 }
 
-static void log_write(struct json *d, const struct event *event, const struct cli_step *step)
+static void log_write(struct json *d,
+                      const struct event *event,
+                      const struct cli_step *step)
 {
     CLEANUP(buf_release) struct buf data = BUF_INIT(LIMIT_TEXT_SIZE);
     struct doc *const entry = doc_new_object();
@@ -99,7 +102,9 @@ static void log_write(struct json *d, const struct event *event, const struct cl
     write_line(d, "logs", entry);
 }
 
-static void status_write(struct json *d, const struct event *event, const struct cli_step *step)
+static void status_write(struct json *d,
+                         const struct event *event,
+                         const struct cli_step *step)
 {
     struct doc *const status = doc_new_object();
 

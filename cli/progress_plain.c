@@ -40,19 +40,16 @@ static void plain_event(void *self, const struct event *event, struct cli_step *
         buf_printf(&d->out, "#%u %s\n", step->number, step->name);
         break;
     case EVENT_STEP_CACHED:
-        buf_printf(&d->out, "#%u %s\n#%u CACHED\n\n", step->number, step->name, step->number);
+        buf_printf(&d->out, "#%u %s\n#%u CACHED\n\n", step->number, step->name,
+                   step->number);
         break;
     case EVENT_STEP_DONE:
         if (step->state == CLI_STEP_DONE)
-            buf_printf(&d->out,
-                       "#%u DONE %.1fs\n\n",
-                       step->number,
+            buf_printf(&d->out, "#%u DONE %.1fs\n\n", step->number,
                        cli_seconds(step->start_ns, step->end_ns));
         break;
     case EVENT_STEP_FAILED:
-        buf_printf(&d->out,
-                   "#%u ERROR: %s\n\n",
-                   step->number,
+        buf_printf(&d->out, "#%u ERROR: %s\n\n", step->number,
                    event->text != NULL ? event->text : "failed");
         break;
     case EVENT_NOTE:
@@ -67,16 +64,16 @@ static void plain_event(void *self, const struct event *event, struct cli_step *
     flush(d);
 }
 
-static void plain_line(void *self, const struct cli_step *step, int stream, const struct cli_line *line)
+static void plain_line(void *self,
+                       const struct cli_step *step,
+                       int stream,
+                       const struct cli_line *line)
 {
     struct plain *const d = self;
 
     (void)stream; /* told apart in rawjson only */
-    buf_printf(&d->out,
-               "#%u %.3f %s\n",
-               step->number,
-               cli_seconds(step->start_ns, line->time_ns),
-               line->text);
+    buf_printf(&d->out, "#%u %.3f %s\n", step->number,
+               cli_seconds(step->start_ns, line->time_ns), line->text);
 }
 
 static void plain_transfer(void *self,
@@ -87,9 +84,8 @@ static void plain_transfer(void *self,
     struct plain *const d = self;
     const bool complete = transfer->total > 0 && transfer->current >= transfer->total;
 
-    if (transfer->complete ||
-        (!complete && transfer->shown_ns != 0 &&
-         time_ns - transfer->shown_ns < TRANSFER_INTERVAL_NS))
+    if (transfer->complete || (!complete && transfer->shown_ns != 0 &&
+                               time_ns - transfer->shown_ns < TRANSFER_INTERVAL_NS))
         return;
     transfer->shown_ns = time_ns;
     prefix(d, step);

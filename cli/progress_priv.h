@@ -1,6 +1,6 @@
 /*
- * Between the keeper of the steps' state and the displays. Everything here is called with the
- * keeper's lock held.
+ * Between the keeper of the steps' state and the displays. Everything here is called with
+ * the keeper's lock held.
  */
 #pragma once
 
@@ -38,7 +38,7 @@ struct cli_step {
     char *text; /* why it failed, or NULL */
     uint64_t start_ns;
     uint64_t end_ns;
-    struct buf partial[2]; /* the unfinished line of each stream */
+    struct buf partial[2];                   /* the unfinished line of each stream */
     struct cli_line tail[CLI_PROGRESS_TAIL]; /* a ring: tail[i % CLI_PROGRESS_TAIL] */
     size_t line_count;                       /* lines seen; the ring holds the last ones */
     struct cli_transfer *transfers;
@@ -69,9 +69,15 @@ struct cli_display {
     /* After the state of `step` (may be NULL) was brought up to date. */
     void (*event)(void *self, const struct event *event, struct cli_step *step);
     /* One whole line of a command's output, without its end. */
-    void (*line)(void *self, const struct cli_step *step, int stream, const struct cli_line *line);
+    void (*line)(void *self,
+                 const struct cli_step *step,
+                 int stream,
+                 const struct cli_line *line);
     /* The transfer of an EVENT_PROGRESS. */
-    void (*transfer)(void *self, const struct cli_step *step, struct cli_transfer *transfer, uint64_t time_ns);
+    void (*transfer)(void *self,
+                     const struct cli_step *step,
+                     struct cli_transfer *transfer,
+                     uint64_t time_ns);
     /* Ten times a second, if set; and from it the display has a thread. */
     void (*tick)(void *self, const struct cli_steps *steps);
     void (*finish)(void *self, const struct cli_steps *steps);

@@ -8,8 +8,9 @@
  *      => => # cc -c main.c
  *
  * It is drawn over the last one: the cursor goes up by the lines drawn before, each line is
- * cleared as it is written, and what is left below is cleared. It never grows past the window:
- * finished steps are left out first, oldest first; the last picture shows all of them.
+ * cleared as it is written, and what is left below is cleared. It never grows past the
+ * window: finished steps are left out first, oldest first; the last picture shows all of
+ * them.
  */
 #include "cli/format.h"
 #include "cli/progress_priv.h"
@@ -24,12 +25,12 @@
 /* Lines of output below a running step. */
 #define OUTPUT_LINES 6u
 /* Where a terminal does not tell its size. */
-#define DEFAULT_WIDTH 80u
+#define DEFAULT_WIDTH  80u
 #define DEFAULT_HEIGHT 24u
 
-#define COLOR_DONE "\033[34m"
+#define COLOR_DONE   "\033[34m"
 #define COLOR_FAILED "\033[31m"
-#define COLOR_END "\033[0m"
+#define COLOR_END    "\033[0m"
 
 struct tty {
     struct buf out;
@@ -45,7 +46,8 @@ static void window_measure(struct tty *d)
 
     d->width = DEFAULT_WIDTH;
     d->height = DEFAULT_HEIGHT;
-    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 && size.ws_row > 0) {
+    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 &&
+        size.ws_row > 0) {
         d->width = size.ws_col;
         d->height = size.ws_row;
     }
@@ -111,7 +113,8 @@ static void step_draw(struct tty *d, const struct cli_step *step, uint64_t now)
 
     snprintf(time, sizeof time, "%.1fs", cli_seconds(step->start_ns, end));
     if (d->color && step->state != CLI_STEP_RUNNING)
-        buf_append_text(&d->out, step->state == CLI_STEP_FAILED ? COLOR_FAILED : COLOR_DONE);
+        buf_append_text(&d->out,
+                        step->state == CLI_STEP_FAILED ? COLOR_FAILED : COLOR_DONE);
     row_draw(d, leads[step->state], step->name, time);
     if (d->color && step->state != CLI_STEP_RUNNING)
         buf_append_text(&d->out, COLOR_END);
@@ -120,16 +123,13 @@ static void step_draw(struct tty *d, const struct cli_step *step, uint64_t now)
 
 static void transfers_draw(struct tty *d, const struct cli_step *step, size_t *room)
 {
-    for (size_t i = 0; i < step->transfer_count && *room > 0; i++) {
+    for (size_t i = 0; i<step->transfer_count && * room> 0; i++) {
         const struct cli_transfer *const t = &step->transfers[i];
         char amount[80];
 
         if (t->complete)
             continue;
-        snprintf(amount,
-                 sizeof amount,
-                 "%.30s / %.30s",
-                 cli_format_size(t->current).text,
+        snprintf(amount, sizeof amount, "%.30s / %.30s", cli_format_size(t->current).text,
                  t->total > 0 ? cli_format_size(t->total).text : "?");
         row_draw(d, " => => ", t->name, amount);
         buf_append_char(&d->out, '\n');

@@ -3,8 +3,8 @@
  * it is first asked for, so that a command pays only for what it uses.
  *
  * Order matters: whoever touches files owned by subordinate ids enters the user namespace
- * first, and a helper for steps is forked before any thread. Both calls are the first thing a
- * command does.
+ * first, and a helper for steps is forked before any thread. Both calls are the first thing
+ * a command does.
  */
 #pragma once
 
