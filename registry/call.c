@@ -205,6 +205,27 @@ static int send(struct registry_client *c,
     return registry_http_perform(c->http, &request, response, err);
 }
 
+/* Did a 400 mean that the host wants TLS? An answer to HEAD cannot say so: it is asked
+ * again. */
+static bool wants_https(struct registry_client *c,
+                        const struct registry_call *call,
+                        const struct registry_http_response *response)
+{
+    CLEANUP(error_clear)
+    struct error ignored = ERROR_INIT; /* the 400 is what counts then */
+    CLEANUP(registry_http_response_release)
+    struct registry_http_response probe =
+        REGISTRY_HTTP_RESPONSE_INIT(REGISTRY_ERROR_TEXT_MAX);
+    const struct registry_call get = {.repository = call->repository,
+                                      .method = REGISTRY_HTTP_GET};
+
+    if (call->url || response->status != 400 || !is_plain(c, call->repository->host))
+        return false;
+    if (call->method != REGISTRY_HTTP_HEAD)
+        return is_tls_complaint(response);
+    return send(c, &get, NULL, &probe, &ignored) == 0 && is_tls_complaint(&probe);
+}
+
 static int send_either_scheme(struct registry_client *c,
                               const struct registry_call *call,
                               const char *authorization,
@@ -213,7 +234,7 @@ static int send_either_scheme(struct registry_client *c,
 {
     if (send(c, call, authorization, response, err) < 0)
         return -1;
-    if (call->url || !is_tls_complaint(response) || !is_plain(c, call->repository->host))
+    if (!wants_https(c, call, response))
         return 0;
     remember_tls(c, call->repository->host);
     return send(c, call, authorization, response, err);

@@ -129,7 +129,7 @@ void fixture_start_registry(struct fixture *f, const char *extra)
                                "log: {level: error, accesslog: {disabled: true}}\n"
                                "storage: {filesystem: {rootdirectory: %s/registry}, "
                                "delete: {enabled: true}}\n"
-                               "http: {addr: 127.0.0.1:%d}\n%s",
+                               "http:\n  addr: 127.0.0.1:%d\n%s",
                                f->dir, f->port, extra);
     CLEANUP(base_freep) char *path = fixture_path(f, "registry.yml");
     char *const argv[] = {base_strdup("docker-registry"), base_strdup("serve"), path, NULL};

@@ -272,6 +272,64 @@ static void test_ping_tells_good_credentials_from_bad_ones(void **state)
     assert_int_equal(f->err.code, ERROR_DENIED);
 }
 
+/* docker-registry behind TLS with a certificate of its own making. */
+static struct fixture *start_tls_registry(void **state)
+{
+    struct fixture *f;
+    CLEANUP(base_freep) char *command = NULL;
+    CLEANUP(base_freep) char *extra = NULL;
+
+    assert_int_equal(fixture_setup(state), 0);
+    f = *state;
+    command = base_format(
+        "cd %s && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 "
+        "-nodes -keyout key.pem -out cert.pem -days 2 -subj /CN=test "
+        "-addext subjectAltName=IP:127.0.0.1 2>/dev/null",
+        f->dir);
+    assert_int_equal(system(command),
+                     0); /* NOLINT(cert-env33-c): a fixed text of this test */
+    extra =
+        base_format("  tls: {certificate: %s/cert.pem, key: %s/key.pem}\n", f->dir, f->dir);
+    fixture_start_registry(f, extra);
+    return f;
+}
+
+static int push_with(struct fixture *f, const struct registry_client_options *options)
+{
+    CLEANUP(registry_reference_release)
+    struct registry_reference ref = fixture_reference(f, "a:1");
+    CLEANUP(descriptor_release) struct descriptor root = {0};
+    struct registry_client *client = registry_client_new(options);
+    struct digest digest;
+
+    make_image(f->store, 1, 2, 100, &root);
+    const int rc = registry_push(client, f->store, &root, &ref, NULL, &digest, &f->err);
+    registry_client_free(client);
+    return rc;
+}
+
+static void test_tls_is_verified_even_on_loopback(void **state)
+{
+    struct fixture *f = start_tls_registry(state);
+
+    assert_int_equal(push_with(f, NULL), -1);
+    assert_int_equal(f->err.code, ERROR_DENIED);
+    assert_non_null(strstr(error_text(&f->err), "certificate"));
+}
+
+static void test_tls_with_a_known_authority_or_a_listed_host_works(void **state)
+{
+    struct fixture *f = start_tls_registry(state);
+    CLEANUP(base_freep) char *ca = fixture_path(f, "cert.pem");
+    CLEANUP(base_freep) char *host = base_format("127.0.0.1:%d", f->port);
+    const char *const hosts[] = {host};
+
+    OK(push_with(f, &(struct registry_client_options){.http = {.ca_file = ca}}), &f->err);
+    OK(push_with(f, &(struct registry_client_options){.http = {.insecure_hosts = hosts,
+                                                               .insecure_host_count = 1}}),
+       &f->err);
+}
+
 #define WITH_REGISTRY(test)                                                                \
     cmocka_unit_test_setup_teardown(test, setup_registry, fixture_teardown)
 
@@ -288,6 +346,9 @@ int main(void)
         WITH_REGISTRY(test_push_of_a_blob_that_is_nowhere_is_not_found),
         WITH_REGISTRY(test_tag_moves_without_uploading_blobs_again),
         cmocka_unit_test_teardown(test_basic_credentials_from_config_json_open_the_registry,
+                                  fixture_teardown),
+        cmocka_unit_test_teardown(test_tls_is_verified_even_on_loopback, fixture_teardown),
+        cmocka_unit_test_teardown(test_tls_with_a_known_authority_or_a_listed_host_works,
                                   fixture_teardown),
         cmocka_unit_test_teardown(test_ping_tells_good_credentials_from_bad_ones,
                                   fixture_teardown),
