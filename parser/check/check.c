@@ -99,8 +99,9 @@ static const struct dockerfile_scope *find_stage(const struct dockerfile_checker
 {
     for (size_t i = before; i-- > 0;) {
         const struct view stage_name = check->file->stages[i].from->from->stage_name;
-        CLEANUP(base_freep) char *text = view_dup(stage_name);
-        if (stage_name.size > 0 && view_eq_nocase(name, text))
+        /* The tree keeps it in lower case, with a NUL after it. */
+        if (stage_name.size == name.size && name.size > 0 &&
+            view_eq_nocase(name, stage_name.data))
             return &check->stages[i];
     }
     return NULL;
@@ -112,6 +113,7 @@ static void inherit(struct dockerfile_scope *scope, const struct dockerfile_scop
     scope->open = base->open;
     scope->workdir_set = base->workdir_set;
     scope->shell_set = base->shell_set;
+    scope->pipefail = base->pipefail;
     for (size_t i = 0; i < base->count; i++) {
         const struct dockerfile_variable *variable = &base->items[i];
         const struct view value = view_of(variable->value);
@@ -135,11 +137,15 @@ static void begin_stage(struct dockerfile_checker *check, size_t index)
                             check->file->stages[index].from->from->image.text, 0, &image);
     const struct view name = buf_view(&image.text);
     const struct dockerfile_scope *base = find_stage(check, index, name);
-    if (base)
+    if (base) {
         inherit(scope, base);
-    else if (!view_eq_text(name, "scratch"))
-        scope->open = !options->base_env ||
-                      !options->base_env(options->context, name, add_base_variable, scope);
+        return;
+    }
+    if (view_eq_text(name, "scratch"))
+        return;
+    dockerfile_check_base(check, check->file->stages[index].from->from->image, name);
+    scope->open = !options->base_env ||
+                  !options->base_env(options->context, name, add_base_variable, scope);
 }
 
 /* --- Public -----------------------------------------------------------------------------

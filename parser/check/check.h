@@ -47,6 +47,15 @@ enum dockerfile_rule {
     DOCKERFILE_RULE_INVALID_DEFINITION_DESCRIPTION, /* experimental */
     DOCKERFILE_RULE_EXPOSE_PROTO_CASING,
     DOCKERFILE_RULE_EXPOSE_INVALID_FORMAT,
+    /* beyond BuildKit's */
+    DOCKERFILE_RULE_UNPINNED_BASE_IMAGE,
+    DOCKERFILE_RULE_LATEST_BASE_IMAGE,
+    DOCKERFILE_RULE_APT_INSTALL_WITHOUT_UPDATE,
+    DOCKERFILE_RULE_APT_LISTS_KEPT,
+    DOCKERFILE_RULE_CD_INSTEAD_OF_WORKDIR,
+    DOCKERFILE_RULE_SUDO_USED,
+    DOCKERFILE_RULE_ADD_INSTEAD_OF_COPY,
+    DOCKERFILE_RULE_PIPE_WITHOUT_PIPEFAIL,
     DOCKERFILE_RULE_COUNT,
 };
 
@@ -55,6 +64,7 @@ struct dockerfile_rule_info {
     const char *description; /* one sentence */
     const char *url;         /* its page, or "" */
     bool experimental;       /* off unless asked for */
+    bool extra;              /* beyond BuildKit's: off unless options.extra */
 };
 
 const struct dockerfile_rule_info *dockerfile_rule_info(enum dockerfile_rule rule);
@@ -99,6 +109,7 @@ struct dockerfile_check_options {
     const struct dockerfile_check_config *config; /* instead of the file's, or NULL */
     const char *target_platform;                  /* "linux/amd64" if NULL */
     const char *build_platform;                   /* the same */
+    bool extra;                                   /* run the rules beyond BuildKit's too */
 };
 
 /*

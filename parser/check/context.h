@@ -9,6 +9,8 @@
 #include "parser/dockerfile.h"
 #include "parser/expand.h"
 
+#include <stdint.h>
+
 /* Variables in scope; the last of a name counts. */
 struct dockerfile_variable {
     char *name;
@@ -19,9 +21,12 @@ struct dockerfile_scope {
     struct dockerfile_variable *items;
     size_t count;
     size_t capacity;
-    bool open;        /* a base image may define more */
-    bool workdir_set; /* by this file */
+    uint32_t *index; /* by hash of the name: 1 + position in items, or 0; open addressing */
+    size_t index_size; /* a power of two, more than twice `count` */
+    bool open;         /* a base image may define more */
+    bool workdir_set;  /* by this file */
     bool shell_set;
+    bool pipefail; /* by SHELL ["bash", "-o", "pipefail", ...] */
 };
 
 struct dockerfile_checker {
@@ -85,6 +90,14 @@ void dockerfile_check_file(struct dockerfile_checker *check);
 /* FROM: its names and its variables. */
 void dockerfile_check_from(struct dockerfile_checker *check,
                            const struct dockerfile_stage *stage);
+/* Rules beyond BuildKit's about one instruction. */
+void dockerfile_check_extra(struct dockerfile_checker *check,
+                            const struct dockerfile_instruction *instruction,
+                            const struct dockerfile_scope *scope);
+/* The same for FROM, whose expanded image is `image` and no stage of the file. */
+void dockerfile_check_base(struct dockerfile_checker *check,
+                           struct dockerfile_word written,
+                           struct view image);
 /* What follows a FROM; `scope` changes as the stage goes on. */
 void dockerfile_check_stage(struct dockerfile_checker *check,
                             const struct dockerfile_stage *stage,

@@ -23,7 +23,8 @@ void dockerfile_check_report(struct dockerfile_checker *check,
     CLEANUP(base_freep) char *message = NULL;
     va_list arguments;
 
-    if (!is_on(&check->here, rule))
+    if (!is_on(&check->here, rule) ||
+        (dockerfile_rule_info(rule)->extra && !check->options->extra))
         return;
     va_start(arguments, format);
     if (vasprintf(&message, format, arguments) < 0)

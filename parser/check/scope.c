@@ -13,34 +13,61 @@ void dockerfile_scope_release(struct dockerfile_scope *scope)
         free(scope->items[i].value);
     }
     free(scope->items);
+    free(scope->index);
     *scope = (struct dockerfile_scope){.count = 0};
+}
+
+static uint32_t hash(struct view name)
+{
+    uint32_t value = 2166136261u; /* FNV-1a */
+
+    for (size_t i = 0; i < name.size; i++)
+        value = (value ^ (unsigned char)name.data[i]) * 16777619u;
+    return value;
+}
+
+/* The slot of the index that holds the name, or the empty one where it belongs. */
+static uint32_t *find_slot(const struct dockerfile_scope *scope, struct view name)
+{
+    size_t at = hash(name) & (scope->index_size - 1);
+
+    while (scope->index[at] && !view_eq_text(name, scope->items[scope->index[at] - 1].name))
+        at = (at + 1) & (scope->index_size - 1);
+    return &scope->index[at];
+}
+
+static void grow_index(struct dockerfile_scope *scope)
+{
+    free(scope->index);
+    scope->index_size = scope->index_size ? 2 * scope->index_size : 64;
+    scope->index = base_alloc_array(scope->index_size, sizeof *scope->index);
+    for (size_t i = 0; i < scope->count; i++)
+        *find_slot(scope, view_of(scope->items[i].name)) = (uint32_t)i + 1;
 }
 
 const struct dockerfile_variable *dockerfile_scope_find(
     const struct dockerfile_scope *scope, struct view name)
 {
-    for (size_t i = 0; i < scope->count; i++)
-        if (view_eq_text(name, scope->items[i].name))
-            return &scope->items[i];
-    return NULL;
+    const uint32_t *slot = scope->index_size ? find_slot(scope, name) : NULL;
+
+    return slot && *slot ? &scope->items[*slot - 1] : NULL;
 }
 
 void dockerfile_scope_set(struct dockerfile_scope *scope,
                           struct view name,
                           const struct view *value)
 {
-    struct dockerfile_variable *found = NULL;
-
-    for (size_t i = 0; i < scope->count && !found; i++)
-        if (view_eq_text(name, scope->items[i].name))
-            found = &scope->items[i];
-    if (!found) {
+    if (2 * (scope->count + 1) >= scope->index_size)
+        grow_index(scope);
+    uint32_t *slot = find_slot(scope, name);
+    if (!*slot) {
         scope->items =
             base_grow(scope->items, scope->count, &scope->capacity, sizeof *scope->items);
-        found = &scope->items[scope->count++];
-        *found = (struct dockerfile_variable){.name = view_dup(name)};
+        scope->items[scope->count++] = (struct dockerfile_variable){.name = view_dup(name)};
+        *slot = (uint32_t)scope->count;
     }
     if (value) {
+        struct dockerfile_variable *found = &scope->items[*slot - 1];
         free(found->value);
         found->value = view_dup(*value);
     }

@@ -335,6 +335,14 @@ static void check_once(struct dockerfile_checker *check,
     *slot = instruction;
 }
 
+static bool has_word(struct dockerfile_words words, const char *text)
+{
+    for (size_t i = 0; i < words.count; i++)
+        if (view_eq_text(words.items[i].text, text))
+            return true;
+    return false;
+}
+
 static void check_instruction(struct dockerfile_checker *check,
                               const struct dockerfile_instruction *instruction,
                               const struct dockerfile_instruction **last,
@@ -374,6 +382,7 @@ static void check_instruction(struct dockerfile_checker *check,
         break;
     case DOCKERFILE_SHELL:
         scope->shell_set = true;
+        scope->pipefail = has_word(instruction->command->args, "pipefail");
         break;
     case DOCKERFILE_STOPSIGNAL:
     case DOCKERFILE_USER:
@@ -399,6 +408,7 @@ void dockerfile_check_stage(struct dockerfile_checker *check,
 
     for (size_t i = 0; i < stage->count; i++) {
         dockerfile_check_enter(check, &stage->instructions[i]);
+        dockerfile_check_extra(check, &stage->instructions[i], scope);
         check_instruction(check, &stage->instructions[i], last, scope);
     }
 }

@@ -158,6 +158,52 @@ static void test_each_rule_fires_and_is_silent(void **state)
         expect(cases[i].text, defaults, cases[i].found);
 }
 
+static void test_extra_rules_fire_only_if_asked_for(void **state)
+{
+    static const struct {
+        const char *text;
+        const char *rule; /* NULL where all must be silent */
+    } cases[] = {
+        {"FROM debian\n", "UnpinnedBaseImage"},
+        {"FROM reg.io:5000/debian\n", "UnpinnedBaseImage"},
+        {"FROM reg.io:5000/debian:12\n", NULL},
+        {"FROM debian@sha256:1\n", NULL},
+        {"FROM a:1 AS debian\nFROM debian\n", NULL},
+        {"FROM scratch\n", NULL},
+        {"FROM debian:latest\n", "LatestBaseImage"},
+        {"FROM a:1\nRUN apt-get install -y x\n", "AptInstallWithoutUpdate"},
+        {"FROM a:1\nRUN apt-get update && apt-get install x && rm -r "
+         "/var/lib/apt/lists/*\n",
+         NULL},
+        {"FROM a:1\nRUN --mount=type=cache,target=/var/lib/apt apt-get install x\n", NULL},
+        {"FROM a:1\nRUN echo 'apt-get install x' # apt-get install\n", NULL},
+        {"FROM a:1\nRUN <<E\napt-get update\nE\n", "AptListsKept"},
+        {"FROM a:1\nRUN cd /x && make\n", "CdInsteadOfWorkdir"},
+        {"FROM a:1\nRUN make; (cd x; make)\n", NULL},
+        {"FROM a:1\nRUN A=1 sudo make\n", "SudoUsed"},
+        {"FROM a:1\nRUN echo sudo\n", NULL},
+        {"FROM a:1\nADD x /y\n", "AddInsteadOfCopy"},
+        {"FROM a:1\nADD x.tar.gz /y\n", NULL},
+        {"FROM a:1\nADD https://x/y /y\n", NULL},
+        {"FROM a:1\nRUN a | b\n", "PipeWithoutPipefail"},
+        {"FROM a:1\nRUN set -o pipefail; a | b\n", NULL},
+        {"FROM a:1\nRUN a || b && echo 'x | y' \\| z\n", NULL},
+        {"FROM a:1\nSHELL [\"bash\", \"-o\", \"pipefail\", \"-c\"]\nRUN a | b\n", NULL},
+    };
+    const struct dockerfile_check_options extra = {.extra = true};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        CLEANUP(error_clear) struct error err = ERROR_INIT;
+        CLEANUP(buf_release) struct buf got = BUF_INIT(LIMIT_TEXT_SIZE);
+        assert_int_equal(findings(cases[i].text, extra, &got, &err), 0);
+        const bool found = cases[i].rule && strstr(buf_text(&got), cases[i].rule);
+        if (cases[i].rule ? !found : got.size > 0)
+            fail_msg("--- of\n%s--- found\n%s", cases[i].text, buf_text(&got));
+        expect(cases[i].text, defaults, "");
+    }
+}
+
 static void test_ignored_files_are_found_unless_exceptions_are(void **state)
 {
     CLEANUP(error_clear) struct error err = ERROR_INIT;
@@ -260,6 +306,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_rule_fires_and_is_silent),
+        cmocka_unit_test(test_extra_rules_fire_only_if_asked_for),
         cmocka_unit_test(test_ignored_files_are_found_unless_exceptions_are),
         cmocka_unit_test(test_base_images_define_variables),
         cmocka_unit_test(test_rules_are_skipped_by_file_and_by_comment),
