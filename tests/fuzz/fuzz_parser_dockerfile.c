@@ -1,8 +1,10 @@
-/* Any bytes are parsed or refused; what a tree says lies in the file, in order. */
+/* Any bytes are parsed or refused; what a tree says lies in the file, in order. All checks
+ * run over it. */
 #include "tests/fuzz/fuzz.h"
 
 #include "base/buf.h"
 #include "base/limits.h"
+#include "parser/check/check.h"
 #include "parser/dockerfile.h"
 #include "parser/expand.h"
 #include "parser/print.h"
@@ -40,6 +42,22 @@ static void check_instruction(const struct dockerfile *file,
     }
 }
 
+static void note_finding(void *context, const struct dockerfile_finding *finding)
+{
+    check_pos(context, finding->pos);
+    assert(*finding->message);
+}
+
+static void run_checks(struct dockerfile *file)
+{
+    CLEANUP(error_clear) struct error err = ERROR_INIT;
+    const struct dockerfile_check_config all = {.experimental_all = true};
+    const struct dockerfile_check_options options = {
+        .on_finding = note_finding, .config = &all, .extra = true, .context = file};
+
+    assert(dockerfile_check(file, &options, NULL, &err) == 0);
+}
+
 static void count_error(void *context, const struct error *error)
 {
     assert(error->code != ERROR_NONE && *error_text(error));
@@ -64,6 +82,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             check_instruction(file, &file->instructions[i], &line);
         dockerfile_print_json(file, &json);
         assert(!json.failed);
+        run_checks(file);
     }
     const struct source_pos pos = {"F", 1, 1, 1};
     CLEANUP(dockerfile_freep)
