@@ -142,5 +142,8 @@ MUST_CHECK int index_publish(struct cas_store *s,
 /* The digest of entries without times; sorted, no path twice. */
 struct digest index_content_key(const struct cas_entry *entries, size_t count);
 
+/* cas_index_is_self_contained of these entries; sorted, no path twice. */
+bool index_self_contained(const struct cas_entry *entries, size_t count);
+
 /* Small files that are kept inline. */
 bool index_wants_inline(const struct cas_entry *e);

@@ -72,59 +72,6 @@ static bool lay_out(struct index_image *m)
     return true;
 }
 
-/* --- Self-contained? --- */
-
-static bool find_entry(const struct index_source *s, struct view path, size_t *at)
-{
-    size_t low = 0;
-    size_t high = s->count;
-
-    while (low < high) {
-        const size_t middle = low + (high - low) / 2;
-        const int order = cas_entry_path_compare(s->entries[middle].path, path);
-        if (order == 0) {
-            *at = middle;
-            return true;
-        }
-        if (order < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return false;
-}
-
-static struct view parent_of(struct view path)
-{
-    size_t size = path.size;
-
-    while (size > 0 && path.data[size - 1] != '/')
-        size--;
-    return view_sub(path, 0, size ? size - 1 : 0);
-}
-
-/* A whiteout says that something is below: the merged parent is that of the layers below.
- */
-static bool self_contained(const struct index_source *s)
-{
-    struct view known = {NULL, 0}; /* a directory that was found; the root needs none */
-    size_t at;
-
-    for (size_t i = 0; i < s->count; i++) {
-        const struct cas_entry *e = &s->entries[i];
-        const struct view parent = parent_of(e->path);
-        if (parent.size && !view_eq(parent, known)) {
-            if (!find_entry(s, parent, &at) || s->entries[at].type != CAS_ENTRY_DIR)
-                return false;
-            known = s->entries[at].path;
-        }
-        if (e->type == CAS_ENTRY_HARDLINK &&
-            (!find_entry(s, e->target, &at) || s->entries[at].type == CAS_ENTRY_WHITEOUT))
-            return false;
-    }
-    return true;
-}
-
 /* --- Filling in --- */
 
 /* Where the next bytes go. */
@@ -209,9 +156,8 @@ static void put_header(struct index_image *m)
 
     memcpy(h + INDEX_HEADER_MAGIC, INDEX_MAGIC, sizeof INDEX_MAGIC - 1);
     index_put(h + INDEX_HEADER_VERSION, 4, INDEX_VERSION);
-    index_put(h + INDEX_HEADER_FLAGS,
-              4,
-              (self_contained(s) ? INDEX_SELF_CONTAINED : 0u) |
+    index_put(h + INDEX_HEADER_FLAGS, 4,
+              (index_self_contained(s->entries, s->count) ? INDEX_SELF_CONTAINED : 0u) |
                   (digest_is_set(&s->restarts.blob) ? INDEX_HAS_RESTARTS : 0u));
     index_put(h + INDEX_HEADER_FILE_SIZE, 8, m->size);
     index_put(h + INDEX_HEADER_ENTRY_COUNT, 8, s->count);
@@ -284,8 +230,8 @@ int index_publish(struct cas_store *s, const struct index_source *source, struct
     struct index_image m = {.source = source};
 
     if (!lay_out(&m))
-        return error_set(
-            err, ERROR_LIMIT, "the layer has too many entries, or too long ones");
+        return error_set(err, ERROR_LIMIT,
+                         "the layer has too many entries, or too long ones");
     CLEANUP(base_freep) char *data = base_alloc_try(m.size);
     if (!data)
         return error_set(err, ERROR_LIMIT, "no memory for an index of %zu bytes", m.size);

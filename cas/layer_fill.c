@@ -164,8 +164,8 @@ void layer_fill_worker_release(struct layer_fill_worker *w)
 
 static int changed(const struct cas_entry *e, struct error *err)
 {
-    return error_set(
-        err, ERROR_FAILED, "%.*s changed while it was read", VIEW_ARG(e->path));
+    return error_set(err, ERROR_FAILED, "%.*s changed while it was read",
+                     VIEW_ARG(e->path));
 }
 
 /*
@@ -280,30 +280,10 @@ static void keep_inline(
 
 /* --- Blocks --- */
 
-/* The part of [begin, end) of the tar that lies in a block; `at` is where in the block. */
-struct overlap {
-    uint64_t from; /* relative to begin */
-    size_t at;
-    size_t size;
-};
-
-static struct overlap overlap_of(uint64_t begin,
-                                 uint64_t end,
-                                 uint64_t block,
-                                 size_t block_size)
-{
-    const uint64_t low = begin > block ? begin : block;
-    const uint64_t high = end < block + block_size ? end : block + block_size;
-
-    if (low >= high)
-        return (struct overlap){0};
-    return (struct overlap){low - begin, (size_t)(low - block), (size_t)(high - low)};
-}
-
 static int fill_headers(const struct layer_plan *p,
                         struct layer_fill_worker *w,
                         size_t i,
-                        const struct overlap *o,
+                        const struct layer_overlap *o,
                         char *out,
                         struct error *err)
 {
@@ -322,7 +302,7 @@ static int fill_content(struct layer_fill *f,
                         struct layer_fill_worker *w,
                         size_t i,
                         size_t b,
-                        const struct overlap *o,
+                        const struct layer_overlap *o,
                         char *out,
                         struct error *err)
 {
@@ -348,19 +328,17 @@ static int fill_entry(struct layer_fill *f,
                       struct error *err)
 {
     const struct layer_plan *p = f->plan;
-    const uint64_t block = (uint64_t)b * p->block_size;
-    const size_t size = layer_plan_block_size(p, b);
     const uint64_t content = layer_plan_content(p, i);
     const uint64_t padding =
         p->entries[i].type == CAS_ENTRY_FILE ? content + p->entries[i].size : content;
 
-    const struct overlap h = overlap_of(p->starts[i], content, block, size);
+    const struct layer_overlap h = layer_plan_overlap(p, b, p->starts[i], content);
     if (h.size && fill_headers(p, w, i, &h, out, err) < 0)
         return -1;
-    const struct overlap c = overlap_of(content, padding, block, size);
+    const struct layer_overlap c = layer_plan_overlap(p, b, content, padding);
     if (c.size && fill_content(f, w, i, b, &c, out, err) < 0)
         return -1;
-    const struct overlap z = overlap_of(padding, p->starts[i + 1], block, size);
+    const struct layer_overlap z = layer_plan_overlap(p, b, padding, p->starts[i + 1]);
     memset(out + z.at, 0, z.size);
     return 0;
 }
@@ -372,14 +350,14 @@ int layer_fill_block(struct layer_fill *f,
                      struct error *err)
 {
     const struct layer_plan *p = f->plan;
-    const uint64_t block = (uint64_t)b * p->block_size;
-    const size_t size = layer_plan_block_size(p, b);
+    const uint64_t block_end = (uint64_t)b * p->block_size + layer_plan_block_size(p, b);
 
-    for (size_t i = p->firsts[b]; i < p->count && p->starts[i] < block + size; i++) {
+    for (size_t i = p->firsts[b]; i < p->count && p->starts[i] < block_end; i++) {
         if (fill_entry(f, w, i, b, out, err) < 0)
             return -1;
     }
-    const struct overlap end = overlap_of(p->starts[p->count], p->tar_size, block, size);
+    const struct layer_overlap end =
+        layer_plan_overlap(p, b, p->starts[p->count], p->tar_size);
     memset(out + end.at, 0, end.size);
     return 0;
 }
@@ -393,10 +371,8 @@ static void hash_span(struct layer_fill *f,
 {
     const struct layer_plan *p = f->plan;
     const uint64_t begin = layer_plan_content(p, s->entry);
-    const struct overlap o = overlap_of(begin,
-                                        begin + f->entries[s->entry].size,
-                                        (uint64_t)b * p->block_size,
-                                        layer_plan_block_size(p, b));
+    const struct layer_overlap o =
+        layer_plan_overlap(p, b, begin, begin + f->entries[s->entry].size);
 
     if (s->digest_known)
         return;

@@ -34,6 +34,7 @@ struct pipe {
     const struct layer_plan *plan;
     struct layer_fill *fill;
     struct cas_blob_writer *blob;
+    const struct layer_feed *feed; /* NULL: nothing is unpacked */
     const struct cas_layer_options *options;
     size_t slot_count;
     size_t slot_size;
@@ -49,6 +50,7 @@ struct pipe {
     size_t next_fill;
     struct lane tar_lane;
     struct lane span_lane;
+    struct lane feed_lane;
     struct lane write_lane;
     size_t running; /* things being done */
     bool failed;
@@ -61,10 +63,11 @@ enum task_kind {
     TASK_WRITE,
     TASK_TAR,
     TASK_SPAN,
+    TASK_FEED,
     TASK_COMPRESS,
     TASK_FILL,
     TASK_WAIT,
-    TASK_END
+    TASK_END,
 };
 
 struct task {
@@ -87,11 +90,12 @@ static struct slot *slot_of(struct pipe *p, size_t block)
 
 static size_t oldest_locked(const struct pipe *p)
 {
+    const size_t nexts[] = {p->tar_lane.next, p->span_lane.next, p->feed_lane.next};
     size_t oldest = p->write_lane.next;
 
-    if (p->tar_lane.next < oldest)
-        oldest = p->tar_lane.next;
-    return p->span_lane.next < oldest ? p->span_lane.next : oldest;
+    for (size_t i = 0; i < ARRAY_COUNT(nexts); i++)
+        oldest = nexts[i] < oldest ? nexts[i] : oldest;
+    return oldest;
 }
 
 static bool lane_open_locked(struct pipe *p, const struct lane *lane, bool ready)
@@ -134,6 +138,9 @@ static struct task claim_locked(struct pipe *p)
     } else if (lane_open_locked(p, &p->span_lane, false)) {
         t = (struct task){TASK_SPAN, p->span_lane.next};
         p->span_lane.busy = true;
+    } else if (lane_open_locked(p, &p->feed_lane, false)) {
+        t = (struct task){TASK_FEED, p->feed_lane.next};
+        p->feed_lane.busy = true;
     } else if (compress_open_locked(p, &t.block)) {
         t.kind = TASK_COMPRESS;
         slot_of(p, t.block)->claimed = true;
@@ -159,6 +166,9 @@ static void complete_locked(struct pipe *p, struct task t)
         break;
     case TASK_SPAN:
         p->span_lane = (struct lane){t.block + 1, false};
+        break;
+    case TASK_FEED:
+        p->feed_lane = (struct lane){t.block + 1, false};
         break;
     case TASK_COMPRESS:
         s->ready = true;
@@ -204,8 +214,8 @@ static int do_compress(struct pipe *p, struct worker *w, size_t block, struct er
 static void do_tar(struct pipe *p, size_t block)
 {
     if (p->tar_hasher)
-        hasher_update(
-            p->tar_hasher, slot_of(p, block)->tar, layer_plan_block_size(p->plan, block));
+        hasher_update(p->tar_hasher, slot_of(p, block)->tar,
+                      layer_plan_block_size(p->plan, block));
 }
 
 static int do_write(struct pipe *p, size_t block, struct error *err)
@@ -220,10 +230,8 @@ static int do_write(struct pipe *p, size_t block, struct error *err)
     if (head && cas_blob_writer_write(p->blob, edge, head, err) < 0)
         return -1;
     p->points[block] = cas_blob_writer_size(p->blob);
-    if (cas_blob_writer_write(p->blob,
-                              plain ? s->tar : s->compressed,
-                              plain ? tar_size : s->compressed_size,
-                              err) < 0)
+    if (cas_blob_writer_write(p->blob, plain ? s->tar : s->compressed,
+                              plain ? tar_size : s->compressed_size, err) < 0)
         return -1;
     codec_sum_add(&p->sum, s->crc, tar_size);
     if (block + 1 < p->plan->block_count)
@@ -243,6 +251,8 @@ static int run_task(struct pipe *p, struct worker *w, struct task t, struct erro
     case TASK_SPAN:
         layer_fill_spans(p->fill, t.block, slot_of(p, t.block)->tar);
         return 0;
+    case TASK_FEED:
+        return layer_feed_block(p->feed, t.block, slot_of(p, t.block)->tar, err);
     case TASK_COMPRESS:
         return do_compress(p, w, t.block, err);
     case TASK_FILL:
@@ -351,6 +361,7 @@ static void call_helpers(struct pipe *p)
 static struct pipe *pipe_new(const struct layer_plan *plan,
                              struct layer_fill *fill,
                              struct cas_blob_writer *blob,
+                             const struct layer_feed *feed,
                              const struct cas_layer_options *options)
 {
     struct pipe *p = base_alloc(sizeof *p);
@@ -358,6 +369,9 @@ static struct pipe *pipe_new(const struct layer_plan *plan,
     p->plan = plan;
     p->fill = fill;
     p->blob = blob;
+    p->feed = feed;
+    if (!feed)
+        p->feed_lane.next = plan->block_count;
     p->options = options;
     p->slot_count = plan->block_count < SLOTS_MAX ? plan->block_count : SLOTS_MAX;
     p->slot_size = layer_plan_block_size(plan, 0);
@@ -388,11 +402,12 @@ static void finish(struct pipe *p)
 int layer_pipe_run(const struct layer_plan *plan,
                    struct layer_fill *fill,
                    struct cas_blob_writer *blob,
+                   const struct layer_feed *feed,
                    const struct cas_layer_options *options,
                    struct layer_pipe_result *out,
                    struct error *err)
 {
-    struct pipe *p = pipe_new(plan, fill, blob, options);
+    struct pipe *p = pipe_new(plan, fill, blob, feed, options);
 
     *out = (struct layer_pipe_result){.diff_id = {.alg = DIGEST_NONE}};
     call_helpers(p);

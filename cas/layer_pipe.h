@@ -3,6 +3,7 @@
  *
  *     fill --+--> hash of the tar      (in order)  -> diffID
  *            +--> hash of spans        (in order)  -> digests of large files
+ *            +--> unpack, if asked for (in order)  -> files
  *            +--> compress             (any order) --> write, hash (in order) -> blob
  *
  * Whoever takes part claims the next thing that can be done, does it, and looks again: the
@@ -18,6 +19,7 @@
 #include "base/macros.h"
 #include "cas/blob.h"
 #include "cas/layer.h"
+#include "cas/layer_feed.h"
 #include "cas/layer_fill.h"
 #include "cas/layer_plan.h"
 
@@ -28,11 +30,13 @@ struct layer_pipe_result {
     uint64_t *points;      /* of each block: where it begins in the blob; free() */
 };
 
-/* Runs it all; everything is borrowed. The blob is complete but not sealed.
- * Errors: ERROR_CANCELLED; those of filling and writing, of which the first counts. */
+/* Runs it all; everything is borrowed. `feed` may be NULL. The blob is then complete but
+ * not sealed, the unpacker has everything but is not finished. Errors: ERROR_CANCELLED;
+ * those of filling, writing and unpacking: the first counts. */
 MUST_CHECK int layer_pipe_run(const struct layer_plan *plan,
                               struct layer_fill *fill,
                               struct cas_blob_writer *blob,
+                              const struct layer_feed *feed,
                               const struct cas_layer_options *options,
                               struct layer_pipe_result *out,
                               struct error *err);

@@ -17,9 +17,7 @@ static int lay_out(struct layer_plan *p, struct error *err)
         if (tar_entry_check(&e, err) < 0)
             return -1;
         if (e.size > LIMIT_LAYER_SIZE || at > LIMIT_LAYER_SIZE)
-            return error_set(err,
-                             ERROR_LIMIT,
-                             "a layer of more than %ju bytes",
+            return error_set(err, ERROR_LIMIT, "a layer of more than %ju bytes",
                              (uintmax_t)LIMIT_LAYER_SIZE);
         p->starts[i] = at;
         at += tar_headers_size(&e) + tar_padded_size(e.size);
@@ -93,4 +91,19 @@ bool layer_plan_is_span(const struct layer_plan *p, size_t i)
         return false;
     const uint64_t begin = layer_plan_content(p, i);
     return begin / p->block_size != (begin + e->size - 1) / p->block_size;
+}
+
+struct layer_overlap layer_plan_overlap(const struct layer_plan *p,
+                                        size_t b,
+                                        uint64_t begin,
+                                        uint64_t end)
+{
+    const uint64_t block = (uint64_t)b * p->block_size;
+    const uint64_t block_end = block + layer_plan_block_size(p, b);
+    const uint64_t low = begin > block ? begin : block;
+    const uint64_t high = end < block_end ? end : block_end;
+
+    if (low >= high)
+        return (struct layer_overlap){0};
+    return (struct layer_overlap){low - begin, (size_t)(low - block), (size_t)(high - low)};
 }

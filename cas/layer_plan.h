@@ -49,3 +49,14 @@ size_t layer_plan_block_size(const struct layer_plan *p, size_t b);
 uint64_t layer_plan_content(const struct layer_plan *p, size_t i);
 /* Does the content of entry `i` lie in more than one block? */
 bool layer_plan_is_span(const struct layer_plan *p, size_t i);
+
+/* The part of [begin, end) of the tar that lies in a block. */
+struct layer_overlap {
+    uint64_t from; /* relative to begin */
+    size_t at;     /* in the block */
+    size_t size;   /* 0: none */
+};
+struct layer_overlap layer_plan_overlap(const struct layer_plan *p,
+                                        size_t b,
+                                        uint64_t begin,
+                                        uint64_t end);

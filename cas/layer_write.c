@@ -4,12 +4,14 @@
 #include "cas/blob.h"
 #include "cas/codec_write.h"
 #include "cas/index_priv.h"
+#include "cas/layer_feed.h"
 #include "cas/layer_fill.h"
 #include "cas/layer_pipe.h"
 #include "cas/layer_plan.h"
 #include "cas/layer_priv.h"
 #include "cas/record.h"
 #include "cas/tar_write.h"
+#include "cas/unpacker.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -30,6 +32,7 @@ struct writing {
     const struct cas_layer_options *options;
     struct layer_plan plan;
     struct layer_fill *fill;
+    struct cas_unpacker *unpacker; /* NULL: nothing is unpacked */
     struct layer_pipe_result done;
     struct digest blob;
     uint64_t blob_size;
@@ -38,6 +41,7 @@ struct writing {
 static void writing_release(struct writing *w)
 {
     layer_fill_free(w->fill);
+    cas_unpacker_free(w->unpacker);
     layer_plan_release(&w->plan);
     free(w->done.points);
     *w = (struct writing){0};
@@ -60,10 +64,12 @@ static const char *media_type(enum cas_compression compression)
 static int write_blob(struct writing *w, struct error *err)
 {
     struct cas_blob_writer *blob = cas_blob_writer_new(w->store, DIGEST_SHA256, err);
+    const struct layer_feed feed = {.plan = &w->plan, .unpacker = w->unpacker};
 
     if (!blob)
         return -1;
-    if (layer_pipe_run(&w->plan, w->fill, blob, w->options, &w->done, err) < 0) {
+    if (layer_pipe_run(&w->plan, w->fill, blob, w->unpacker ? &feed : NULL, w->options,
+                       &w->done, err) < 0) {
         cas_blob_writer_abort(blob);
         return -1;
     }
@@ -104,12 +110,32 @@ static int write_index(const struct writing *w, struct error *err)
                          err);
 }
 
+/* A layer that needs something of those below is unpacked when they are known: by
+ * cas_layer_unpacked. */
+static int begin_unpacking(struct writing *w, struct error *err)
+{
+    if (!w->options->unpack || !index_self_contained(w->entries, w->count))
+        return 0;
+    w->unpacker = cas_unpacker_new(w->store, err);
+    return w->unpacker ? 0 : -1;
+}
+
+static int end_unpacking(const struct writing *w, struct error *err)
+{
+    if (!w->unpacker)
+        return 0;
+    if (cas_unpacker_finish(w->unpacker, NULL, err) < 0)
+        return -1;
+    /* The chainID does not matter to what is self-contained. */
+    return cas_unpacker_publish(w->unpacker, &w->done.diff_id, &w->done.diff_id, err);
+}
+
 static struct cas_layer *publish(struct writing *w, struct error *err)
 {
     CLEANUP(descriptor_release) struct descriptor blob = {0};
 
     descriptor_init(&blob, media_type(w->options->compression), &w->blob, w->blob_size);
-    if (write_index(w, err) < 0 ||
+    if (write_index(w, err) < 0 || end_unpacking(w, err) < 0 ||
         cas_layer_record_put(w->store, &w->done.diff_id, &blob, err) < 0)
         return NULL;
     return cas_layer_new_ready(w->store, &w->done.diff_id, &blob, NULL);
@@ -139,5 +165,7 @@ struct cas_layer *cas_layer_write(struct cas_store *s,
         return NULL;
     know_empty_files(entries, count);
     w.fill = layer_fill_new(&w.plan, entries, content, context);
+    if (begin_unpacking(&w, err) < 0)
+        return NULL;
     return write_blob(&w, err) < 0 ? NULL : publish(&w, err);
 }

@@ -58,7 +58,8 @@ static int drain_feed(struct feed *f, size_t step, struct buf *out, struct error
     return buf_ok(out, "content", err);
 }
 
-static int drain(struct view in, size_t piece, size_t step, struct buf *out, struct error *err)
+static int drain(
+    struct view in, size_t piece, size_t step, struct buf *out, struct error *err)
 {
     struct feed f = {.data = in, .piece = piece};
 
@@ -67,7 +68,8 @@ static int drain(struct view in, size_t piece, size_t step, struct buf *out, str
 
 static void assert_gives(struct view in, struct view want)
 {
-    static const size_t sizes[][2] = {{SIZE_MAX, 1 << 20}, {1, 64}, {100, 7}, {4096, 100000}};
+    static const size_t sizes[][2] = {
+        {SIZE_MAX, 1 << 20}, {1, 64}, {100, 7}, {4096, 100000}};
     CLEANUP(error_clear) struct error err = ERROR_INIT;
 
     for (size_t i = 0; i < ARRAY_COUNT(sizes); i++) {
@@ -163,7 +165,8 @@ static void encode(enum cas_compression compression,
 static void zstd_by_libzstd(struct view in, struct buf *out)
 {
     char *room = buf_reserve(out, ZSTD_compressBound(in.size));
-    const size_t size = ZSTD_compress(room, ZSTD_compressBound(in.size), in.data, in.size, 3);
+    const size_t size =
+        ZSTD_compress(room, ZSTD_compressBound(in.size), in.data, in.size, 3);
 
     assert_false(ZSTD_isError(size));
     buf_commit(out, size);
@@ -224,8 +227,9 @@ static void test_what_we_compress_is_read_by_us(void **state)
     static const struct {
         enum cas_compression compression;
         int level;
-    } ways[] = {{CAS_COMPRESSION_GZIP, 0}, {CAS_COMPRESSION_GZIP, 2}, {CAS_COMPRESSION_GZIP, 3},
-                {CAS_COMPRESSION_GZIP, 9}, {CAS_COMPRESSION_ZSTD, 0}, {CAS_COMPRESSION_ZSTD, 12}};
+    } ways[] = {{CAS_COMPRESSION_GZIP, 0}, {CAS_COMPRESSION_GZIP, 2},
+                {CAS_COMPRESSION_GZIP, 3}, {CAS_COMPRESSION_GZIP, 9},
+                {CAS_COMPRESSION_ZSTD, 0}, {CAS_COMPRESSION_ZSTD, 12}};
     CLEANUP(buf_release) struct buf text;
 
     (void)state;
@@ -274,7 +278,8 @@ static void test_bytes_that_do_not_compress_fit(void **state)
     for (size_t i = 0; i < ARRAY_COUNT(sizes); i++) {
         for (int level = 1; level <= 9; level++) {
             CLEANUP(buf_release) struct buf z = BUF_INIT(ROOM);
-            encode(CAS_COMPRESSION_GZIP, level, (struct view){noise, sizes[i]}, 1 << 20, &z);
+            encode(CAS_COMPRESSION_GZIP, level, (struct view){noise, sizes[i]}, 1 << 20,
+                   &z);
             assert_gives(buf_view(&z), (struct view){noise, sizes[i]});
         }
         CLEANUP(buf_release) struct buf z = BUF_INIT(ROOM);
@@ -298,7 +303,8 @@ static void test_the_format_is_told(void **state)
                                          CAS_COMPRESSION_NONE};
     for (size_t i = 0; i < ARRAY_COUNT(samples); i++) {
         struct feed f = {.data = samples[i], .piece = 1};
-        CLEANUP(codec_reader_freep) struct codec_reader *r = codec_reader_new(feed_read, &f);
+        CLEANUP(codec_reader_freep)
+        struct codec_reader *r = codec_reader_new(feed_read, &f);
         assert_int_equal(codec_reader_compression(r, &c, &err), 0);
         assert_int_equal(c, want[i]);
     }
@@ -424,10 +430,10 @@ static void test_levels_out_of_range_are_invalid(void **state)
         enum cas_compression compression;
         int level;
         bool good;
-    } cases[] = {{CAS_COMPRESSION_GZIP, 0, true},  {CAS_COMPRESSION_GZIP, 9, true},
+    } cases[] = {{CAS_COMPRESSION_GZIP, 0, true},   {CAS_COMPRESSION_GZIP, 9, true},
                  {CAS_COMPRESSION_GZIP, 10, false}, {CAS_COMPRESSION_GZIP, -1, false},
-                 {CAS_COMPRESSION_ZSTD, 22, true}, {CAS_COMPRESSION_ZSTD, 23, false},
-                 {CAS_COMPRESSION_NONE, 0, true},  {CAS_COMPRESSION_NONE, 1, false}};
+                 {CAS_COMPRESSION_ZSTD, 22, true},  {CAS_COMPRESSION_ZSTD, 23, false},
+                 {CAS_COMPRESSION_NONE, 0, true},   {CAS_COMPRESSION_NONE, 1, false}};
 
     (void)state;
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {

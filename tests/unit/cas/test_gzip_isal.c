@@ -18,11 +18,11 @@
 
 #include <cmocka.h>
 
-/* Small blocks whose first bytes come again: one in 260 of them compresses differently where
- * ISA-L's stream lies at an address with another hash. */
-#define SENSITIVE_SIZE 256
+/* Small blocks whose first bytes come again: one in 260 of them compresses differently
+ * where ISA-L's stream lies at an address with another hash. */
+#define SENSITIVE_SIZE  256
 #define SENSITIVE_COUNT 6000u
-#define ENCODERS 24
+#define ENCODERS        24
 
 static const char child_variable[] = "TEST_GZIP_ISAL_CHILD";
 
@@ -122,7 +122,8 @@ static void run_child(bool randomised, char *out, size_t size)
         _exit(127);
     }
     close(pipe_fds[1]);
-    for (ssize_t n; used + 1 < size && (n = read(pipe_fds[0], out + used, size - used - 1)) > 0;)
+    for (ssize_t n;
+         used + 1 < size && (n = read(pipe_fds[0], out + used, size - used - 1)) > 0;)
         used += (size_t)n;
     out[used] = '\0';
     close(pipe_fds[0]);
@@ -184,8 +185,8 @@ static void test_blocks_join_into_one_stream(void **state)
     (void)state;
     for (unsigned i = 0; i < 3; i++) {
         sensitive(in[i], i);
-        size += gzip_isal_block(z, (struct view){(char *)in[i], SENSITIVE_SIZE}, joined + size,
-                                2048);
+        size += gzip_isal_block(z, (struct view){(char *)in[i], SENSITIVE_SIZE},
+                                joined + size, 2048);
     }
     joined[size++] = 3;
     joined[size++] = 0;

@@ -106,10 +106,12 @@ static void test_an_entry_comes_back_whole(void **state)
                             .rdev_major = 1,
                             .rdev_minor = 3});
     add(f, w,
-        &(struct cas_entry){
-            .path = VIEW_LIT("bin"), .type = CAS_ENTRY_SYMLINK, .target = VIEW_LIT("usr/bin")});
+        &(struct cas_entry){.path = VIEW_LIT("bin"),
+                            .type = CAS_ENTRY_SYMLINK,
+                            .target = VIEW_LIT("usr/bin")});
     add(f, w,
-        &(struct cas_entry){.path = VIEW_LIT("opt"), .type = CAS_ENTRY_DIR, .opaque = true});
+        &(struct cas_entry){
+            .path = VIEW_LIT("opt"), .type = CAS_ENTRY_DIR, .opaque = true});
     commit(f, w, "whole");
 
     struct cas_index *x = must_open(f, "whole");
@@ -340,13 +342,15 @@ static void sample(struct fixture *f, const char *name)
     struct cas_index_writer *w = cas_index_writer_new();
     const struct digest blob = diff_id_of("blob");
     static const uint64_t points[] = {1, 2};
-    const struct cas_entry passwd = {.path = VIEW_LIT("etc/passwd"), .type = CAS_ENTRY_FILE};
+    const struct cas_entry passwd = {.path = VIEW_LIT("etc/passwd"),
+                                     .type = CAS_ENTRY_FILE};
 
     add(f, w, &full);
     add_path(f, w, "etc", CAS_ENTRY_DIR);
     add(f, w,
-        &(struct cas_entry){
-            .path = VIEW_LIT("bin"), .type = CAS_ENTRY_SYMLINK, .target = VIEW_LIT("usr/bin")});
+        &(struct cas_entry){.path = VIEW_LIT("bin"),
+                            .type = CAS_ENTRY_SYMLINK,
+                            .target = VIEW_LIT("usr/bin")});
     assert_ok(f, cas_index_writer_add(w, &passwd, 0, VIEW_LIT("root"), &f->err));
     cas_index_writer_restarts(w, &blob, 1 << 20, points, ARRAY_COUNT(points));
     commit(f, w, name);
@@ -356,7 +360,8 @@ static void read_file(struct fixture *f, const char *name, struct buf *out)
 {
     const struct digest d = diff_id_of(name);
 
-    assert_ok(f, fs_read_file_at(cas_store_fd(f->store), index_path(&d).text, out, &f->err));
+    assert_ok(f,
+              fs_read_file_at(cas_store_fd(f->store), index_path(&d).text, out, &f->err));
 }
 
 static void write_file(struct fixture *f, const char *name, struct view data)

@@ -9,6 +9,7 @@
 #include "cas/layer.h"
 #include "cas/record.h"
 #include "cas/tar_write.h"
+#include "cas/unpack.h"
 
 #include <archive.h>
 #include <archive_entry.h>
@@ -94,7 +95,9 @@ static int give_content(void *context, size_t i, struct cas_content *out, struct
     return 0;
 }
 
-static struct cas_entry *tree_add(struct tree *t, enum cas_entry_type type, const char *path)
+static struct cas_entry *tree_add(struct tree *t,
+                                  enum cas_entry_type type,
+                                  const char *path)
 {
     if (t->count == t->capacity) {
         t->capacity = t->capacity ? 2 * t->capacity : 64;
@@ -185,7 +188,8 @@ static void assert_nothing_left(struct fixture *f)
 
 static void read_blob(struct fixture *f, struct cas_layer *l, struct buf *out)
 {
-    CLEANUP(fd_closep) int fd = cas_blob_open(f->store, &cas_layer_blob(l)->digest, &f->err);
+    CLEANUP(fd_closep)
+    int fd = cas_blob_open(f->store, &cas_layer_blob(l)->digest, &f->err);
     CLEANUP(codec_reader_freep) struct codec_reader *r = codec_reader_new_fd(fd);
     CLEANUP(base_freep) char *piece = base_alloc(1 << 20);
     size_t got;
@@ -207,7 +211,9 @@ static void assert_content(struct archive *a, size_t entry, uint64_t size)
     assert_memory_equal(got, want, size);
 }
 
-static void assert_archive_holds(struct fixture *f, struct cas_layer *l, const struct tree *t)
+static void assert_archive_holds(struct fixture *f,
+                                 struct cas_layer *l,
+                                 const struct tree *t)
 {
     CLEANUP(buf_release) struct buf tar = BUF_INIT((size_t)1 << 30);
     struct archive *a = archive_read_new();
@@ -265,7 +271,8 @@ static void test_the_bytes_do_not_depend_on_threads(void **state)
             const struct cas_layer_options o = options(pool);
             CLEANUP(cas_layer_unrefp) struct cas_layer *l = must_write(f, &t, &o);
             assert_true(digest_eq(cas_layer_diff_id(l), cas_layer_diff_id(first)));
-            assert_true(digest_eq(&cas_layer_blob(l)->digest, &cas_layer_blob(first)->digest));
+            assert_true(
+                digest_eq(&cas_layer_blob(l)->digest, &cas_layer_blob(first)->digest));
         }
     }
 }
@@ -354,7 +361,8 @@ static void test_the_index_is_the_same_when_made_from_the_blob(void **state)
 
     tree_mixed(&t, 250);
     CLEANUP(cas_layer_unrefp) struct cas_layer *l = must_write(f, &t, &o);
-    struct cas_index *before = cas_index_open(f->store, cas_layer_diff_id(l), &found, &f->err);
+    struct cas_index *before =
+        cas_index_open(f->store, cas_layer_diff_id(l), &found, &f->err);
     assert_non_null(before);
     assert_ok(f, fs_remove_tree_at(cas_store_fd(f->store), "index", &f->err));
     CLEANUP(cas_layer_unrefp)
@@ -365,7 +373,8 @@ static void test_the_index_is_the_same_when_made_from_the_blob(void **state)
 
     assert_int_equal(cas_index_count(before), cas_index_count(after));
     assert_int_equal(cas_index_tar_size(before), cas_index_tar_size(after));
-    assert_int_equal(cas_index_is_self_contained(before), cas_index_is_self_contained(after));
+    assert_int_equal(cas_index_is_self_contained(before),
+                     cas_index_is_self_contained(after));
     for (size_t i = 0; i < cas_index_count(before); i++) {
         struct cas_entry a;
         struct cas_entry b;
@@ -387,7 +396,8 @@ static void test_the_index_is_the_same_when_made_from_the_blob(void **state)
         if (a.type == CAS_ENTRY_FILE && a.size > 0)
             assert_int_equal(cas_index_offset(before, i), cas_index_offset(after, i));
     }
-    const struct digest keys[] = {cas_index_content_key(before), cas_index_content_key(after)};
+    const struct digest keys[] = {cas_index_content_key(before),
+                                  cas_index_content_key(after)};
     assert_true(digest_eq(&keys[0], &keys[1]));
     cas_index_close(before);
 }
@@ -416,8 +426,10 @@ static void test_one_can_begin_to_read_at_any_block(void **state)
         struct cas_content rest = {.fd = memfd_create("rest", MFD_CLOEXEC)};
         const size_t at = (size_t)cas_index_restart(x, i);
         size_t got;
-        assert_int_equal(pwrite(rest.fd, blob.data + at, blob.size - at, 0), blob.size - at);
-        CLEANUP(codec_reader_freep) struct codec_reader *reader = codec_reader_new_fd(rest.fd);
+        assert_int_equal(pwrite(rest.fd, blob.data + at, blob.size - at, 0),
+                         blob.size - at);
+        CLEANUP(codec_reader_freep)
+        struct codec_reader *reader = codec_reader_new_fd(rest.fd);
         assert_ok(f, codec_reader_read(reader, out, 1 << 20, &got, &f->err));
         assert_memory_equal(out, tar.data + i * r.block_size, got);
         close(rest.fd);
@@ -466,15 +478,77 @@ static void test_content_may_come_from_memory(void **state)
 {
     struct fixture *f = *state;
     struct view text = VIEW_LIT("#!/bin/sh\n");
-    struct cas_entry e = {.path = VIEW_LIT("run"), .type = CAS_ENTRY_FILE, .size = text.size};
+    struct cas_entry e = {
+        .path = VIEW_LIT("run"), .type = CAS_ENTRY_FILE, .size = text.size};
     const struct cas_layer_options o = options(NULL);
     const struct digest want = digest_of(DIGEST_SHA256, text);
 
     CLEANUP(cas_layer_unrefp)
-    struct cas_layer *l =
-        cas_layer_write(f->store, &e, 1, give_memory, &text, &o, &f->err);
+    struct cas_layer *l = cas_layer_write(f->store, &e, 1, give_memory, &text, &o, &f->err);
     assert_non_null(l);
     assert_true(digest_eq(&e.content, &want));
+}
+
+static void assert_file(int dir, const char *path, size_t entry, uint64_t size)
+{
+    CLEANUP(error_clear) struct error err = ERROR_INIT;
+    CLEANUP(buf_release) struct buf got = BUF_INIT((size_t)16 << 20);
+    CLEANUP(base_freep) char *want = make_content(entry, size);
+
+    assert_int_equal(fs_read_file_at(dir, path, &got, &err), 0);
+    assert_int_equal(got.size, size);
+    if (size)
+        assert_memory_equal(got.data, want, size);
+}
+
+static void assert_unpacked(struct fixture *f, struct cas_layer *l, const struct tree *t)
+{
+    CLEANUP(fd_closep) int dir = cas_layer_unpacked(&l, 0, &f->err);
+    struct stat st;
+
+    assert_ok(f, dir);
+    for (size_t i = 0; i < t->count; i++) {
+        const struct cas_entry *e = &t->entries[i];
+        assert_int_equal(fstatat(dir, e->path.data, &st, AT_SYMLINK_NOFOLLOW), 0);
+        if (e->type == CAS_ENTRY_FILE)
+            assert_file(dir, e->path.data, i, e->size);
+        if (e->type == CAS_ENTRY_FILE || e->type == CAS_ENTRY_DIR)
+            assert_int_equal(st.st_mtim.tv_sec, e->mtime_s);
+    }
+    assert_int_equal(fstatat(dir, "a-large", &st, 0), 0);
+    assert_int_equal(st.st_nlink, 2);
+    assert_int_equal(fstatat(dir, "dir/gone", &st, AT_SYMLINK_NOFOLLOW), 0);
+    assert_true(S_ISCHR(st.st_mode) && st.st_rdev == 0);
+}
+
+static void test_the_same_read_unpacks_it(void **state)
+{
+    struct fixture *f = *state;
+    CLEANUP(pool_freep) struct pool *pool = pool_new(3);
+    CLEANUP(tree_release) struct tree t;
+    struct cas_layer_options o = options(pool);
+
+    tree_mixed(&t, 300);
+    o.unpack = true;
+    CLEANUP(cas_layer_unrefp) struct cas_layer *l = must_write(f, &t, &o);
+    assert_int_equal(fixture_count(f, "layers"), 1);
+    assert_int_equal(fixture_count(f, "ingest"), 0);
+    const size_t read = atomic_load(&t.opened);
+    assert_unpacked(f, l, &t);
+    assert_int_equal(fixture_count(f, "layers"), 1);
+    assert_int_equal(atomic_load(&t.opened), read);
+}
+
+static void test_what_needs_the_layers_below_is_not_unpacked_yet(void **state)
+{
+    struct fixture *f = *state;
+    CLEANUP(tree_release) struct tree t = {.bad = SIZE_MAX};
+    struct cas_layer_options o = options(NULL);
+
+    tree_add(&t, CAS_ENTRY_HARDLINK, "link")->target = VIEW_LIT("bin/below");
+    o.unpack = true;
+    CLEANUP(cas_layer_unrefp) struct cas_layer *l = must_write(f, &t, &o);
+    assert_false(fixture_exists(f, "layers") && fixture_count(f, "layers") > 0);
 }
 
 /* --- The pool --- */
@@ -495,8 +569,8 @@ static void write_inside(void *arg)
 
     own.entries = base_alloc_array(own.count, sizeof *own.entries);
     memcpy(own.entries, in->t->entries, own.count * sizeof *own.entries);
-    struct cas_layer *l = cas_layer_write(in->f->store, own.entries, own.count, give_content,
-                                          &own, &o, &err);
+    struct cas_layer *l =
+        cas_layer_write(in->f->store, own.entries, own.count, give_content, &own, &o, &err);
     free(own.entries);
     queue_push(in->done, l ? (void *)l : (void *)in);
 }
@@ -654,6 +728,8 @@ int main(void)
         fixture_test(test_a_layer_record_is_written),
         fixture_test(test_an_empty_layer_is_a_layer),
         fixture_test(test_content_may_come_from_memory),
+        fixture_test(test_the_same_read_unpacks_it),
+        fixture_test(test_what_needs_the_layers_below_is_not_unpacked_yet),
         fixture_test(test_workers_of_the_pool_may_write),
         fixture_test(test_a_busy_pool_is_not_waited_for),
         fixture_test(test_a_file_that_cannot_be_opened_fails_the_layer),

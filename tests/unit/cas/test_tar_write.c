@@ -45,10 +45,20 @@ static void test_a_plain_file_has_these_very_bytes(void **state)
     static const struct {
         size_t at;
         const char *text;
-    } fields[] = {{0, "bin/true"},     {100, "0004755"}, {108, "0001750"},  {116, "0000010"},
-                  {124, "00000000777"}, {136, "11145401322"}, {156, "0"},   {157, ""},
-                  {257, "ustar"},       {265, ""},       {297, ""},         {329, "0000000"},
-                  {337, "0000000"},     {345, ""}};
+    } fields[] = {{0, "bin/true"},
+                  {100, "0004755"},
+                  {108, "0001750"},
+                  {116, "0000010"},
+                  {124, "00000000777"},
+                  {136, "11145401322"},
+                  {156, "0"},
+                  {157, ""},
+                  {257, "ustar"},
+                  {265, ""},
+                  {297, ""},
+                  {329, "0000000"},
+                  {337, "0000000"},
+                  {345, ""}};
     CLEANUP(buf_release) struct buf out;
     unsigned sum = 0;
 
@@ -121,8 +131,10 @@ static void test_a_whiteout_has_no_attributes(void **state)
 
 static void test_an_opaque_directory_is_followed_by_its_mark(void **state)
 {
-    const struct cas_entry e = {.path = VIEW_LIT("var"), .type = CAS_ENTRY_DIR, .opaque = true};
-    const struct cas_entry root = {.path = VIEW_LIT(""), .type = CAS_ENTRY_DIR, .opaque = true};
+    const struct cas_entry e = {
+        .path = VIEW_LIT("var"), .type = CAS_ENTRY_DIR, .opaque = true};
+    const struct cas_entry root = {
+        .path = VIEW_LIT(""), .type = CAS_ENTRY_DIR, .opaque = true};
     CLEANUP(buf_release) struct buf out;
     CLEANUP(buf_release) struct buf of_root;
 
@@ -185,7 +197,7 @@ static void assert_reads_back(const struct cas_entry *e, const char *name, bool 
 static void test_names_of_every_length_read_back(void **state)
 {
     (void)state;
-    for (size_t size = 1; size < 600; size += size > 90 && size < 270 ? 1 : 7) {
+    for (size_t size = 1; size<600; size += size> 90 && size < 270 ? 1 : 7) {
         CLEANUP(base_freep) char *flat = repeated("n", size);
         struct cas_entry e = {.path = view_of(flat), .type = CAS_ENTRY_FILE, .mode = 0644};
         assert_reads_back(&e, flat, size > 100);
@@ -343,14 +355,15 @@ static void test_what_tar_cannot_say_is_refused(void **state)
 
 static void test_a_directory_is_followed_by_what_is_in_it(void **state)
 {
-    static const char *const sorted[] = {"",        "a",   "a/b", "a/b/c", "a/b.c", "a/\xff",
-                                         "a\x01",   "a b", "a!",  "a.b",   "a.b/c", "aa",
-                                         "b",       "\xff"};
+    static const char *const sorted[] = {"",       "a",     "a/b", "a/b/c", "a/b.c",
+                                         "a/\xff", "a\x01", "a b", "a!",    "a.b",
+                                         "a.b/c",  "aa",    "b",   "\xff"};
 
     (void)state;
     for (size_t i = 0; i < ARRAY_COUNT(sorted); i++) {
         for (size_t k = 0; k < ARRAY_COUNT(sorted); k++) {
-            const int order = cas_entry_path_compare(view_of(sorted[i]), view_of(sorted[k]));
+            const int order =
+                cas_entry_path_compare(view_of(sorted[i]), view_of(sorted[k]));
             assert_int_equal((order > 0) - (order < 0), (i > k) - (i < k));
         }
     }
