@@ -124,6 +124,29 @@ static void test_archive_of_another_tool_is_read_from_a_pipe(void **state)
     cas_store_close(other);
 }
 
+static void test_docker_archive_of_skopeo_is_read(void **state)
+{
+    struct fixture *f = *state;
+    struct cas_store *other = fixture_store(f, "other");
+    CLEANUP(descriptor_release) struct descriptor root = {0};
+    CLEANUP(registry_archive_list_release) struct registry_archive_list list = {0};
+    CLEANUP(registry_image_release) struct registry_image image = {0};
+
+    make_image(f->store, 1, 3, 2000, &root);
+    write_archive(f, &root, REGISTRY_ARCHIVE_OCI, "oci.tar");
+    assert_int_equal(
+        run(f,
+            "skopeo copy -q oci-archive:oci.tar:1 docker-archive:d.tar:quay.io/x/demo:9"),
+        0);
+    CLEANUP(fd_closep) int fd = open_file(f, "d.tar", O_RDONLY);
+    OK(registry_archive_read(other, fd, NULL, &list, &f->err), &f->err);
+    assert_int_equal(list.count, 1);
+    assert_string_equal(list.items[0].names[0], "quay.io/x/demo:9");
+    OK(registry_image_load(other, &list.items[0].root, NULL, &image, &f->err), &f->err);
+    assert_int_equal(image.layer_count, 3);
+    cas_store_close(other);
+}
+
 static void test_missing_blob_is_found_before_anything_is_written(void **state)
 {
     struct fixture *f = *state;
@@ -417,6 +440,7 @@ int main(void)
         WITH_STORE(test_same_image_gives_the_same_archive),
         WITH_STORE(test_other_tools_read_the_archives),
         WITH_STORE(test_archive_of_another_tool_is_read_from_a_pipe),
+        WITH_STORE(test_docker_archive_of_skopeo_is_read),
         WITH_STORE(test_missing_blob_is_found_before_anything_is_written),
         WITH_STORE(test_old_docker_archive_gets_a_manifest),
         WITH_STORE(test_archives_that_lie_are_refused),

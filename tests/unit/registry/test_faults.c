@@ -7,6 +7,7 @@
 #include "registry/pull.h"
 #include "registry/push.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -375,6 +376,62 @@ static void test_token_is_fetched_once_and_used_for_the_rest(void **state)
     assert_int_equal(count_text(log, "service=s&"), 1);
     assert_int_equal(count_text(log, "scope=repository:a:pull&"), 1);
     assert_int_equal(count_text(log, "HEAD"), 4);
+    registry_client_freep(&f->client);
+    fake_stop(fake);
+}
+
+struct asker {
+    struct fixture *fixture;
+    const struct registry_reference *ref;
+    pthread_t thread;
+    int rc;
+};
+
+static void *ask(void *context)
+{
+    struct asker *a = context;
+    CLEANUP(error_clear) struct error err = ERROR_INIT;
+    struct descriptor desc = {0};
+    bool found = true;
+
+    a->rc = registry_manifest_head(a->fixture->client, a->ref, &found, &desc, &err);
+    if (found)
+        a->rc = -1;
+    return NULL;
+}
+
+static void test_parallel_requests_share_one_token(void **state)
+{
+    static const struct fake_route routes[] = {
+        {"GET",
+         "/token",
+         NULL,
+         0,
+         200,
+         {NULL},
+         "{\"token\":\"T1\",\"expires_in\":300}",
+         0,
+         0,
+         200},
+        {"HEAD", "/v2/a/manifests/*", "Bearer T1", 0, 404, {NULL}, "", 0, 0, 0},
+        {"HEAD", "/v2/a/manifests/*", NULL, 0, 401, {TOKEN_CHALLENGE}, "", 0, 0, 0},
+    };
+    struct fixture *f = *state;
+    struct fake *fake = START(routes);
+    CLEANUP(registry_reference_release)
+    struct registry_reference ref = fake_reference(fake, "a:1");
+    struct asker askers[8];
+
+    for (size_t i = 0; i < ARRAY_COUNT(askers); i++) {
+        askers[i] = (struct asker){.fixture = f, .ref = &ref};
+        assert_int_equal(pthread_create(&askers[i].thread, NULL, ask, &askers[i]), 0);
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(askers); i++) {
+        assert_int_equal(pthread_join(askers[i].thread, NULL), 0);
+        assert_int_equal(askers[i].rc, 0);
+    }
+    CLEANUP(base_freep) char *log = fake_log(fake);
+    assert_int_equal(count_text(log, "GET /token"), 1);
     registry_client_freep(&f->client);
     fake_stop(fake);
 }
@@ -830,6 +887,7 @@ int main(void)
         WITH_STORE(test_redirect_loop_ends),
         WITH_STORE(test_redirects_to_foreign_schemes_and_plain_hosts_are_refused),
         WITH_STORE(test_token_is_fetched_once_and_used_for_the_rest),
+        WITH_STORE(test_parallel_requests_share_one_token),
         WITH_STORE(test_expired_token_is_renewed),
         WITH_STORE(test_token_that_does_not_help_is_denied),
         WITH_STORE(test_identity_token_is_posted_and_basic_is_sent_to_the_token_server),
