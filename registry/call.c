@@ -19,10 +19,11 @@
 #define HUB_HOST     "docker.io"
 #define HUB_ENDPOINT "registry-1.docker.io"
 
-/* A host that may be spoken to in plain http and turned out to want TLS. */
-struct tls_host {
-    struct tls_host *next;
+/* What a host that may be spoken to in plain http turned out to speak. */
+struct host_scheme {
+    struct host_scheme *next;
     char *name;
+    bool is_https;
 };
 
 struct registry_client {
@@ -31,8 +32,8 @@ struct registry_client {
     struct registry_auth *auth;
     struct registry_retry_policy retry;
     unsigned parallel;
-    pthread_mutex_t lock; /* guards tls_hosts */
-    struct tls_host *tls_hosts;
+    pthread_mutex_t lock; /* guards schemes */
+    struct host_scheme *schemes;
 };
 
 struct registry_client *registry_client_new(const struct registry_client_options *options)
@@ -61,7 +62,7 @@ void registry_client_free(struct registry_client *c)
     registry_auth_free(c->auth);
     registry_config_free(c->config);
     registry_http_free(c->http);
-    for (struct tls_host *h = c->tls_hosts, *next; h; h = next) {
+    for (struct host_scheme *h = c->schemes, *next; h; h = next) {
         next = h->next;
         free(h->name);
         free(h);
@@ -98,32 +99,62 @@ static const char *endpoint(const char *host)
     return strcmp(host, HUB_HOST) == 0 ? HUB_ENDPOINT : host;
 }
 
-static bool wants_tls(struct registry_client *c, const char *host)
+/* False if nothing is known of the host yet. */
+static bool find_scheme(struct registry_client *c, const char *host, bool *is_https)
 {
     bool found = false;
 
     pthread_mutex_lock(&c->lock);
-    for (const struct tls_host *h = c->tls_hosts; h && !found; h = h->next)
+    for (const struct host_scheme *h = c->schemes; h && !found; h = h->next) {
         found = strcmp(h->name, host) == 0;
+        *is_https = found && h->is_https;
+    }
     pthread_mutex_unlock(&c->lock);
     return found;
 }
 
-static void remember_tls(struct registry_client *c, const char *host)
+/* The newest is found first. */
+static void remember_scheme(struct registry_client *c, const char *host, bool is_https)
 {
-    struct tls_host *h = base_alloc(sizeof *h);
+    bool known;
 
+    if (find_scheme(c, host, &known) && known == is_https)
+        return;
+    struct host_scheme *h = base_alloc(sizeof *h);
     h->name = base_strdup(host);
+    h->is_https = is_https;
     pthread_mutex_lock(&c->lock);
-    h->next = c->tls_hosts;
-    c->tls_hosts = h;
+    h->next = c->schemes;
+    c->schemes = h;
     pthread_mutex_unlock(&c->lock);
 }
 
-static bool is_plain(struct registry_client *c, const char *host)
+/* May the scheme of this host be found out by trying? */
+static bool is_open(const struct registry_client *c, const char *host)
 {
     return !view_ends(view_of(host), ":443") &&
-           registry_http_is_plain_allowed(c->http, view_of(host)) && !wants_tls(c, host);
+           registry_http_is_plain_allowed(c->http, view_of(host));
+}
+
+static bool is_loopback(const char *host)
+{
+    struct registry_url u;
+    CLEANUP(error_clear)
+    struct error ignored = ERROR_INIT; /* an odd host is not this one */
+    CLEANUP(base_freep) char *url = base_format("http://%s", host);
+
+    return registry_url_parse(view_of(url), &u, &ignored) == 0 &&
+           registry_url_is_loopback(u.host);
+}
+
+/* Loopback hosts are tried with http first, listed ones with https, as docker does. */
+static bool is_plain(struct registry_client *c, const char *host)
+{
+    bool is_https;
+
+    if (!is_open(c, host))
+        return false;
+    return find_scheme(c, host, &is_https) ? !is_https : is_loopback(host);
 }
 
 static char *origin_url(struct registry_client *c, const char *host)
@@ -226,17 +257,39 @@ static bool wants_https(struct registry_client *c,
     return send(c, &get, NULL, &probe, &ignored) == 0 && is_tls_complaint(&probe);
 }
 
+/* A listed host that gives no answer to https may have nothing but http. */
+static bool wants_http(struct registry_client *c,
+                       const struct registry_call *call,
+                       const struct error *err)
+{
+    const char *host = call->repository->host;
+    bool known;
+
+    return !call->url && error_is(err, ERROR_NETWORK) && is_open(c, host) &&
+           !find_scheme(c, host, &known) && !is_plain(c, host);
+}
+
 static int send_either_scheme(struct registry_client *c,
                               const struct registry_call *call,
                               const char *authorization,
                               struct registry_http_response *response,
                               struct error *err)
 {
-    if (send(c, call, authorization, response, err) < 0)
-        return -1;
-    if (!wants_https(c, call, response))
+    const char *host = call->repository->host;
+
+    if (send(c, call, authorization, response, err) < 0) {
+        if (!wants_http(c, call, err))
+            return -1;
+        remember_scheme(c, host, false);
+        error_clear(err);
+        return send(c, call, authorization, response, err);
+    }
+    if (!wants_https(c, call, response)) {
+        if (!call->url && is_open(c, host))
+            remember_scheme(c, host, !is_plain(c, host));
         return 0;
-    remember_tls(c, call->repository->host);
+    }
+    remember_scheme(c, host, true);
     return send(c, call, authorization, response, err);
 }
 

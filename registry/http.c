@@ -175,7 +175,7 @@ static struct view without_port(struct view host)
     return view_find(port, ':', &end) ? host : name;
 }
 
-static bool is_listed(const struct registry_http *h, struct view host)
+bool registry_http_is_listed(const struct registry_http *h, struct view host)
 {
     for (size_t i = 0; i < h->insecure_host_count; i++) {
         if (view_eq_nocase(host, h->insecure_hosts[i]) ||
@@ -187,7 +187,7 @@ static bool is_listed(const struct registry_http *h, struct view host)
 
 bool registry_http_is_plain_allowed(const struct registry_http *h, struct view host)
 {
-    return registry_url_is_loopback(without_port(host)) || is_listed(h, host);
+    return registry_url_is_loopback(without_port(host)) || registry_http_is_listed(h, host);
 }
 
 /* May we go from `from` (NULL: this is the first request) to `to`? */
@@ -374,7 +374,7 @@ static int exchange(struct registry_http *h,
         .head = method == REGISTRY_HTTP_HEAD,
         .has_body = sends,
         .direct = registry_url_is_loopback(url->host),
-        .unverified = is_listed(h, url->authority),
+        .unverified = registry_http_is_listed(h, url->authority),
         .body_size = sends ? body_size(q->body) : 0,
         .context = x,
         .read_at = on_read_at,

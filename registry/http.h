@@ -129,3 +129,5 @@ bool registry_http_header(const struct registry_http_response *r,
 /* May this host ("host" or "host:port") be spoken to over plain http? Loopback or listed.
  */
 bool registry_http_is_plain_allowed(const struct registry_http *h, struct view host);
+/* Is it listed as insecure? */
+bool registry_http_is_listed(const struct registry_http *h, struct view host);

@@ -65,10 +65,10 @@ static void test_best_entry_is_chosen_wherever_it_stands(void **state)
 
 static void test_attestations_are_never_chosen(void **state)
 {
-    static const char index[] =
-        INDEX(ENTRY("1", ",\"annotations\":{\"vnd.docker.reference.type\":\"attestation-"
-                         "manifest\"}" PLATFORM("linux", "amd64", "")) "," ENTRY(
-            "2", PLATFORM("unknown", "unknown", "")));
+    static const char index[] = INDEX(ENTRY(
+        "1", ",\"annotations\":{\"vnd.docker.reference.type\":\"attestation-"
+             "manifest\"}" PLATFORM(
+                 "linux", "amd64", "")) "," ENTRY("2", PLATFORM("unknown", "unknown", "")));
     enum error_code code;
 
     (void)state;

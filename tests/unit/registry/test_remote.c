@@ -272,6 +272,27 @@ static void test_ping_tells_good_credentials_from_bad_ones(void **state)
     assert_int_equal(f->err.code, ERROR_DENIED);
 }
 
+static void test_listed_host_is_tried_with_https_and_then_with_http(void **state)
+{
+    struct fixture *f = *state;
+    CLEANUP(base_freep) char *name = base_format("0.0.0.0:%d/a:1", f->port);
+    CLEANUP(registry_reference_release)
+    struct registry_reference ref = parse_reference(name);
+    CLEANUP(descriptor_release) struct descriptor root = {0};
+    const char *const hosts[] = {"0.0.0.0"};
+    struct digest digest;
+
+    make_image(f->store, 1, 2, 100, &root);
+    assert_int_equal(
+        registry_push(f->client, f->store, &root, &ref, NULL, &digest, &f->err), -1);
+    assert_int_equal(f->err.code, ERROR_NETWORK);
+    struct registry_client *client = registry_client_new(&(struct registry_client_options){
+        .http = {.insecure_hosts = hosts, .insecure_host_count = 1}});
+    error_clear(&f->err);
+    OK(registry_push(client, f->store, &root, &ref, NULL, &digest, &f->err), &f->err);
+    registry_client_free(client);
+}
+
 /* docker-registry behind TLS with a certificate of its own making. */
 static struct fixture *start_tls_registry(void **state)
 {
@@ -344,6 +365,7 @@ int main(void)
         WITH_REGISTRY(test_push_in_chunks_arrives_whole),
         WITH_REGISTRY(test_layers_of_a_base_are_mounted_without_being_in_the_store),
         WITH_REGISTRY(test_push_of_a_blob_that_is_nowhere_is_not_found),
+        WITH_REGISTRY(test_listed_host_is_tried_with_https_and_then_with_http),
         WITH_REGISTRY(test_tag_moves_without_uploading_blobs_again),
         cmocka_unit_test_teardown(test_basic_credentials_from_config_json_open_the_registry,
                                   fixture_teardown),
