@@ -13,6 +13,8 @@
 /* BuildKit reads Dockerfiles of up to 16 MiB by its gRPC limit; ours is linear beyond. */
 #define LIMIT_DOCKERFILE_SIZE   ((size_t)64 << 20)
 #define LIMIT_DOCKERIGNORE_SIZE ((size_t)16 << 20)
+/* Heredocs of one instruction: people write one or two. */
+#define LIMIT_DOCKERFILE_HEREDOCS ((size_t)1000)
 /* One pattern of it: BuildKit refuses longer lines. */
 #define LIMIT_PATTERN_SIZE ((size_t)64 << 10)
 /* ${a:-${b:-...}}: open at once in one word. Each costs memory, none C stack. */

@@ -152,21 +152,25 @@ static int read_content(struct dockerfile_node *node,
                                  VIEW_ARG(heredoc->name.text));
 }
 
-/* Where the heredoc stands in the line; the whole line if its word was written otherwise.
- */
-static struct source_pos find_pos(const struct dockerfile_node *node, const char *word)
+/* Where the heredoc stands in the line, from *from on, which moves past it; the line's
+ * start if its word was written otherwise. */
+static struct source_pos find_pos(const struct dockerfile_node *node,
+                                  const char *word,
+                                  size_t *from)
 {
-    const char *found =
-        memmem(node->line->text.data, node->line->text.size, word, strlen(word));
+    const struct view line = node->line->text;
+    const char *found = memmem(line.data + *from, line.size - *from, word, strlen(word));
 
-    return dockerfile_node_pos(node, found ? found : node->line->text.data);
+    if (found)
+        *from = (size_t)(found - line.data) + strlen(word);
+    return dockerfile_node_pos(node, found ? found : line.data);
 }
 
 int dockerfile_heredocs_read(struct dockerfile_node *node, struct dockerfile_reader *reader)
 {
     CLEANUP(dockerfile_strings_release) struct dockerfile_strings words = {NULL, 0, 0};
     const struct view text = node->line->text;
-    size_t count = 0;
+    size_t count = 0, from = 0;
 
     if (!memmem(text.data, text.size, "<<", 2) || !can_have_heredocs(node))
         return 0;
@@ -179,9 +183,13 @@ int dockerfile_heredocs_read(struct dockerfile_node *node, struct dockerfile_rea
         struct dockerfile_heredoc_name name;
         if (!dockerfile_heredoc_word(node->parser->arena, view_of(words.items[i]), &name))
             continue;
+        if (count == LIMIT_DOCKERFILE_HEREDOCS)
+            return error_at(node->err, node->out->pos, ERROR_LIMIT,
+                            "more than %zu heredocs in one instruction",
+                            LIMIT_DOCKERFILE_HEREDOCS);
         struct dockerfile_heredoc *heredoc = &items[count++];
         *heredoc = (struct dockerfile_heredoc){
-            .name = {name.name, find_pos(node, words.items[i])},
+            .name = {name.name, find_pos(node, words.items[i], &from)},
             .descriptor = name.descriptor,
             .expand = name.expand,
             .strip_tabs = name.strip_tabs,

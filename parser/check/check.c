@@ -92,19 +92,22 @@ static void add_globals(struct dockerfile_checker *check)
 /* --- What a stage starts with -----------------------------------------------------------
  */
 
-/* The stage of that name that stands before `stage`; the last of them, as in a build. */
-static const struct dockerfile_scope *find_stage(const struct dockerfile_checker *check,
-                                                 size_t before,
-                                                 struct view name)
+/* The stage of that name that stands before `before`; the last of them, as in a build. */
+static bool find_stage(const struct dockerfile_checker *check,
+                       size_t before,
+                       struct view name,
+                       size_t *found)
 {
     for (size_t i = before; i-- > 0;) {
         const struct view stage_name = check->file->stages[i].from->from->stage_name;
         /* The tree keeps it in lower case, with a NUL after it. */
         if (stage_name.size == name.size && name.size > 0 &&
-            view_eq_nocase(name, stage_name.data))
-            return &check->stages[i];
+            view_eq_nocase(name, stage_name.data)) {
+            *found = i;
+            return true;
+        }
     }
-    return NULL;
+    return false;
 }
 
 /* Stages hand on their arguments too. */
@@ -136,9 +139,9 @@ static void begin_stage(struct dockerfile_checker *check, size_t index)
     dockerfile_check_expand(check, &check->globals,
                             check->file->stages[index].from->from->image.text, 0, &image);
     const struct view name = buf_view(&image.text);
-    const struct dockerfile_scope *base = find_stage(check, index, name);
-    if (base) {
-        inherit(scope, base);
+    size_t base;
+    if (find_stage(check, index, name, &base)) {
+        inherit(scope, &check->stages[base]);
         return;
     }
     if (view_eq_text(name, "scratch"))

@@ -70,8 +70,8 @@ void dockerfile_scope_suggest(const struct dockerfile_scope *scope,
 /* One expansion: which variables it used. */
 struct dockerfile_expansion {
     struct buf text;
-    struct dockerfile_strings matched;
-    struct dockerfile_strings unmatched;
+    struct dockerfile_scope matched; /* names only */
+    struct dockerfile_scope unmatched;
 };
 
 void dockerfile_expansion_release(struct dockerfile_expansion *expansion);

@@ -179,7 +179,7 @@ static void report_undefined(struct dockerfile_checker *check,
 {
     for (size_t i = 0; i < expansion->unmatched.count; i++) {
         CLEANUP(buf_release) struct buf hint = BUF_INIT(LIMIT_TEXT_SIZE);
-        const struct view name = view_of(expansion->unmatched.items[i]);
+        const struct view name = view_of(expansion->unmatched.items[i].name);
         /* Declared without a value: empty, but not unknown. */
         if (dockerfile_scope_find(&check->globals, name))
             continue;
@@ -225,7 +225,7 @@ static void check_platform(struct dockerfile_checker *check,
     const struct dockerfile_variable *target =
         dockerfile_scope_find(&check->globals, VIEW_LIT("TARGETPLATFORM"));
     if (platform.matched.count == 1 && platform.unmatched.count == 0 &&
-        strcmp(platform.matched.items[0], target->name) == 0 &&
+        strcmp(platform.matched.items[0].name, target->name) == 0 &&
         view_eq_text(value, target->value))
         dockerfile_check_report(
             check, DOCKERFILE_RULE_REDUNDANT_TARGET_PLATFORM, from->platform.pos,

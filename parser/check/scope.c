@@ -108,28 +108,19 @@ static bool look_up(void *context, struct view name, struct view *value)
     return true;
 }
 
-static void add_once(struct dockerfile_strings *strings, struct view name)
-{
-    for (size_t i = 0; i < strings->count; i++)
-        if (view_eq_text(name, strings->items[i]))
-            return;
-    strings->items =
-        base_grow(strings->items, strings->count, &strings->capacity, sizeof(char *));
-    strings->items[strings->count++] = view_dup(name);
-}
-
 static void note_use(void *context, struct view name, bool found)
 {
     const struct use *use = context;
 
-    add_once(found ? &use->expansion->matched : &use->expansion->unmatched, name);
+    dockerfile_scope_set(found ? &use->expansion->matched : &use->expansion->unmatched,
+                         name, NULL);
 }
 
 void dockerfile_expansion_release(struct dockerfile_expansion *expansion)
 {
     buf_release(&expansion->text);
-    dockerfile_strings_release(&expansion->matched);
-    dockerfile_strings_release(&expansion->unmatched);
+    dockerfile_scope_release(&expansion->matched);
+    dockerfile_scope_release(&expansion->unmatched);
 }
 
 bool dockerfile_check_expand(const struct dockerfile_checker *check,

@@ -23,7 +23,7 @@ static bool expand(struct dockerfile_checker *check,
 
     for (size_t i = 0; i < out->unmatched.count; i++) {
         CLEANUP(buf_release) struct buf hint = BUF_INIT(LIMIT_TEXT_SIZE);
-        const struct view name = view_of(out->unmatched.items[i]);
+        const struct view name = view_of(out->unmatched.items[i].name);
         /* In scope without a value, or perhaps from an image that we do not know. */
         if (scope->open || dockerfile_scope_find(scope, name))
             continue;

@@ -384,6 +384,21 @@ static void test_an_endless_heredoc_is_an_error(void **state)
     assert_int_equal(err.pos.line_end, 100002);
 }
 
+static void test_more_heredocs_than_anyone_needs_are_refused(void **state)
+{
+    CLEANUP(error_clear) struct error err = ERROR_INIT;
+    CLEANUP(buf_release) struct buf text = BUF_INIT(LIMIT_DOCKERFILE_SIZE);
+
+    (void)state;
+    buf_append_text(&text, "FROM a\nCOPY");
+    repeat(&text, " <<A", LIMIT_DOCKERFILE_HEREDOCS + 1);
+    buf_append_text(&text, " /x\n");
+    repeat(&text, "A\n", LIMIT_DOCKERFILE_HEREDOCS + 1);
+    assert_null(dockerfile_parse(buf_view(&text), "Dockerfile", NULL, &err));
+    assert_int_equal(err.code, ERROR_LIMIT);
+    assert_int_equal(err.pos.line, 2);
+}
+
 static void test_a_file_past_the_limit_is_refused(void **state)
 {
     CLEANUP(error_clear) struct error err = ERROR_INIT;
@@ -411,6 +426,7 @@ int main(void)
         cmocka_unit_test(test_triggers_are_stored_and_parsed_later),
         cmocka_unit_test(test_large_files_are_read),
         cmocka_unit_test(test_an_endless_heredoc_is_an_error),
+        cmocka_unit_test(test_more_heredocs_than_anyone_needs_are_refused),
         cmocka_unit_test(test_a_file_past_the_limit_is_refused),
     };
 
