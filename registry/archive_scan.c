@@ -13,6 +13,7 @@
 #include "cas/blob.h"
 #include "cas/codec.h"
 #include "cas/tar_read.h"
+#include "registry/meter.h"
 
 #include <stdlib.h>
 #include <string.h>

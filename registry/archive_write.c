@@ -19,8 +19,8 @@
 #include "base/limits.h"
 #include "cas/blob.h"
 #include "cas/tar_write.h"
-#include "registry/client_priv.h"
 #include "registry/image.h"
+#include "registry/meter.h"
 #include "registry/reference.h"
 #include "registry/store_blob.h"
 

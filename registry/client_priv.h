@@ -52,17 +52,3 @@ MUST_CHECK int registry_response_digest(const struct registry_http_response *res
                                         bool *found,
                                         struct digest *out,
                                         struct error *err);
-
-/* Progress in bytes of one blob: sends an event at most every 100 ms, and at the end. */
-struct registry_meter {
-    const struct registry_progress *progress; /* or NULL */
-    char name[160];
-    uint64_t total;
-    uint64_t base;    /* bytes of earlier requests for the same blob */
-    uint64_t last_ns; /* when the last event was sent */
-};
-void registry_meter_init(struct registry_meter *m,
-                         const struct registry_progress *progress,
-                         const char *verb,
-                         const struct descriptor *blob);
-void registry_meter_set(struct registry_meter *m, uint64_t current);

@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/limits.h"
+#include "registry/meter.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

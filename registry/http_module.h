@@ -59,3 +59,7 @@ struct registry_http_module {
                    int *status,
                    struct error *err);
 };
+
+/* Loads the module; NULL with ERROR_UNSUPPORTED. It stays loaded, and loading it again
+ * gives the same. (registry/http_load.c, not part of the module.) */
+const struct registry_http_module *registry_http_module_load(struct error *err);

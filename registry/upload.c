@@ -16,6 +16,7 @@
 #include "base/alloc.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "registry/meter.h"
 #include "registry/url.h"
 
 #include <inttypes.h>
