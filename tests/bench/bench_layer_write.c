@@ -54,7 +54,8 @@ static bool entry_type(mode_t mode, enum cas_entry_type *type)
     }
 }
 
-static void add(struct tree *t, int dir, const char *name, char *path, const struct stat *st)
+static void add(
+    struct tree *t, int dir, const char *name, char *path, const struct stat *st)
 {
     CLEANUP(error_clear) struct error err = ERROR_INIT;
     struct cas_entry e = {
@@ -153,15 +154,14 @@ int main(int argc, char **argv)
     CLEANUP(cas_layer_unrefp) struct cas_layer *l = NULL;
     if (s) {
         const double begin = now();
-        l = cas_layer_write(
-            s, t.entries, t.count, open_file, &t,
-            &(struct cas_layer_options){
-                .compression = compression_of(argc > 4 ? argv[4] : "gzip"),
-                .level = argc > 5 ? (int)strtol(argv[5], NULL, 10) : 0,
-                .epoch = -1,
-                .pool = threads == 1 ? NULL : pool,
-            },
-            &err);
+        l = cas_layer_write(s, t.entries, t.count, open_file, &t,
+                            &(struct cas_layer_options){
+                                .compression = compression_of(argc > 4 ? argv[4] : "gzip"),
+                                .level = argc > 5 ? (int)strtol(argv[5], NULL, 10) : 0,
+                                .epoch = -1,
+                                .pool = threads == 1 ? NULL : pool,
+                            },
+                            &err);
         if (l)
             report(&t, l, now() - begin);
     }
