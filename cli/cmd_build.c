@@ -392,7 +392,7 @@ static int build_command_run(struct cli_session *session,
         values_read(o, arguments->items[0], &values, err) < 0 ||
         request_fill(o, &values, &request, err) < 0 ||
         cli_build_report_clear(o->iidfile, err) < 0 ||
-        cli_session_enter_sandbox(session, err) < 0)
+        cli_session_enter_sandbox(session, false, err) < 0)
         return -1;
     if (o->quiet)
         mode = CLI_PROGRESS_QUIET;

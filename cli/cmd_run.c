@@ -204,7 +204,7 @@ static int run_run(struct cli_session *session,
     struct build_environment env;
 
     if (options_check(o, err) < 0 || values_read(o, &values, err) < 0 ||
-        cli_session_enter_sandbox(session, err) < 0 ||
+        cli_session_enter_sandbox(session, true, err) < 0 ||
         cli_session_environment(session, (struct event_sink){note_print, NULL}, &env, err) <
             0)
         return -1;

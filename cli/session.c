@@ -5,6 +5,7 @@
 #include "builder/sandbox/sandbox.h"
 #include "builder/sandbox/userns.h"
 #include "cli/interrupt.h"
+#include "cli/message.h"
 
 #include <unistd.h>
 
@@ -38,12 +39,18 @@ int cli_session_enter(struct cli_session *s, struct error *err)
     return 0;
 }
 
-int cli_session_enter_sandbox(struct cli_session *s, struct error *err)
+int cli_session_enter_sandbox(struct cli_session *s, bool required, struct error *err)
 {
     if (cli_session_enter(s, err) < 0)
         return -1;
     s->sandbox = sandbox_helper_start(err);
-    return s->sandbox != NULL ? 0 : -1;
+    if (s->sandbox != NULL)
+        return 0;
+    if (required || err->code != ERROR_UNSUPPORTED)
+        return -1;
+    cli_message_warning("no command can be run here: %s", error_text(err));
+    error_clear(err);
+    return 0;
 }
 
 struct cas_store *cli_session_store(struct cli_session *s, struct error *err)

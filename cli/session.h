@@ -36,8 +36,11 @@ void cli_session_release(struct cli_session *s); /* idempotent */
 
 /* Enters a user namespace unless this is root: for commands that unpack, delete or run. */
 MUST_CHECK int cli_session_enter(struct cli_session *s, struct error *err);
-/* The same, and starts the process that runs steps. */
-MUST_CHECK int cli_session_enter_sandbox(struct cli_session *s, struct error *err);
+/* The same, and starts the process that runs steps. Where this machine allows none it is an
+ * error only if one is required: a build without RUN needs none. */
+MUST_CHECK int cli_session_enter_sandbox(struct cli_session *s,
+                                         bool required,
+                                         struct error *err);
 /* Borrowed from the session. */
 MUST_CHECK struct cas_store *cli_session_store(struct cli_session *s, struct error *err);
 struct registry_client *cli_session_registry(struct cli_session *s);

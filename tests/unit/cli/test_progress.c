@@ -136,8 +136,6 @@ static void test_rawjson_writes_one_document_a_line(void **state)
     play(CLI_PROGRESS_RAWJSON, &shown, &failures);
     rest = buf_view(&shown);
     while (rest.size > 0) {
-        CLEANUP(error_clear) struct error err = ERROR_INIT;
-
         assert_true(view_cut(rest, '\n', &line, &rest));
         assert_true(view_starts(line, "{\"") && view_ends(line, "}"));
         documents++;
