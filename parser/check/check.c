@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "parser/check/context.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 
 static void set_text(struct dockerfile_scope *scope, const char *name, struct view value)
@@ -92,22 +93,32 @@ static void add_globals(struct dockerfile_checker *check)
 /* --- What a stage starts with -----------------------------------------------------------
  */
 
-/* The stage of that name that stands before `before`; the last of them, as in a build. */
+/* The stage of that name so far, in any case; the last of them, as in a build. */
 static bool find_stage(const struct dockerfile_checker *check,
-                       size_t before,
                        struct view name,
                        size_t *found)
 {
-    for (size_t i = before; i-- > 0;) {
-        const struct view stage_name = check->file->stages[i].from->from->stage_name;
-        /* The tree keeps it in lower case, with a NUL after it. */
-        if (stage_name.size == name.size && name.size > 0 &&
-            view_eq_nocase(name, stage_name.data)) {
-            *found = i;
-            return true;
-        }
-    }
-    return false;
+    CLEANUP(base_freep) char *lower = view_dup(name);
+
+    for (size_t i = 0; i < name.size; i++)
+        lower[i] = (char)tolower((unsigned char)lower[i]);
+    const struct dockerfile_variable *item =
+        dockerfile_scope_find(&check->stage_names, view_of(lower));
+    if (item)
+        *found = check->named_stages[item - check->stage_names.items];
+    return item != NULL;
+}
+
+static void name_stage(struct dockerfile_checker *check, size_t index)
+{
+    const struct view name = check->file->stages[index].from->from->stage_name;
+
+    if (name.size == 0)
+        return;
+    dockerfile_scope_set(&check->stage_names, name, NULL);
+    const struct dockerfile_variable *item =
+        dockerfile_scope_find(&check->stage_names, name);
+    check->named_stages[item - check->stage_names.items] = index;
 }
 
 /* Stages hand on their arguments too. */
@@ -140,7 +151,7 @@ static void begin_stage(struct dockerfile_checker *check, size_t index)
                             check->file->stages[index].from->from->image.text, 0, &image);
     const struct view name = buf_view(&image.text);
     size_t base;
-    if (find_stage(check, index, name, &base)) {
+    if (find_stage(check, name, &base)) {
         inherit(scope, &check->stages[base]);
         return;
     }
@@ -183,6 +194,7 @@ static void run(struct dockerfile_checker *check)
         const struct dockerfile_stage *stage = &check->file->stages[i];
         dockerfile_check_from(check, stage);
         begin_stage(check, i);
+        name_stage(check, i);
         dockerfile_check_stage(check, stage, &check->stages[i]);
     }
 }
@@ -192,6 +204,8 @@ static void check_release(struct dockerfile_checker *check)
     for (size_t i = 0; i < check->file->stage_count; i++)
         dockerfile_scope_release(&check->stages[i]);
     free(check->stages);
+    free(check->named_stages);
+    dockerfile_scope_release(&check->stage_names);
     dockerfile_scope_release(&check->globals);
     dockerfile_scope_release(&check->defaults);
 }
@@ -206,6 +220,7 @@ int dockerfile_check(const struct dockerfile *file,
         .file = file,
         .options = options,
         .stages = base_alloc_array(file->stage_count + 1, sizeof(struct dockerfile_scope)),
+        .named_stages = base_alloc_array(file->stage_count + 1, sizeof(size_t)),
     };
 
     if (read_config(&check, err) < 0)

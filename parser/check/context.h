@@ -37,6 +37,8 @@ struct dockerfile_checker {
     struct dockerfile_scope globals;       /* for FROM */
     struct dockerfile_scope defaults;      /* the same, had no --build-arg been given */
     struct dockerfile_scope *stages;       /* what each stage ends with */
+    struct dockerfile_scope stage_names;   /* of the stages so far */
+    size_t *named_stages;                  /* which stage item i of stage_names is now */
     size_t count;                          /* findings */
 };
 
