@@ -32,6 +32,10 @@
 #define LIMIT_LAYER_ENTRIES ((uint64_t)16 << 20)
 /* Unpacked bytes of one layer: a bomb would fill the disk first. */
 #define LIMIT_LAYER_SIZE ((uint64_t)1 << 40)
+/* Indexes within indexes: allowed by the specification, two in practice. */
+#define LIMIT_INDEX_DEPTH 4
+/* Entries of one index: tens of platforms, attestations double that. */
+#define LIMIT_INDEX_ENTRIES ((size_t)4096)
 /* Layers of one image: overlayfs mounts at most 500. */
 #define LIMIT_LAYERS 500
 /* JSON nesting: deeper documents are hostile. */

@@ -17,10 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define IMAGE_NAME      "io.containerd.image.name"
-#define REF_NAME        "org.opencontainers.image.ref.name"
-#define INDEX_DEPTH_MAX 4
-#define ENTRIES_MAX     4096
+#define IMAGE_NAME "io.containerd.image.name"
+#define REF_NAME   "org.opencontainers.image.ref.name"
 
 static int require(struct cas_store *store,
                    const struct descriptor *blob,
@@ -56,15 +54,20 @@ static int check_manifest(struct cas_store *store,
 static int check_tree(struct cas_store *store,
                       const struct descriptor *root,
                       int depth,
+                      size_t *visits,
                       bool *complete,
                       struct error *err)
 {
     CLEANUP(doc_unrefp) struct doc *d = NULL;
     const char *type;
 
-    if (depth > INDEX_DEPTH_MAX)
+    if (depth > LIMIT_INDEX_DEPTH)
         return error_set(err, ERROR_INVALID, "indexes within indexes more than %d deep",
-                         INDEX_DEPTH_MAX);
+                         LIMIT_INDEX_DEPTH);
+    /* An index that names another thousands of times, which does the same... */
+    if (++*visits > LIMIT_INDEX_ENTRIES)
+        return error_set(err, ERROR_LIMIT, "the index names more than %zu manifests",
+                         LIMIT_INDEX_ENTRIES);
     if (require(store, root, err) < 0)
         return -1;
     d = cas_blob_read_doc(store, root, LIMIT_MANIFEST_SIZE, err);
@@ -82,7 +85,7 @@ static int check_tree(struct cas_store *store,
             return -1;
         if (!found)
             *complete = false;
-        else if (check_tree(store, &entry, depth + 1, complete, err) < 0)
+        else if (check_tree(store, &entry, depth + 1, visits, complete, err) < 0)
             return -1;
     }
     return 0;
@@ -97,8 +100,9 @@ static int usable_root(struct cas_store *store,
 {
     CLEANUP(registry_image_release) struct registry_image image = {0};
     bool complete = true;
+    size_t visits = 0;
 
-    if (check_tree(store, root, 0, &complete, err) < 0)
+    if (check_tree(store, root, 0, &visits, &complete, err) < 0)
         return -1;
     if (!complete && registry_image_load(store, root, NULL, &image, err) < 0)
         return -1;
@@ -129,7 +133,7 @@ int registry_archive_oci_images(const struct registry_archive_scan *s,
     const struct doc *entries = doc_get(s->index, "manifests");
 
     if (doc_type(entries) != DOC_ARRAY || doc_count(entries) == 0 ||
-        doc_count(entries) > ENTRIES_MAX)
+        doc_count(entries) > LIMIT_INDEX_ENTRIES)
         return error_set(err, ERROR_INVALID, "index.json lists no images, or too many");
     for (size_t i = 0; i < doc_count(entries); i++) {
         CLEANUP(descriptor_release) struct descriptor root = {0};

@@ -30,10 +30,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define IMAGE_NAME      "io.containerd.image.name"
-#define REF_NAME        "org.opencontainers.image.ref.name"
-#define COPY_SIZE       ((size_t)256 << 10)
-#define INDEX_DEPTH_MAX 4
+#define IMAGE_NAME "io.containerd.image.name"
+#define REF_NAME   "org.opencontainers.image.ref.name"
+#define COPY_SIZE  ((size_t)256 << 10)
 
 struct item {
     char *path;
@@ -48,6 +47,7 @@ struct archive {
     struct item *items;
     size_t count;
     size_t capacity;
+    size_t visits; /* manifests seen so far */
 };
 
 static void archive_release(struct archive *a)
@@ -127,9 +127,12 @@ static int add_tree(struct archive *a,
     CLEANUP(doc_unrefp) struct doc *d = NULL;
     const char *type;
 
-    if (depth > INDEX_DEPTH_MAX)
+    if (depth > LIMIT_INDEX_DEPTH)
         return error_set(err, ERROR_INVALID, "indexes within indexes more than %d deep",
-                         INDEX_DEPTH_MAX);
+                         LIMIT_INDEX_DEPTH);
+    if (++a->visits > LIMIT_INDEX_ENTRIES)
+        return error_set(err, ERROR_LIMIT, "the index names more than %zu manifests",
+                         LIMIT_INDEX_ENTRIES);
     if (add_blob(a, root, err) < 0)
         return -1;
     d = cas_blob_read_doc(a->store, root, LIMIT_MANIFEST_SIZE, err);

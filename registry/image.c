@@ -10,8 +10,6 @@
 #define MEDIA_DOCKER_SCHEMA1 "application/vnd.docker.distribution.manifest.v1+json"
 #define MEDIA_DOCKER_SCHEMA1_SIGNED                                                        \
     "application/vnd.docker.distribution.manifest.v1+prettyjws"
-/* Indexes have tens of entries; attestations double that. */
-#define INDEX_ENTRIES_MAX 4096
 
 void registry_image_release(struct registry_image *image)
 {
@@ -181,7 +179,7 @@ int registry_index_choose(const struct doc *index,
     const struct registry_platform *want = platform ? platform : &host;
     int best_rank = -1;
 
-    if (doc_type(entries) != DOC_ARRAY || doc_count(entries) > INDEX_ENTRIES_MAX)
+    if (doc_type(entries) != DOC_ARRAY || doc_count(entries) > LIMIT_INDEX_ENTRIES)
         return error_set(err, ERROR_INVALID, "index: no list of manifests, or too many");
     for (size_t i = 0; i < doc_count(entries); i++) {
         const int rank = entry_rank(doc_at(entries, i), want);
@@ -206,9 +204,6 @@ int registry_index_choose(const struct doc *index,
 
 /* ---- Store ---- */
 
-/* Indexes in indexes are allowed by the specification; a deeper tower is hostile. */
-#define INDEX_DEPTH_MAX 4
-
 static struct doc *load_manifest(struct cas_store *store,
                                  const struct descriptor *desc,
                                  const char **type,
@@ -228,7 +223,7 @@ static int load_chosen(struct cas_store *store,
                        struct registry_image *out,
                        struct error *err)
 {
-    for (int depth = 0; depth < INDEX_DEPTH_MAX; depth++) {
+    for (int depth = 0; depth <= LIMIT_INDEX_DEPTH; depth++) {
         const char *type;
         CLEANUP(doc_unrefp)
         struct doc *d = load_manifest(store, &out->manifest, &type, err);
@@ -245,7 +240,7 @@ static int load_chosen(struct cas_store *store,
         out->manifest = next;
     }
     return error_set(err, ERROR_INVALID, "indexes within indexes more than %d deep",
-                     INDEX_DEPTH_MAX);
+                     LIMIT_INDEX_DEPTH);
 }
 
 int registry_image_load(struct cas_store *store,

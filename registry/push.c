@@ -12,14 +12,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Indexes in indexes are allowed by the specification; a deeper tower is hostile. */
-#define INDEX_DEPTH_MAX 4
-
 struct push {
     struct registry_client *client;
     struct cas_store *store;
     const struct registry_reference *reference;
     const struct registry_push_options *options;
+    size_t visits; /* manifests seen so far */
 };
 
 /* ---- Blobs ---- */
@@ -205,9 +203,12 @@ static int push_tree(struct push *p,
     const char *type;
     bool found;
 
-    if (depth > INDEX_DEPTH_MAX)
+    if (depth > LIMIT_INDEX_DEPTH)
         return error_set(err, ERROR_INVALID, "indexes within indexes more than %d deep",
-                         INDEX_DEPTH_MAX);
+                         LIMIT_INDEX_DEPTH);
+    if (++p->visits > LIMIT_INDEX_ENTRIES)
+        return error_set(err, ERROR_LIMIT, "the index names more than %zu manifests",
+                         LIMIT_INDEX_ENTRIES);
     if (read_root(p, root, &bytes, &d, &type, err) < 0)
         return error_wrap(err, "manifest %s", digest_format(&root->digest).text);
     if (is_there(p, as, &root->digest, &found, err) < 0)
@@ -276,7 +277,7 @@ int registry_push(struct registry_client *client,
 {
     static const struct registry_push_options defaults = {0};
     CLEANUP(registry_reference_release) struct registry_reference as = {0};
-    struct push p = {client, store, &as, options ? options : &defaults};
+    struct push p = {client, store, &as, options ? options : &defaults, 0};
 
     registry_reference_copy(&as, reference);
     registry_reference_add_default_tag(&as);

@@ -7,9 +7,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-/* Indexes in indexes are allowed by the specification; a deeper tower is hostile. */
-#define INDEX_DEPTH_MAX 4
-
 static int fetch(const struct registry_walk *w,
                  const struct descriptor *blob,
                  struct error *err)
@@ -66,14 +63,19 @@ static int fetch_blobs(const struct registry_walk *w,
 static int fetch_tree(const struct registry_walk *w,
                       const struct descriptor *root,
                       int depth,
+                      size_t *visits,
                       struct error *err)
 {
     bool is_index;
     CLEANUP(doc_unrefp) struct doc *d = NULL;
 
-    if (depth > INDEX_DEPTH_MAX)
+    if (depth > LIMIT_INDEX_DEPTH)
         return error_set(err, ERROR_INVALID, "indexes within indexes more than %d deep",
-                         INDEX_DEPTH_MAX);
+                         LIMIT_INDEX_DEPTH);
+    /* An index that names another thousands of times, which does the same... */
+    if (++*visits > LIMIT_INDEX_ENTRIES)
+        return error_set(err, ERROR_LIMIT, "the index names more than %zu manifests",
+                         LIMIT_INDEX_ENTRIES);
     if (!(d = fetch_manifest(w, root, &is_index, err)))
         return -1;
     if (!is_index) {
@@ -89,7 +91,7 @@ static int fetch_tree(const struct registry_walk *w,
 
         if (descriptor_parse(doc_at(entries, i), &entry, err) < 0)
             return error_wrap(err, "index %s", digest_format(&root->digest).text);
-        if (fetch_tree(w, &entry, depth + 1, err) < 0)
+        if (fetch_tree(w, &entry, depth + 1, visits, err) < 0)
             return -1;
     }
     return 0;
@@ -100,7 +102,7 @@ static int descend(const struct registry_walk *w,
                    struct registry_image *image,
                    struct error *err)
 {
-    for (int depth = 0; depth <= INDEX_DEPTH_MAX; depth++) {
+    for (int depth = 0; depth <= LIMIT_INDEX_DEPTH; depth++) {
         bool is_index;
         CLEANUP(doc_unrefp)
         struct doc *d = fetch_manifest(w, &image->manifest, &is_index, err);
@@ -118,7 +120,7 @@ static int descend(const struct registry_walk *w,
         image->manifest = next;
     }
     return error_set(err, ERROR_INVALID, "indexes within indexes more than %d deep",
-                     INDEX_DEPTH_MAX);
+                     LIMIT_INDEX_DEPTH);
 }
 
 int registry_walk_image(const struct registry_walk *w,
@@ -127,11 +129,12 @@ int registry_walk_image(const struct registry_walk *w,
                         struct error *err)
 {
     struct registry_image image = {0};
+    size_t visits = 0;
 
     descriptor_copy(&image.root, root);
     descriptor_copy(&image.manifest, root);
     if (descend(w, &image, err) < 0 || fetch_blobs(w, &image, err) < 0 ||
-        (w->all_platforms && fetch_tree(w, root, 0, err) < 0)) {
+        (w->all_platforms && fetch_tree(w, root, 0, &visits, err) < 0)) {
         registry_image_release(&image);
         return -1;
     }

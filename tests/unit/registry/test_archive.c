@@ -301,6 +301,35 @@ static void test_archives_that_lie_are_refused(void **state)
     expect_refused(f, &tar, ERROR_CORRUPT, "");
 }
 
+/* Three levels of 500 entries each would be 125 million visits. */
+static void test_index_bombs_are_refused(void **state)
+{
+    struct fixture *f = *state;
+    CLEANUP(descriptor_release) struct descriptor root = {0};
+    CLEANUP(buf_release) struct buf tar = BUF_INIT(LIMIT_TEXT_SIZE);
+
+    make_image(f->store, 1, 1, 10, &root);
+    for (int level = 0; level < 3; level++) {
+        CLEANUP(buf_release) struct buf text = BUF_INIT(LIMIT_TEXT_SIZE);
+
+        buf_append_text(&text, "{\"schemaVersion\":2,\"manifests\":[");
+        for (int i = 0; i < 500; i++)
+            buf_printf(&text, "%s{\"mediaType\":\"%s\",\"digest\":\"%s\",\"size\":%zu}",
+                       i ? "," : "", root.media_type, digest_format(&root.digest).text,
+                       (size_t)root.size);
+        buf_append_text(&text, "]}");
+        descriptor_release(&root);
+        put_blob(f->store, MEDIA_OCI_INDEX, buf_view(&text), &root);
+    }
+    CLEANUP(base_freep)
+    char *index =
+        base_format("{\"schemaVersion\":2,\"manifests\":[{\"mediaType\":\"%s\","
+                    "\"digest\":\"%s\",\"size\":%zu}]}",
+                    MEDIA_OCI_INDEX, digest_format(&root.digest).text, (size_t)root.size);
+    tar_add(&tar, "index.json", view_of(index));
+    expect_refused(f, &tar, ERROR_LIMIT, "more than 4096 manifests");
+}
+
 /* ---- Layouts ---- */
 
 static struct registry_layout *open_layout(struct fixture *f, const char *name)
@@ -444,6 +473,7 @@ int main(void)
         WITH_STORE(test_missing_blob_is_found_before_anything_is_written),
         WITH_STORE(test_old_docker_archive_gets_a_manifest),
         WITH_STORE(test_archives_that_lie_are_refused),
+        WITH_STORE(test_index_bombs_are_refused),
         WITH_STORE(test_layout_directories_are_read_lazily),
         WITH_STORE(test_layout_names_are_resolved_as_buildx_does),
         WITH_STORE(test_damaged_layouts_leave_the_store_alone),
