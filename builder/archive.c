@@ -30,7 +30,7 @@ struct build_archive_spool {
     const char *map;
 };
 
-static int spool_open(void *self, const struct build_tree_entry *e, struct cas_content *out, struct error *err)
+static int spool_open(void *self, const struct build_tree_place *place, struct cas_content *out, struct error *err)
 {
     struct build_archive_spool *s = self;
     const char *map;
@@ -45,7 +45,7 @@ static int spool_open(void *self, const struct build_tree_entry *e, struct cas_c
     pthread_mutex_unlock(&s->lock);
     if (!map)
         return error_sys(err, "map unpacked archive");
-    *out = (struct cas_content){.fd = -1, .memory = {map + e->layer, (size_t)e->entry.size}};
+    *out = (struct cas_content){.fd = -1, .memory = {map + place->at, (size_t)place->size}};
     return 0;
 }
 
@@ -203,7 +203,7 @@ static int read_content(struct unpacker *u, uint64_t size, struct build_delta_co
     s->size = base + size;
     if (ftruncate(s->fd, (off_t)s->size) < 0)
         return error_sys(err, "write unpacked archive");
-    *out = (struct build_delta_content){.tree = &s->tree, .entry = {.layer = (size_t)base}};
+    *out = (struct build_delta_content){.tree = &s->tree, .place = {.at = base, .size = size}};
     return 0;
 }
 
@@ -346,7 +346,6 @@ static int unpack_at(struct unpacker *u, struct archive_entry *from, const char 
         return -1;
     if (is_present)
         return build_delta_change(u->delta, &e, err);
-    content.entry.entry.size = e.size;
     build_delta_put(u->delta, &e, &content);
     return 0;
 }

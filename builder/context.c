@@ -175,13 +175,12 @@ static void to_entry(const struct node *n, struct build_tree_entry *out)
                   .mode = n->st.st_mode & 07777,
                   .mtime_s = n->st.st_mtim.tv_sec,
                   .mtime_ns = (uint32_t)n->st.st_mtim.tv_nsec},
-        .origin = n,
-        .content_path = n->path,
+        .place = {.origin = n, .path = n->path},
     };
     if (S_ISLNK(n->st.st_mode))
         out->entry.target = view_of(n->link);
     if (S_ISREG(n->st.st_mode))
-        out->entry.size = (uint64_t)n->st.st_size;
+        out->entry.size = out->place.size = (uint64_t)n->st.st_size;
     if (S_ISCHR(n->st.st_mode) || S_ISBLK(n->st.st_mode)) {
         out->entry.rdev_major = major(n->st.st_rdev);
         out->entry.rdev_minor = minor(n->st.st_rdev);
@@ -276,11 +275,11 @@ static int context_walk(void *self, struct view path, build_tree_visit_fn *visit
     return status < 0 || !n ? status : walk_node(c, n, visit, context, err);
 }
 
-static int context_open(void *self, const struct build_tree_entry *e, struct cas_content *out, struct error *err)
+static int context_open(void *self, const struct build_tree_place *place, struct cas_content *out, struct error *err)
 {
     const struct build_context *c = self;
 
-    *out = (struct cas_content){.fd = fs_open_nofollow(c->fd, e->content_path.data, O_RDONLY, 0, err)};
+    *out = (struct cas_content){.fd = fs_open_nofollow(c->fd, place->path.data, O_RDONLY, 0, err)};
     return out->fd < 0 ? -1 : 0;
 }
 
@@ -309,19 +308,19 @@ static int hash_file(struct build_context *c, const struct node *n, struct diges
     return 0;
 }
 
-static int context_digest(void *self, const struct build_tree_entry *e, struct digest *out, struct error *err)
+static int context_digest(void *self, const struct build_tree_place *place, struct digest *out, struct error *err)
 {
     struct build_context *c = self;
-    const struct node *n = e->origin;
+    const struct node *n = place->origin;
 
     if (cas_statcache_find(c->cache, n->path, &n->st, out))
         return 0;
     return hash_file(c, n, out, err);
 }
 
-void build_context_remember(struct build_context *c, const struct build_tree_entry *e, const struct digest *d)
+void build_context_remember(struct build_context *c, const struct build_tree_place *place, const struct digest *d)
 {
-    const struct node *n = e->origin;
+    const struct node *n = place->origin;
 
     cas_statcache_put(c->cache, n->path, &n->st, d);
 }

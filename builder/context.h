@@ -28,6 +28,6 @@ int build_context_fd(const struct build_context *c);
 /* The tree of the context; lives as long as the context. */
 struct build_tree *build_context_tree(struct build_context *c);
 /* A file that was read elsewhere (while its layer was written) has this digest. */
-void build_context_remember(struct build_context *c, const struct build_tree_entry *e, const struct digest *d);
+void build_context_remember(struct build_context *c, const struct build_tree_place *place, const struct digest *d);
 /* Would the path be in the context if there were no .dockerignore? For messages. */
 bool build_context_is_ignored(struct build_context *c, const char *path);

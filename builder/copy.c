@@ -148,7 +148,7 @@ static int check_replaceable(struct copier *c, struct error *err)
 static int copy_file(struct copier *c, const struct build_tree_entry *e, struct error *err)
 {
     const struct cas_entry target = target_entry(c, &e->entry);
-    const struct build_delta_content content = {.tree = c->request->tree, .entry = *e};
+    const struct build_delta_content content = {.tree = c->request->tree, .place = e->place};
     const char *first;
 
     if (check_replaceable(c, err) < 0)
@@ -387,7 +387,7 @@ static int try_unpack(struct copier *c, const struct build_tree_entry *source, b
     *done = false;
     if (source->entry.type != CAS_ENTRY_FILE || source->entry.size == 0)
         return 0;
-    if (c->request->tree->open(c->request->tree->self, source, &content, err) < 0)
+    if (c->request->tree->open(c->request->tree->self, &source->place, &content, err) < 0)
         return -1;
     fd = content.fd;
     if (fd < 0 || !build_archive_is_tar(fd))

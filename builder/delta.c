@@ -479,7 +479,7 @@ static int is_unchanged(struct build_delta *d, struct node *n, bool *same, struc
         *same = *same && view_eq(below.entry.target, n->e.target);
         return 0;
     }
-    if (c->tree && c->tree->digest && !digest_is_set(&n->e.content) && c->tree->digest(c->tree->self, &c->entry, &n->e.content, err) < 0)
+    if (c->tree && c->tree->digest && !digest_is_set(&n->e.content) && c->tree->digest(c->tree->self, &c->place, &n->e.content, err) < 0)
         return -1;
     *same = digest_is_set(&n->e.content) && digest_eq(&n->e.content, &below.entry.content);
     return 0;
@@ -563,7 +563,7 @@ int build_delta_content(void *context, size_t i, struct cas_content *out, struct
     const struct build_delta_content *c = &d->sorted[i]->content;
 
     if (c->tree)
-        return c->tree->open(c->tree->self, &c->entry, out, err);
+        return c->tree->open(c->tree->self, &c->place, out, err);
     *out = (struct cas_content){.fd = -1, .memory = c->memory};
     return 0;
 }

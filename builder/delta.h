@@ -34,10 +34,10 @@ MUST_CHECK char *build_delta_resolve(struct build_delta *d, struct view path, st
  * if something of it is no directory. */
 MUST_CHECK int build_delta_mkdir_all(struct build_delta *d, struct view path, uint32_t mode, uint32_t uid, uint32_t gid, struct error *err);
 
-/* Where a file's bytes are: a tree and the entry in it, or memory. */
+/* Where a file's bytes are: a place in a tree, or memory. */
 struct build_delta_content {
     struct build_tree *tree; /* NULL: memory */
-    struct build_tree_entry entry;
+    struct build_tree_place place;
     struct view memory;
 };
 

@@ -29,9 +29,12 @@ int64_t solve_now_ns(void)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-struct cas_layer_options solve_layer_options(struct solver *s)
+struct cas_layer_options solve_layer_options(const struct solve_node *n)
 {
-    return (struct cas_layer_options){.compression = s->request->compression,
+    const struct solver *s = n->solver;
+
+    return (struct cas_layer_options){.unpack = n->needs_files,
+                                      .compression = s->request->compression,
                                       .level = s->request->compression_level,
                                       .epoch = s->plan->epoch,
                                       .pool = s->cpus,
@@ -219,6 +222,26 @@ static void need(struct solver *s, const struct build_node *node)
         need(s, node->base);
 }
 
+static void mark_files(struct solver *s, const struct build_node *node)
+{
+    for (; node && !solve_of(s, node)->needs_files; node = node->base)
+        solve_of(s, node)->needs_files = true;
+}
+
+/* RUN mounts the layers below it, and those of what it binds. */
+static void mark_all_files(struct solver *s)
+{
+    for (size_t i = 0; i < s->count; i++) {
+        const struct solve_node *n = &s->nodes[i];
+
+        if (!n->is_needed || n->is_hit || n->node->op != BUILD_OP_RUN)
+            continue;
+        mark_files(s, n->node->base);
+        for (size_t k = 0; k < n->node->run.mount_count; k++)
+            mark_files(s, n->node->run.mounts[k].from);
+    }
+}
+
 static void count_missing(void *context, struct build_node *input)
 {
     struct solve_node *n = context;
@@ -385,6 +408,7 @@ int build_solve(const struct build_environment *env,
     status = prepare(&s, err);
     if (status == 0 && plan->result) {
         need(&s, plan->result);
+        mark_all_files(&s);
         status = run_all(&s, err);
     }
     if (status == 0)

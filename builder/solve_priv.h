@@ -24,6 +24,7 @@ struct solve_node {
     struct solver *solver;
     enum solve_phase phase;
     bool is_needed;
+    bool needs_files; /* a step will see its files: they are unpacked while they are written */
     size_t missing; /* inputs that are not done */
 
     struct digest operation;
@@ -63,7 +64,7 @@ struct solver {
 /* Is the build to end? */
 bool solve_is_cancelled(const struct solver *s);
 struct solve_node *solve_of(struct solver *s, const struct build_node *n);
-struct cas_layer_options solve_layer_options(struct solver *s);
+struct cas_layer_options solve_layer_options(const struct solve_node *n);
 void solve_event(struct solve_node *n, enum event_type type, const char *text);
 /* Sets the node's result: the base's layers, and `layer` (consumed) on top unless NULL. */
 void solve_set_result(struct solve_node *n, struct cas_layer *layer, int64_t created);

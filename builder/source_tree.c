@@ -145,7 +145,7 @@ static int to_entry(struct build_layer_tree *t,
     struct cas_entry file = from->entry;
     size_t at = 0;
 
-    *out = (struct build_tree_entry){.entry = from->entry, .layer = from->layer, .content_path = from->entry.path};
+    *out = (struct build_tree_entry){.entry = from->entry, .place = {.at = from->layer, .path = from->entry.path}};
     if (from->entry.type != CAS_ENTRY_FILE && from->entry.type != CAS_ENTRY_HARDLINK)
         return 0;
     index = cas_layer_index(t->layers[from->layer], err);
@@ -162,7 +162,8 @@ static int to_entry(struct build_layer_tree *t,
     }
     out->entry = file;
     out->entry.path = from->entry.path;
-    out->content_path = file.path;
+    out->place.path = file.path;
+    out->place.size = file.size;
     out->link_key[0] = from->layer + 1;
     out->link_key[1] = at + 1;
     return 0;
@@ -202,23 +203,14 @@ static int layers_walk(void *self, struct view path, build_tree_visit_fn *visit,
     return cas_tree_walk(t->cas, path, layers_visit, &v, err);
 }
 
-static int layers_open(void *self, const struct build_tree_entry *e, struct cas_content *out, struct error *err)
+static int layers_open(void *self, const struct build_tree_place *place, struct cas_content *out, struct error *err)
 {
     struct build_layer_tree *t = self;
-    struct cas_tree_entry entry = {.entry = e->entry, .layer = e->layer};
+    const struct cas_tree_entry entry = {.entry = {.path = place->path, .type = CAS_ENTRY_FILE, .size = place->size},
+                                         .layer = (size_t)place->at};
 
-    entry.entry.path = e->content_path;
     *out = (struct cas_content){.fd = cas_tree_open(t->cas, &entry, err)};
     return out->fd < 0 ? -1 : 0;
-}
-
-static int layers_digest(void *self, const struct build_tree_entry *e, struct digest *out, struct error *err)
-{
-    (void)self;
-    if (!digest_is_set(&e->entry.content))
-        return error_set(err, ERROR_CORRUPT, "%.*s: the layer's index has no digest of it", VIEW_ARG(e->entry.path));
-    *out = e->entry.content;
-    return 0;
 }
 
 struct build_layer_tree *build_layer_tree_new(struct cas_layer *const *layers, size_t count)
@@ -231,7 +223,7 @@ struct build_layer_tree *build_layer_tree_new(struct cas_layer *const *layers, s
     for (size_t i = 0; i < count; i++)
         t->layers[i] = cas_layer_ref(layers[i]);
     t->tree = (struct build_tree){
-        .self = t, .find = layers_find, .walk = layers_walk, .open = layers_open, .digest = layers_digest};
+        .self = t, .find = layers_find, .walk = layers_walk, .open = layers_open};
     return t;
 }
 
@@ -277,7 +269,7 @@ static struct build_tree_entry text_file(const struct build_text_tree *t)
                   .mode = 0644,
                   .size = t->text.size,
                   .content = digest_of(DIGEST_SHA256, t->text)},
-        .content_path = t->name};
+        .place = {.size = t->text.size}};
 }
 
 static int text_find(void *self, struct view path, bool *found, struct build_tree_entry *out, struct error *err)
@@ -305,21 +297,13 @@ static int text_walk(void *self, struct view path, build_tree_visit_fn *visit, v
     return more < 0 ? -1 : 0;
 }
 
-static int text_open(void *self, const struct build_tree_entry *e, struct cas_content *out, struct error *err)
+static int text_open(void *self, const struct build_tree_place *place, struct cas_content *out, struct error *err)
 {
     const struct build_text_tree *t = self;
 
-    (void)e;
+    (void)place;
     (void)err;
     *out = (struct cas_content){.fd = -1, .memory = t->text};
-    return 0;
-}
-
-static int text_digest(void *self, const struct build_tree_entry *e, struct digest *out, struct error *err)
-{
-    (void)self;
-    (void)err;
-    *out = e->entry.content;
     return 0;
 }
 
@@ -330,7 +314,7 @@ struct build_text_tree *build_text_tree_new(const char *name, struct view text)
     t->name = view_of(base_strdup(name));
     t->text = text;
     t->tree = (struct build_tree){
-        .self = t, .find = text_find, .walk = text_walk, .open = text_open, .digest = text_digest};
+        .self = t, .find = text_find, .walk = text_walk, .open = text_open};
     return t;
 }
 

@@ -17,12 +17,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Where a tree has a file's bytes; private to the tree. Small, for there are many. */
+struct build_tree_place {
+    const void *origin; /* a context's node */
+    uint64_t at;        /* which layer, or an offset */
+    struct view path;   /* by which the bytes are opened */
+    uint64_t size;
+};
+
 struct build_tree_entry {
-    struct cas_entry entry; /* type HARDLINK never appears: links are files that share a key */
+    struct cas_entry entry; /* type HARDLINK never appears: links are files that share a key.
+                               `content` is set where the tree knows it without reading */
     uint64_t link_key[2];   /* equal for names of one file; 0, 0: the only name */
-    const void *origin;     /* private to the tree: a context's node */
-    size_t layer;           /* private to the tree: see cas/tree.h */
-    struct view content_path; /* path by which the bytes are opened */
+    struct build_tree_place place;
 };
 
 typedef int build_tree_visit_fn(void *context, const struct build_tree_entry *e, struct error *err);
@@ -33,9 +40,10 @@ struct build_tree {
     int (*find)(void *self, struct view path, bool *found, struct build_tree_entry *out, struct error *err);
     /* Visits the path and all beneath in order; the visitor's 0 skips a directory's inside. */
     int (*walk)(void *self, struct view path, build_tree_visit_fn *visit, void *context, struct error *err);
-    int (*open)(void *self, const struct build_tree_entry *e, struct cas_content *out, struct error *err);
-    /* SHA-256 of a file's bytes; may read them. */
-    int (*digest)(void *self, const struct build_tree_entry *e, struct digest *out, struct error *err);
+    int (*open)(void *self, const struct build_tree_place *place, struct cas_content *out, struct error *err);
+    /* SHA-256 of the bytes of a file whose entry does not tell it; may read them. NULL for trees
+     * whose entries always do. */
+    int (*digest)(void *self, const struct build_tree_place *place, struct digest *out, struct error *err);
 };
 
 /* Resolves `path` inside the root, following every symlink (the last one only if `follow`).

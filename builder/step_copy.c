@@ -109,9 +109,9 @@ static int digest_files(struct build_delta *delta, struct cas_entry *entries, si
     for (size_t i = 0; i < count; i++) {
         const struct build_delta_content *c = build_delta_content_at(delta, i);
 
-        if (!c || !c->tree || digest_is_set(&entries[i].content))
+        if (!c || !c->tree || !c->tree->digest || digest_is_set(&entries[i].content))
             continue;
-        if (c->tree->digest(c->tree->self, &c->entry, &entries[i].content, err) < 0)
+        if (c->tree->digest(c->tree->self, &c->place, &entries[i].content, err) < 0)
             return -1;
     }
     return 0;
@@ -148,7 +148,7 @@ static void remember_digests(const struct build_node *n, struct build_delta *del
 
         for (size_t k = 0; c && digest_is_set(&entries[i].content) && k < n->copy.source_count; k++)
             if (n->copy.sources[k].from == BUILD_FROM_CONTEXT && c->tree == build_context_tree(n->copy.sources[k].context)) {
-                build_context_remember(n->copy.sources[k].context, &c->entry, &entries[i].content);
+                build_context_remember(n->copy.sources[k].context, &c->place, &entries[i].content);
                 break;
             }
     }
@@ -156,7 +156,7 @@ static void remember_digests(const struct build_node *n, struct build_delta *del
 
 static struct cas_layer *write_layer(struct solve_node *n, struct build_delta *delta, struct error *err)
 {
-    const struct cas_layer_options options = solve_layer_options(n->solver);
+    const struct cas_layer_options options = solve_layer_options(n);
     struct cas_layer *layer;
     struct cas_entry *entries;
     size_t count;

@@ -366,13 +366,14 @@ static int execute(struct run *r, struct error *err)
 
 static int commit(struct run *r, struct error *err)
 {
-    struct cas_layer_options options = solve_layer_options(r->n->solver);
+    struct cas_layer_options options = solve_layer_options(r->n);
     struct cas_snapshot *root = r->root;
     int64_t created = solve_now_ns();
     struct cas_layer *layer;
     bool changed;
 
     r->root = NULL;
+    options.unpack = false; /* the upper directory itself is the unpacked layer */
     layer = cas_snapshot_commit(root, &options, &changed, err);
     if (!layer && err->code != ERROR_NONE)
         return -1;

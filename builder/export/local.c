@@ -61,7 +61,7 @@ static int write_file(const struct local_output *o, int dir, const char *name, c
     struct timespec times[2];
     ssize_t n = 0;
 
-    if (to < 0 || (e->entry.size > 0 && o->tree->open(o->tree->self, e, &content, err) < 0))
+    if (to < 0 || (e->entry.size > 0 && o->tree->open(o->tree->self, &e->place, &content, err) < 0))
         return -1;
     from = content.fd;
     while (from >= 0 && (n = read(from, o->chunk, CHUNK)) > 0)

@@ -42,7 +42,7 @@ static int write_content(struct tar_output *t, const struct build_tree_entry *e,
     CLEANUP(fd_closep) int fd = -1;
     uint64_t left = e->entry.size;
 
-    if (t->tree->open(t->tree->self, e, &content, err) < 0)
+    if (t->tree->open(t->tree->self, &e->place, &content, err) < 0)
         return -1;
     fd = content.fd;
     while (left > 0) {
