@@ -35,8 +35,8 @@ uint32_t gzip_crc32(uint32_t crc, const void *data, size_t size)
  * ThreadSanitizer; the second, at 32 TiB, in ordinary ones and under AddressSanitizer.
  */
 #define HASH_BITS 13
-static const uint32_t place_basis[] = {
-    0x01816, 0x0283a, 0x0cedd, 0x10313, 0x20626, 0x4442e, 0x80ee3};
+static const uint32_t place_basis[] = {0x01816, 0x0283a, 0x0cedd, 0x10313,
+                                       0x20626, 0x4442e, 0x80ee3};
 #define PLACES_PER_REGION (1u << ARRAY_COUNT(place_basis))
 /* Both have bits above those of the basis, so that no combination leaves the region. */
 static const uint32_t place_regions[] = {0x001005d0u, 0x20004519u};
@@ -62,12 +62,8 @@ static void *map_at(uintptr_t address, size_t size)
 {
     /* The kernel, not a pointer of ours, decides what is at this address. */
     void *want = (void *)address;
-    void *got = mmap(want,
-                     size,
-                     PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE,
-                     -1,
-                     0);
+    void *got = mmap(want, size, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 
     if (got == MAP_FAILED)
         return NULL;
