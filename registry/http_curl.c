@@ -11,6 +11,7 @@
 
 #include <curl/curl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -314,6 +315,24 @@ static int curl_failed(CURLcode code, const char *detail, struct error *err)
     }
 }
 
+/* A peer that hangs up shall be an error, not a signal: with CURLOPT_NOSIGNAL libcurl
+ * leaves SIGPIPE to us, and its disposition is the program's, not ours. So this thread
+ * blocks it and takes what came. */
+static CURLcode perform_quietly(CURL *easy)
+{
+    static const struct timespec at_once = {0};
+    sigset_t pipe_only, before;
+
+    (void)sigemptyset(&pipe_only);
+    (void)sigaddset(&pipe_only, SIGPIPE);
+    (void)pthread_sigmask(SIG_BLOCK, &pipe_only, &before);
+    const CURLcode result = curl_easy_perform(easy);
+    if (!sigismember(&before, SIGPIPE))
+        (void)sigtimedwait(&pipe_only, NULL, &at_once);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return result;
+}
+
 static int run_easy(
     CURL *easy, struct run *r, struct curl_slist *headers, int *status, struct error *err)
 {
@@ -324,7 +343,7 @@ static int run_easy(
         !set_callbacks(easy, r) || !set_request(easy, r, headers) ||
         curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, detail) != CURLE_OK)
         return error_set(err, ERROR_SYSTEM, "libcurl does not accept the request");
-    const CURLcode result = curl_easy_perform(easy);
+    const CURLcode result = perform_quietly(easy);
     if (result != CURLE_OK)
         return curl_failed(result, detail, err);
     (void)curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &code);
