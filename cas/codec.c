@@ -12,8 +12,8 @@
 
 #define INPUT_SIZE ((size_t)256 << 10)
 #define MAGIC_SIZE ((size_t)4)
-/* What is gathered, if there is as much, before a member begins: ISA-L (2.30) gets the check
- * sum of a gzip header wrong that reaches it in pieces. */
+/* What is gathered, if there is as much, before a member begins: ISA-L (2.30) gets the
+ * check sum of a gzip header wrong that reaches it in pieces. */
 #define HEADER_SIZE ((size_t)64 << 10)
 
 /*
@@ -108,11 +108,8 @@ static int fill(struct codec_reader *r, size_t want, struct error *err)
     r->input.data = r->buffer;
     while (r->input.size < want && !r->source_ended) {
         size_t got = 0;
-        if (r->source(r->context,
-                      r->buffer + r->input.size,
-                      sizeof r->buffer - r->input.size,
-                      &got,
-                      err) < 0)
+        if (r->source(r->context, r->buffer + r->input.size,
+                      sizeof r->buffer - r->input.size, &got, err) < 0)
             return -1;
         assert(got <= sizeof r->buffer - r->input.size);
         r->input.size += got;

@@ -35,8 +35,8 @@ int codec_check_level(enum cas_compression compression, int level, struct error 
         return 0;
     if (max == 0)
         return error_set(err, ERROR_INVALID, "no compression has no level %d", level);
-    return error_set(
-        err, ERROR_INVALID, "compression level %d is not within 1 to %d", level, max);
+    return error_set(err, ERROR_INVALID, "compression level %d is not within 1 to %d",
+                     level, max);
 }
 
 struct codec_encoder {

@@ -45,10 +45,10 @@ struct cas_entry {
     uint64_t size;
     int64_t mtime_s;
     uint32_t mtime_ns;
-    struct view target;              /* symlink text or hard link's path */
-    const struct cas_xattr *xattrs;  /* sorted by name */
+    struct view target;             /* symlink text or hard link's path */
+    const struct cas_xattr *xattrs; /* sorted by name */
     size_t xattr_count;
-    struct digest content;           /* SHA-256 of a file's bytes; alg NONE where unknown */
+    struct digest content; /* SHA-256 of a file's bytes; alg NONE where unknown */
 };
 
 /* The order described above: < 0, 0, > 0. */

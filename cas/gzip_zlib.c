@@ -21,8 +21,8 @@ struct gzip_zlib {
 struct gzip_zlib *gzip_zlib_new(int level)
 {
     struct gzip_zlib *z = base_alloc(sizeof *z);
-    const int done = deflateInit2(
-        &z->stream, level, Z_DEFLATED, RAW_DEFLATE_32K, MEMORY_LEVEL, Z_DEFAULT_STRATEGY);
+    const int done = deflateInit2(&z->stream, level, Z_DEFLATED, RAW_DEFLATE_32K,
+                                  MEMORY_LEVEL, Z_DEFAULT_STRATEGY);
 
     /* It fails for wrong arguments and want of memory, and the latter aborts, as
      * base_alloc. */

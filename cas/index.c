@@ -85,17 +85,13 @@ static bool entry_valid(const unsigned char *e, const struct index_layout *l)
            index_get(e + INDEX_ENTRY_FLAGS, 1) <=
                (INDEX_ENTRY_OPAQUE | INDEX_ENTRY_HAS_CONTENT) &&
            within(index_get(e + INDEX_ENTRY_PATH, 4),
-                  index_get(e + INDEX_ENTRY_PATH_SIZE, 2),
-                  l->bytes_size) &&
+                  index_get(e + INDEX_ENTRY_PATH_SIZE, 2), l->bytes_size) &&
            within(index_get(e + INDEX_ENTRY_TARGET, 4),
-                  index_get(e + INDEX_ENTRY_TARGET_SIZE, 4),
-                  l->bytes_size) &&
+                  index_get(e + INDEX_ENTRY_TARGET_SIZE, 4), l->bytes_size) &&
            within(index_get(e + INDEX_ENTRY_XATTRS, 4),
-                  index_get(e + INDEX_ENTRY_XATTR_COUNT, 4),
-                  l->xattr_count) &&
+                  index_get(e + INDEX_ENTRY_XATTR_COUNT, 4), l->xattr_count) &&
            within(index_get(e + INDEX_ENTRY_INLINE, 4),
-                  index_get(e + INDEX_ENTRY_INLINE_SIZE, 4),
-                  l->bytes_size);
+                  index_get(e + INDEX_ENTRY_INLINE_SIZE, 4), l->bytes_size);
 }
 
 static struct view entry_path(const struct cas_index *x, size_t i)
@@ -186,9 +182,7 @@ struct cas_index *index_from_map(void *map,
     if (index_check(x, diff_id))
         return x;
     cas_index_close(x);
-    error_set(err,
-              ERROR_CORRUPT,
-              "the index of layer %s is damaged or of another version",
+    error_set(err, ERROR_CORRUPT, "the index of layer %s is damaged or of another version",
               digest_format(diff_id).text);
     return NULL;
 }
@@ -199,10 +193,7 @@ struct index_path index_path(const struct digest *diff_id)
 {
     struct index_path p;
 
-    snprintf(p.text,
-             sizeof p.text,
-             "index/%s/%s",
-             digest_alg_name(diff_id->alg),
+    snprintf(p.text, sizeof p.text, "index/%s/%s", digest_alg_name(diff_id->alg),
              digest_hex(diff_id).text);
     return p;
 }

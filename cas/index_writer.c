@@ -57,8 +57,7 @@ static int check_entry(const struct cas_entry *e, struct error *err)
     for (size_t i = 0; i < e->xattr_count; i++) {
         if (e->xattrs[i].name.size > LIMIT_TAR_EXTENSION ||
             e->xattrs[i].value.size > LIMIT_TAR_EXTENSION)
-            return error_set(err,
-                             ERROR_LIMIT,
+            return error_set(err, ERROR_LIMIT,
                              "an extended attribute of more than %zu bytes",
                              LIMIT_TAR_EXTENSION);
     }
@@ -74,9 +73,7 @@ int cas_index_writer_add(struct cas_index_writer *w,
     if (check_entry(e, err) < 0)
         return error_wrap(err, "%.*s", VIEW_ARG(view_sub(e->path, 0, LIMIT_PATH_SIZE)));
     if (w->count >= LIMIT_LAYER_ENTRIES)
-        return error_set(err,
-                         ERROR_LIMIT,
-                         "more than %ju entries in a layer",
+        return error_set(err, ERROR_LIMIT, "more than %ju entries in a layer",
                          (uintmax_t)LIMIT_LAYER_ENTRIES);
     w->added = base_grow(w->added, w->count, &w->capacity, sizeof *w->added);
 
