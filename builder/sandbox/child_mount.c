@@ -122,11 +122,11 @@ int child_mount(struct sandbox_child *child, const struct sandbox_op *op)
                                        child_text(child, op->data)));
 }
 
+/* For the host's /sys: nothing of it is a program or a device. */
 int child_bind(struct sandbox_child *child, const struct sandbox_op *op)
 {
     const char *source = child_text(child, op->text);
     const char *target = child_text(child, op->target);
-    const bool readonly = (op->flags & OP_FLAG_READONLY) != 0;
     const int fd = child_target(child, target, CHILD_TARGET_DIRECTORY,
                                 (op->flags & OP_FLAG_KERNEL) != 0);
 
@@ -134,18 +134,18 @@ int child_bind(struct sandbox_child *child, const struct sandbox_op *op)
         return -1;
     const struct child_fd_path path = child_fd_path(fd);
     if (!(op->flags & OP_FLAG_CLASSIC)) {
-        const int tree = clone_tree(AT_FDCWD, source, readonly ? MOUNT_ATTR_RDONLY : 0);
-        return child_close_after(
-            fd, tree < 0 ? -1 : child_close_after(tree, move_tree(tree, fd)));
+        const uint64_t none = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+        const int tree = clone_tree(AT_FDCWD, source, child_attributes(op) | none);
+        const int result = tree < 0 ? -1 : child_close_after(tree, move_tree(tree, fd));
+        return child_close_after(fd, result);
     }
     /* With the mounts below it: a user namespace may not uncover what they cover. */
     if (mount(source, path.text, NULL, MS_BIND | MS_REC, NULL) < 0)
         return child_close_after(fd, -1);
     close(fd);
+    const unsigned long flags = child_mount_flags(op) | MS_NOSUID | MS_NODEV | MS_NOEXEC;
     const int over = child_open(child->root, target, false);
-    return over < 0
-               ? -1
-               : child_close_after(over, readonly ? child_remount(over, MS_RDONLY) : 0);
+    return over < 0 ? -1 : child_close_after(over, child_remount(over, flags));
 }
 
 struct device {

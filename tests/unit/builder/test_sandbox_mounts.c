@@ -173,6 +173,16 @@ static void test_masked_paths_show_nothing(void **state)
     }
 }
 
+static void test_sys_is_shown_without_programs_and_devices(void **state)
+{
+    for (each_api(api)) {
+        const struct sandbox_spec spec = {.mount_api = api};
+        fixture_expect(*state, spec,
+                       "grep -c '^[^ ]* /sys sysfs ro,nosuid,nodev,noexec' /proc/mounts",
+                       "1\n");
+    }
+}
+
 static void test_readonly_paths_refuse_changes(void **state)
 {
     for (each_api(api)) {
@@ -568,6 +578,7 @@ static int group(void)
         cmocka_unit_test(test_plain_directory_as_root),
         cmocka_unit_test(test_readonly_root),
         cmocka_unit_test(test_masked_paths_show_nothing),
+        cmocka_unit_test(test_sys_is_shown_without_programs_and_devices),
         cmocka_unit_test(test_readonly_paths_refuse_changes),
         cmocka_unit_test(test_insecure_steps_have_nothing_masked),
         cmocka_unit_test(test_files_of_the_network_are_given),
