@@ -51,6 +51,7 @@ tests=(
     git
     jq
     libcap2-bin
+    openssl
     procps
     python3
     sqlite3
