@@ -6,6 +6,7 @@
 #include "cas/ref.h"
 #include "cli/format.h"
 #include "cli/image.h"
+#include "cli/message.h"
 #include "cli/output.h"
 #include "parser/glob.h"
 
@@ -44,17 +45,6 @@ struct rows {
     size_t capacity;
 };
 
-static void rows_release(struct rows *rows)
-{
-    for (size_t i = 0; i < rows->count; i++) {
-        free(rows->items[i].repository);
-        free(rows->items[i].tag);
-        cli_image_release(&rows->items[i].image);
-    }
-    free(rows->items);
-    *rows = (struct rows){0};
-}
-
 /* A repository without its tag, as users write it. */
 static char *repository_familiar(const struct registry_reference *r)
 {
@@ -75,32 +65,64 @@ static bool filter_fits(const char *filter, const char *repository, const char *
            dockerfile_glob_match(view_of(filter), view_of(full));
 }
 
-static int row_add(struct cas_store *store,
-                   const struct cas_ref *ref,
-                   const char *filter,
-                   struct rows *rows,
-                   struct error *err)
+static void row_release(struct row *row)
+{
+    free(row->repository);
+    free(row->tag);
+    cli_image_release(&row->image);
+}
+
+static void rows_release(struct rows *rows)
+{
+    for (size_t i = 0; i < rows->count; i++)
+        row_release(&rows->items[i]);
+    free(rows->items);
+    *rows = (struct rows){0};
+}
+
+/* *fits is false for what the filter leaves out. On failure the row is to be released too.
+ */
+static int row_read(struct cas_store *store,
+                    const struct cas_ref *ref,
+                    const char *filter,
+                    struct row *row,
+                    bool *fits,
+                    struct error *err)
 {
     CLEANUP(registry_reference_release) struct registry_reference reference = {0};
-    struct row row = {0};
 
     if (registry_reference_parse(view_of(ref->name), &reference, err) < 0)
         return -1;
-    row.repository = repository_familiar(&reference);
-    row.tag = base_strdup(reference.tag != NULL ? reference.tag : "<none>");
-    if (filter != NULL && !filter_fits(filter, row.repository, row.tag)) {
-        free(row.repository);
-        free(row.tag);
+    row->repository = repository_familiar(&reference);
+    row->tag = base_strdup(reference.tag != NULL ? reference.tag : "<none>");
+    *fits = filter == NULL || filter_fits(filter, row->repository, row->tag);
+    if (!*fits)
         return 0;
+    if (cli_image_load(store, ref->name, &ref->target, &row->image, err) < 0)
+        return -1;
+    if (!cli_time_parse(doc_text(doc_get(row->image.config, "created")), &row->created))
+        row->created = 0;
+    return 0;
+}
+
+/* An image that cannot be read is told of, and does not hide the others. */
+static void row_add(struct cas_store *store,
+                    const struct cas_ref *ref,
+                    const char *filter,
+                    struct rows *rows)
+{
+    CLEANUP(error_clear) struct error err = ERROR_INIT;
+    struct row row = {0};
+    bool fits = false;
+
+    if (row_read(store, ref, filter, &row, &fits, &err) < 0)
+        cli_message_warning("%s: %s", ref->name, error_text(&err));
+    if (err.code != ERROR_NONE || !fits) {
+        row_release(&row);
+        return;
     }
     rows->items = base_grow(rows->items, rows->count, &rows->capacity, sizeof row);
     rows->items[rows->count++] = row;
-    struct row *const added = &rows->items[rows->count - 1];
-    if (cli_image_load(store, ref->name, &ref->target, &added->image, err) < 0)
-        return error_wrap(err, "%s", ref->name);
-    if (!cli_time_parse(doc_text(doc_get(added->image.config, "created")), &added->created))
-        added->created = 0;
-    return 0;
 }
 
 /* Newest first, as docker; then by name. */
@@ -123,10 +145,8 @@ static int rows_read(struct cas_store *store,
 
     if (cas_ref_list(store, &refs, err) < 0)
         return -1;
-    for (size_t i = 0; i < refs.count; i++) {
-        if (row_add(store, &refs.items[i], filter, rows, err) < 0)
-            return -1;
-    }
+    for (size_t i = 0; i < refs.count; i++)
+        row_add(store, &refs.items[i], filter, rows);
     if (rows->count > 1)
         qsort(rows->items, rows->count, sizeof rows->items[0], row_compare);
     return 0;

@@ -27,7 +27,7 @@ id_of() {
     local first=$output
     cooper import -m x "$root" two
     [ "$output" = "$first" ]
-    tar -C "$root" --numeric-owner -cf fs.tar .
+    tar -C "$root" --owner=0 --group=0 -cf fs.tar .
     cooper import -m x fs.tar three
     [ "$status" -eq 0 ]
     local from_tar=$output
@@ -112,6 +112,21 @@ id_of() {
     cooper images nothing
     [ "$status" -eq 0 ]
     [ "${#lines[@]}" -eq 1 ]
+}
+
+@test "a damaged image is told of and does not hide the others" {
+    export COOPER_ROOT=$PWD/store
+    "$COOPER" import "$BATS_FILE_TMPDIR/busybox" good >/dev/null
+    "$COOPER" import -m other "$BATS_FILE_TMPDIR/busybox" bad >/dev/null
+    local id
+    id=$(id_of bad)
+    chmod u+w "store/blobs/sha256/${id#sha256:}"
+    echo damage >"store/blobs/sha256/${id#sha256:}"
+    cooper images
+    [ "$status" -eq 0 ]
+    [[ $stderr == *"cooper: warning: docker.io/library/bad:latest: "* ]]
+    [[ $output == *good* ]]
+    [[ $output != *bad* ]]
 }
 
 @test "images -q prints each ID once; --format json one document a line" {
