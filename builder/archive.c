@@ -159,17 +159,34 @@ static int find_in_dest(void *self, struct view path, bool *found, struct build_
     return build_delta_find(u->delta, buf_view(&u->path), found, &out->entry, err);
 }
 
+static int check_beneath(struct view name, struct error *err)
+{
+    struct view part;
+
+    if (name.size > 0 && name.data[0] == '/')
+        return error_set(err, ERROR_INVALID, "it tries to leave the root: its name is absolute");
+    while (name.size > 0) {
+        view_cut(name, '/', &part, &name);
+        if (view_eq_text(part, ".."))
+            return error_set(err, ERROR_INVALID, "it tries to leave the root: '..' in its name");
+    }
+    return 0;
+}
+
 /* The path in the delta that a name of the archive means: parents followed inside the
  * destination, the last component itself. malloc'ed. */
 static char *place_of(struct unpacker *u, const char *name, struct error *err)
 {
-    const struct build_tree dest = {.self = u, .find = find_in_dest};
+    const struct build_tree dest = {.self = u, .is_beneath = u->options->is_beneath, .find = find_in_dest};
     struct build_tree_entry e;
-    char *clean = path_clean_rooted(view_of(name));
+    char *clean;
     char *inside = NULL;
     char *place = NULL;
     bool found;
 
+    if (dest.is_beneath && check_beneath(view_of(name), err) < 0)
+        return NULL;
+    clean = path_clean_rooted(view_of(name));
     if (build_tree_resolve(&dest, view_of(clean), false, &found, &e, &inside, err) == 0)
         place = *u->options->dest && *inside ? base_format("%s/%s", u->options->dest, inside)
                                              : base_strdup(*inside ? inside : u->options->dest);

@@ -2,8 +2,8 @@
  * Archives that ADD unpacks: tar, alone or in gzip, bzip2, xz or zstd. libarchive reads them
  * (its doorkeeper is archive.c); entries go into a delta, bytes into a spool file.
  *
- * The archive is hostile: names are taken beneath the destination as inside a chroot, and a
- * link that would leave it is an error.
+ * The archive is hostile: names are taken beneath the destination as inside a chroot or are
+ * errors, and a hard link to what is not there is an error.
  */
 #pragma once
 
@@ -24,6 +24,8 @@ bool build_archive_is_tar(int fd);
 
 struct build_archive_options {
     const char *dest;  /* resolved directory in the delta; exists */
+    bool is_beneath;   /* names that try to leave the destination are errors, as in layers;
+                          otherwise they are taken as in a chroot, as docker's ADD does */
     bool has_owner;
     uint32_t uid;
     uint32_t gid;

@@ -114,7 +114,7 @@ static struct cas_layer *tar_layer(const struct build_environment *env,
     struct build_archive_spool *spool = build_archive_spool_new(cas_store_fd(env->store));
     CLEANUP(build_delta_freep) struct build_delta *delta = build_delta_new(NULL);
     CLEANUP(fd_closep) int archive = seekable_open(env->store, fd, err);
-    const struct build_archive_options unpack = {.dest = ""};
+    const struct build_archive_options unpack = {.dest = "", .is_beneath = true};
 
     if (archive < 0)
         return NULL;

@@ -86,6 +86,8 @@ static int resolve_step(struct resolver *r, struct view name, bool follow, bool 
     if (view_eq_text(name, "."))
         return 0;
     if (view_eq_text(name, "..")) {
+        if (r->tree->is_beneath && r->done.size == 0)
+            return error_set(err, ERROR_INVALID, "it tries to leave the root through a symlink");
         to_parent(&r->done);
         return r->tree->find(r->tree->self, buf_view(&r->done), found, e, err);
     }

@@ -36,6 +36,7 @@ typedef int build_tree_visit_fn(void *context, const struct build_tree_entry *e,
 
 struct build_tree {
     void *self;
+    bool is_beneath; /* climbing above the root is an error, not the root again */
     /* Looks one resolved path up; its last component is not followed. */
     int (*find)(void *self, struct view path, bool *found, struct build_tree_entry *out, struct error *err);
     /* Visits the path and all beneath in order; the visitor's 0 skips a directory's inside. */
@@ -47,7 +48,8 @@ struct build_tree {
 };
 
 /* Resolves `path` inside the root, following every symlink (the last one only if `follow`).
- * `resolved` gets the malloc'ed real path, also where (part of) it does not exist. */
+ * `resolved` gets the malloc'ed real path, also where (part of) it does not exist.
+ * ERROR_INVALID for what climbs out of a tree that is_beneath. */
 MUST_CHECK int build_tree_resolve(const struct build_tree *t, struct view path, bool follow, bool *found, struct build_tree_entry *out, char **resolved, struct error *err);
 
 /* The tree of a stack of layers. */
