@@ -164,6 +164,7 @@ static void read_instruction(struct parse *parse, struct view first)
 
     dockerfile_reader_join(&parse->reader, parse->parser.arena, first, parse->parser.escape,
                            &line);
+    out.head = source_since(parse, dockerfile_trim_left(first).data);
     out.pos = dockerfile_node_pos(&node, line.text.data);
     if (!parse->parser.fixed_pos)
         out.pos.line_end = parse->reader.line;

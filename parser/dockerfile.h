@@ -215,6 +215,7 @@ struct dockerfile_instruction {
                                     lines and heredocs */
     struct view original;        /* continuation lines joined, trimmed, without heredocs */
     struct view source;          /* its bytes in the file, all lines, heredocs included */
+    struct view head;            /* of them, those before the first heredoc's content */
     struct dockerfile_words flags; /* unquoted, "--mount=type=cache,target=/x", in order */
     struct dockerfile_words comments; /* the block of comment lines right above, trimmed */
     unsigned empty_continuation;      /* line of the last empty continuation line, or 0 */

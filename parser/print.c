@@ -3,6 +3,8 @@
 #include "base/doc.h"
 #include "parser/dockerfile.h"
 
+#include <string.h>
+
 static void set_pos(struct doc *object, struct source_pos pos)
 {
     doc_set_int(object, "line", pos.line);
@@ -263,9 +265,9 @@ static struct doc *stages_doc(const struct dockerfile *file)
     return array;
 }
 
-void dockerfile_print_json(const struct dockerfile *file, struct buf *out)
+static struct doc *file_doc(const struct dockerfile *file)
 {
-    CLEANUP(doc_unrefp) struct doc *root = doc_new_object();
+    struct doc *root = doc_new_object();
     struct doc *instructions = doc_new_array();
 
     for (size_t i = 0; i < file->instruction_count; i++)
@@ -275,6 +277,47 @@ void dockerfile_print_json(const struct dockerfile *file, struct buf *out)
     doc_set(root, "directives", directives_doc(file));
     doc_set(root, "instructions", instructions);
     doc_set(root, "stages", stages_doc(file));
+    return root;
+}
+
+void dockerfile_print_json(const struct dockerfile *file, struct buf *out)
+{
+    CLEANUP(doc_unrefp) struct doc *root = file_doc(file);
+
     doc_write(root, DOC_WRITE_INDENT, out);
+    buf_append_char(out, '\n');
+}
+
+/* A copy without what depends on layout. Depth is that of the schema: a few levels. */
+static struct doc *without_layout(const struct doc *from)
+{
+    if (doc_type(from) == DOC_ARRAY) {
+        struct doc *array = doc_new_array();
+        for (size_t i = 0; i < doc_count(from); i++)
+            doc_append(array, without_layout(doc_at(from, i)));
+        return array;
+    }
+    if (doc_type(from) != DOC_OBJECT)
+        return doc_copy(from);
+    struct doc *object = doc_new_object();
+    const struct doc *value;
+    const bool instruction = doc_get(from, "kind") != NULL;
+    for (const char *key = NULL; doc_next(from, &key, &value);) {
+        const bool place = strcmp(key, "line") == 0 || strcmp(key, "column") == 0;
+        const bool written =
+            instruction && (strcmp(key, "line_end") == 0 || strcmp(key, "name") == 0 ||
+                            strcmp(key, "original") == 0);
+        if (!place && !written && strcmp(key, "as") != 0)
+            doc_set(object, key, without_layout(value));
+    }
+    return object;
+}
+
+void dockerfile_print_meaning(const struct dockerfile *file, struct buf *out)
+{
+    CLEANUP(doc_unrefp) struct doc *root = file_doc(file);
+    CLEANUP(doc_unrefp) struct doc *meaning = without_layout(root);
+
+    doc_write(meaning, DOC_WRITE_INDENT, out);
     buf_append_char(out, '\n');
 }

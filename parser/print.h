@@ -35,3 +35,7 @@ struct dockerfile;
 
 /* Appends the tree, indented, with a newline at its end. */
 void dockerfile_print_json(const struct dockerfile *file, struct buf *out);
+
+/* The same without "line", "column", and "name", "original", "line_end" and "as" of
+ * instructions: equal for files that mean the same but are laid out otherwise. */
+void dockerfile_print_meaning(const struct dockerfile *file, struct buf *out);
