@@ -1,0 +1,40 @@
+#!/bin/bash
+# run.sh [ARGUMENT...]: every case of the corpus with the program $COOPER, and at the end the
+# figure: "N passed, N failed". Arguments are handed to `corpus.py check`, to choose among the
+# cases: run.sh --only 'copy/*'
+#
+# A sanitizer's report fails the case in which the program made it, also where an error is
+# expected; a report of any of its child processes fails the run.
+set -euo pipefail
+: "${COOPER:?the program under test}"
+here=$(cd "$(dirname "$0")" && pwd)
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/cooper-conformance.XXXXXX")
+trap 'rm -rf --one-file-system "$work"' EXIT
+mkdir "$work/bin" "$work/reports" "$work/cases"
+ln -s "$(realpath "$COOPER")" "$work/bin/cooper"
+export PATH=$work/bin:$PATH HOME=$work/home
+unset SOURCE_DATE_EPOCH BUILDKIT_PROGRESS COOPER_ROOT COOPER_DEBUG DOCKER_CONFIG
+
+# 134 is SIGABRT to a shell: the checker takes it for a crash.
+sanitize=abort_on_error=1:exitcode=134:log_path=$work/reports/report
+export ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}$sanitize
+export UBSAN_OPTIONS=${UBSAN_OPTIONS:+$UBSAN_OPTIONS:}$sanitize
+export TSAN_OPTIONS=${TSAN_OPTIONS:+$TSAN_OPTIONS:}$sanitize
+
+"$here/corpus.py" bases --busybox "$(command -v busybox)" "$work/bases" >"$work/bases.log"
+
+status=0
+"$here/corpus.py" check --bases "$work/bases" --work "$work/cases" --jobs "$(nproc)" \
+    --logs "$work/logs" "$@" | tee "$work/figure" || status=$?
+
+while read -r name; do
+    log=$work/logs/${name//\//_}.log
+    [ ! -e "$log" ] || { echo "--- $name" && cat "$log"; } >&2
+done < <(sed -n 's/^FAIL \([^:]*\):.*/\1/p' "$work/figure")
+if [ -n "$(ls -A "$work/reports")" ]; then
+    cat "$work"/reports/* >&2
+    echo "sanitizer reports: $(ls "$work/reports" | wc -l)" >&2
+    status=1
+fi
+exit "$status"
