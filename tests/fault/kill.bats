@@ -1,0 +1,25 @@
+# SIGKILL at random moments: what is visible stays whole, and everything goes on. The seed is
+# printed; FAULT_SEED repeats it.
+bats_require_minimum_version 1.5.0
+load lib
+setup_file() {
+    e2e_begin
+    e2e_registry_start
+    e2e_busybox
+}
+teardown_file() { e2e_end; }
+setup() { e2e_setup; }
+
+@test "killed at 50 moments of a multi-stage build, the store is whole and builds on" {
+    python3 "$BATS_TEST_DIRNAME/crash.py" build 50
+}
+
+@test "killed at 12 moments of a push, the store is whole and the next push arrives" {
+    python3 "$BATS_TEST_DIRNAME/crash.py" push 12
+}
+
+@test "killed at 12 moments of a pull, the store is whole and the next pull succeeds" {
+    export COOPER_OTHER_ROOT=$COOPER_ROOT COOPER_ROOT=$PWD/store
+    e2e_busybox
+    python3 "$BATS_TEST_DIRNAME/crash.py" pull 12
+}
