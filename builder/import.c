@@ -22,6 +22,7 @@ static struct cas_layer_options layer_options(const struct build_import_options 
         .compression = options->compression,
         .epoch = options->epoch,
         .pool = pool,
+        .cancel = options->cancel,
     };
 }
 

@@ -18,6 +18,7 @@ struct build_import_options {
     size_t change_count;
     int64_t epoch; /* as in build_request */
     enum cas_compression compression;
+    const bool *cancel; /* set by a signal handler; NULL: never */
 };
 
 /* Stores the image; the caller points a ref at *out. */

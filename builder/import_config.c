@@ -129,9 +129,9 @@ static struct doc *history_doc(const struct build_import_options *options,
     struct doc *const history = doc_new_array();
     struct doc *const entry = doc_new_object();
     CLEANUP(base_freep)
-    char *comment =
-        options->message != NULL ? base_strdup(options->message)
-                                 : base_format("Imported from %s", options->source);
+    char *comment = options->message != NULL
+                        ? base_strdup(options->message)
+                        : base_format("Imported from %s", options->source);
 
     doc_set_text(entry, "created", created);
     doc_set(entry, "comment", doc_new_text(view_of(comment)));

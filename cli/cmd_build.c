@@ -422,5 +422,6 @@ const struct cli_command cli_command_build = {
     CLI_OPTIONS(options, struct build_options),
     .argument_min = 1,
     .argument_max = 1,
+    .is_interruptible = true,
     .run = build_command_run,
 };

@@ -86,6 +86,7 @@ static int import_fill(const struct import_options *o,
         .message = o->message,
         .changes = o->changes.items,
         .change_count = o->changes.count,
+        .cancel = cli_interrupt_flag(),
     };
     if (compression_read(o->compression, &out->compression, err) < 0)
         return -1;
@@ -128,5 +129,6 @@ const struct cli_command cli_command_import = {
     CLI_OPTIONS(options, struct import_options),
     .argument_min = 2,
     .argument_max = 2,
+    .is_interruptible = true,
     .run = import_run,
 };

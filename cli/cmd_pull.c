@@ -126,5 +126,6 @@ const struct cli_command cli_command_pull = {
     CLI_OPTIONS(options, struct pull_options),
     .argument_min = 1,
     .argument_max = 1,
+    .is_interruptible = true,
     .run = pull_run,
 };

@@ -88,5 +88,6 @@ const struct cli_command cli_command_push = {
     CLI_OPTIONS(options, struct push_options),
     .argument_min = 1,
     .argument_max = 1,
+    .is_interruptible = true,
     .run = push_run,
 };

@@ -247,5 +247,6 @@ const struct cli_command cli_command_run = {
     .argument_min = 1,
     .argument_max = CLI_ARGUMENTS_ANY,
     .flags = CLI_ARGS_PARSE_STOP,
+    .is_interruptible = true,
     .run = run_run,
 };

@@ -2,6 +2,7 @@
 
 #include "base/alloc.h"
 #include "base/limits.h"
+#include "cli/interrupt.h"
 #include "parser/suggest.h"
 
 const struct cli_command *const cli_commands[] = {
@@ -65,6 +66,8 @@ static int command_call(const struct cli_command *command,
     }
     if (count_check(command, arguments->count, err) < 0)
         return -1;
+    if (command->is_interruptible)
+        cli_interrupt_catch();
     return command->run(session, options, arguments, err);
 }
 

@@ -23,6 +23,7 @@ struct cli_command {
     size_t argument_min; /* positional arguments */
     size_t argument_max;
     enum cli_args_parse_flags flags;
+    bool is_interruptible; /* looks at cli_interrupt_flag; else a signal just ends it */
     /* `options` is that struct, zeroed and filled in. Returns 0, or -1 with err; the exit
      * code is the session's where it is not to be 0. */
     int (*run)(struct cli_session *session,

@@ -19,14 +19,19 @@ static void on_signal(int number)
 
 void cli_interrupt_init(void)
 {
+    const struct sigaction ignore = {.sa_handler = SIG_IGN};
+
+    sigaction(SIGPIPE, &ignore, NULL);
+}
+
+void cli_interrupt_catch(void)
+{
     /* No SA_RESTART: a wait in poll or read returns, and the flag is looked at. */
     struct sigaction action = {.sa_handler = on_signal};
-    struct sigaction ignore = {.sa_handler = SIG_IGN};
 
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGPIPE, &ignore, NULL);
 }
 
 const bool *cli_interrupt_flag(void)

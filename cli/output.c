@@ -45,6 +45,22 @@ static bool is_direct(const char *path)
     return stat(path, &st) == 0 && !S_ISREG(st.st_mode);
 }
 
+/* A file without a name vanishes with the process, however that ends. */
+static int temporary_open(struct cli_output_file *f, const char *path, struct error *err)
+{
+    CLEANUP(base_freep) char *dir = view_dup(path_dir(view_of(path)));
+
+    f->temporary = base_format("%s.tmp%d", path, (int)getpid());
+    f->fd = open(dir, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0644);
+    f->is_unnamed = f->fd >= 0;
+    if (f->fd < 0)
+        f->fd = fs_open_at(AT_FDCWD, f->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
+                           0644, err);
+    if (f->fd < 0)
+        base_freep(&f->temporary);
+    return f->fd >= 0 ? 0 : -1;
+}
+
 int cli_output_file_open(struct cli_output_file *f, const char *path, struct error *err)
 {
     *f = (struct cli_output_file){.fd = -1, .path = path};
@@ -59,20 +75,21 @@ int cli_output_file_open(struct cli_output_file *f, const char *path, struct err
         f->fd = fs_open_at(AT_FDCWD, path, O_WRONLY | O_CLOEXEC, 0, err);
         return f->fd >= 0 ? 0 : -1;
     }
-    f->temporary = base_format("%s.tmp%d", path, (int)getpid());
-    f->fd = fs_open_at(AT_FDCWD, f->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
-                       0644, err);
-    if (f->fd < 0)
-        base_freep(&f->temporary);
-    return f->fd >= 0 ? 0 : -1;
+    return temporary_open(f, path, err);
 }
 
 int cli_output_file_commit(struct cli_output_file *f, struct error *err)
 {
+    CLEANUP(base_freep) char *self = base_format("/proc/self/fd/%d", f->fd);
+
     if (f->temporary == NULL)
         return 0;
     if (fs_sync(f->fd, f->path, err) < 0)
         return -1;
+    if (f->is_unnamed &&
+        linkat(AT_FDCWD, self, AT_FDCWD, f->temporary, AT_SYMLINK_FOLLOW) < 0)
+        return error_sys(err, "name %s", f->temporary);
+    f->is_unnamed = false;
     if (rename(f->temporary, f->path) < 0)
         return error_sys(err, "rename %s", f->path);
     base_freep(&f->temporary);
@@ -82,7 +99,7 @@ int cli_output_file_commit(struct cli_output_file *f, struct error *err)
 void cli_output_file_release(struct cli_output_file *f)
 {
     fd_closep(&f->fd);
-    if (f->temporary != NULL)
+    if (f->temporary != NULL && !f->is_unnamed)
         unlink(f->temporary);
     base_freep(&f->temporary);
 }

@@ -21,15 +21,16 @@ void cli_output_doc(const struct doc *doc, enum doc_write_flags flags);
 void cli_output_buf(const struct buf *text);
 
 /*
- * A file that appears whole or not at all: what is written goes to a temporary name beside
- * it, which cli_output_file_commit renames. "-", NULL, and what exists and is no regular
- * file
- * (/dev/null, a pipe) are written to directly; a terminal is refused (ERROR_USAGE).
+ * A file that appears whole or not at all: what is written has no name (or, where the file
+ * system cannot do that, a temporary one) until cli_output_file_commit renames it. "-",
+ * NULL, and what exists and is no regular file (/dev/null, a pipe) are written to directly;
+ * a terminal is refused (ERROR_USAGE).
  */
 struct cli_output_file {
     int fd;
     const char *path; /* borrowed */
-    char *temporary;  /* NULL: written directly */
+    char *temporary;  /* a name beside it; NULL: written directly */
+    bool is_unnamed;  /* does not have that name yet */
 };
 MUST_CHECK int cli_output_file_open(struct cli_output_file *f,
                                     const char *path,

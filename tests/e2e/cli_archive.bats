@@ -95,3 +95,12 @@ id_of() {
         [ -z "$output" ]
     done
 }
+
+@test "a save that is interrupted leaves no file" {
+    # strace stops it where all is written and nothing has a name yet.
+    local status=0
+    strace -qq -o /dev/null -e trace=fsync -e inject=fsync:signal=TERM:when=1 \
+        "$COOPER" save -o out.tar busybox || status=$?
+    [ "$status" -ge 128 ]
+    [ -z "$(ls)" ]
+}
