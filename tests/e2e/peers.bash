@@ -1,0 +1,65 @@
+# Other people's tools that read our images, for tests that load lib first.
+
+# Copies the image $1 of the registry with skopeo into the layout peer/ and unpacks it with umoci
+# into bundle/; a warning of either is a failure.
+peer_unpack() {
+    rm -rf peer bundle
+    skopeo copy --quiet --src-tls-verify=false "docker://$1" oci:peer:image || return 1
+    run umoci --log=warn unpack --image peer:image bundle
+    [ "$status" -eq 0 ] && [ -z "$output" ]
+}
+
+# podman with a storage of its own. crun refuses hybrid cgroups, so it is runc; limits may not be
+# raised where CAP_SYS_RESOURCE is missing, so they are said.
+peer_podman() {
+    podman --root "$BATS_FILE_TMPDIR/podman" --runroot "$BATS_FILE_TMPDIR/podman.run" \
+        --runtime runc --cgroup-manager=cgroupfs --events-backend=none "$@"
+}
+
+# podman run, on the host's network.
+peer_run() {
+    local limits=(--ulimit "nofile=$(ulimit -Hn):$(ulimit -Hn)" --ulimit nproc=32768:32768)
+
+    ((EUID == 0)) || limits=(--ulimit host)
+    peer_podman run --rm --quiet --tls-verify=false --network=host "${limits[@]}" "$@"
+}
+
+peer_podman_end() {
+    [ ! -d "$BATS_FILE_TMPDIR/podman" ] || peer_podman system reset --force >/dev/null 2>&1 || true
+}
+
+# A port of the loopback address that nobody listens on.
+free_port() {
+    python3 -c 'import socket
+s = socket.socket()
+s.bind(("127.0.0.1", 0))
+print(s.getsockname()[1])'
+}
+
+# serve URL COMMAND...: runs the command beside the test until service_stop; returns once URL
+# answers, and fails if the command ends or half a minute passes before.
+serve() {
+    local url=$1 try
+
+    shift
+    "$@" </dev/null >service.log 2>&1 3>&- 4>&- &
+    echo $! >>service.pids
+    for ((try = 0; try < 300; try++)); do
+        curl -s -o /dev/null "$url" && return 0
+        kill -0 "$!" 2>/dev/null || break
+        sleep 0.1
+    done
+    cat service.log >&2
+    return 1
+}
+
+service_stop() {
+    local pid
+
+    [ -e service.pids ] || return 0
+    while read -r pid; do
+        kill -TERM "$pid" 2>/dev/null || true
+        wait "$pid" 2>/dev/null || true
+    done <service.pids
+    rm service.pids
+}
