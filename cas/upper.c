@@ -298,8 +298,9 @@ static int on_file(struct upper_walk *w,
     e.path = path;
     if (cas_dir_read_xattrs(f->fd, name.data, &w->list->arena, &e, err) < 0)
         return -1;
-    /* One of several names is wanted by the others, changed or not. */
-    if (st->st_nlink == 1 && is_unchanged(w, f, name.data, &e, b, &same, err) < 0)
+    /* Also one of several names: the others keep the inode, and the layers below show this
+     * name as it was. BuildKit joins only what one layer holds. */
+    if (is_unchanged(w, f, name.data, &e, b, &same, err) < 0)
         return -1;
     if (same)
         return take_out(f, name.data, 0, err);
