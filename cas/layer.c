@@ -184,6 +184,11 @@ int cas_layer_start(struct cas_layer *l, void *(*run)(void *), void *arg, struct
     return 0;
 }
 
+void cas_layer_cancel(struct cas_layer *l)
+{
+    __atomic_store_n(&l->cancel, true, __ATOMIC_RELAXED);
+}
+
 const bool *cas_layer_cancel_flag(const struct cas_layer *l)
 {
     return &l->cancel;

@@ -38,6 +38,9 @@ void cas_layer_unrefp(struct cas_layer **l);
 /* Waits until a layer that is being written has its diffID and a published blob with its
  * layer record. The error of the writing is reported to everyone who waits. */
 MUST_CHECK int cas_layer_wait(struct cas_layer *l, struct error *err);
+/* Asks a layer that is still being written to end soon; those who wait for it then get
+ * ERROR_CANCELLED. Does nothing to a finished one. Any thread. */
+void cas_layer_cancel(struct cas_layer *l);
 /* After cas_layer_wait (or for layers made with cas_layer_new) these are known; borrowed. */
 const struct digest *cas_layer_diff_id(const struct cas_layer *l);
 const struct descriptor *cas_layer_blob(const struct cas_layer *l);
