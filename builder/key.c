@@ -179,6 +179,13 @@ struct digest build_key_result(const struct digest *operation, const struct dige
     return combine(KEY_VERSION " result", operation, outcome, 1, NULL);
 }
 
+struct digest build_key_inputs(const struct digest *chains, size_t count)
+{
+    static const struct digest none;
+
+    return combine(KEY_VERSION " inputs", &none, chains, count, NULL);
+}
+
 struct digest build_key_image(const struct build_image *image)
 {
     const struct doc *diff_ids = doc_get(doc_get(image->config, "rootfs"), "diff_ids");

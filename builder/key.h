@@ -28,6 +28,8 @@ struct digest build_key_operation(const struct build_node *n, const struct build
 struct digest build_key_definition(const struct digest *operation, const struct digest *inputs, size_t count, const struct digest *selection);
 struct digest build_key_content(const struct digest *operation, const struct digest *inputs, size_t count, const struct digest *selection);
 struct digest build_key_result(const struct digest *operation, const struct digest *outcome);
+/* Which layers the inputs consist of: `chains` has a digest of each one's stack. */
+struct digest build_key_inputs(const struct digest *chains, size_t count);
 /* Of an image's layers. */
 struct digest build_key_image(const struct build_image *image);
 /* Of entries that a COPY takes: paths, types, attributes, digests of files; no times. Every

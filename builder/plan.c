@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Times are counted in nanoseconds in 64 bits: to the end of 2261. */
+static const int64_t EPOCH_MAX = 9214646399;
+
 static int read_build_args(struct planner *p, struct error *err)
 {
     const struct build_request *r = p->request;
@@ -33,9 +36,13 @@ static int read_epoch(struct planner *p, struct error *err)
     if (plan_env_get(&p->build_args, VIEW_LIT("SOURCE_DATE_EPOCH"), &value)) {
         if (value.size == 0)
             return 0;
-        if (!view_to_u64(value, &seconds) || seconds > INT64_MAX)
+        if (!view_to_u64(value, &seconds))
             return error_set(err, ERROR_INVALID, "invalid SOURCE_DATE_EPOCH: %.*s: it counts seconds since 1970", VIEW_ARG(value));
+        if (seconds > (uint64_t)EPOCH_MAX)
+            return error_set(err, ERROR_INVALID, "invalid SOURCE_DATE_EPOCH: %.*s: it lies behind the year 2261", VIEW_ARG(value));
         p->plan->epoch = (int64_t)seconds;
+    } else if (p->request->epoch > EPOCH_MAX) {
+        return error_set(err, ERROR_INVALID, "invalid SOURCE_DATE_EPOCH: %lld: it lies behind the year 2261", (long long)p->request->epoch);
     } else if (p->request->epoch >= 0) {
         char *text = base_format("%lld", (long long)p->request->epoch);
 

@@ -10,10 +10,14 @@
 
 /* --- Small things that steps need --- */
 
+static bool is_interrupted(const struct solver *s)
+{
+    return s->request->cancel && __atomic_load_n(s->request->cancel, __ATOMIC_RELAXED);
+}
+
 bool solve_is_cancelled(const struct solver *s)
 {
-    return __atomic_load_n(&s->stop, __ATOMIC_RELAXED) ||
-           (s->request->cancel && __atomic_load_n(s->request->cancel, __ATOMIC_RELAXED));
+    return __atomic_load_n(&s->stop, __ATOMIC_RELAXED) || is_interrupted(s);
 }
 
 struct solve_node *solve_of(struct solver *s, const struct build_node *n)
@@ -201,25 +205,26 @@ static int stop_recorder(struct solver *s, struct error *err)
 
 /* --- The scheduler --- */
 
-static void need(struct solver *s, const struct build_node *node);
-
 static void need_input(void *context, struct build_node *input)
 {
-    need(context, input);
+    solve_of(context, input)->is_needed = true;
 }
 
-/* What a cached node was copied from is not needed; its base is, for the layers below. */
-static void need(struct solver *s, const struct build_node *node)
+/* What the target needs. What a cached node was copied from is not needed; its base is, for
+ * the layers below. Inputs come before their users, so one pass backwards sees them all. */
+static void mark_needed(struct solver *s)
 {
-    struct solve_node *n = solve_of(s, node);
+    solve_of(s, s->plan->result)->is_needed = true;
+    for (size_t i = s->count; i-- > 0;) {
+        struct solve_node *n = &s->nodes[i];
 
-    if (n->is_needed)
-        return;
-    n->is_needed = true;
-    if (!n->is_hit)
-        build_node_inputs(node, need_input, s);
-    else if (node->base)
-        need(s, node->base);
+        if (!n->is_needed)
+            continue;
+        if (!n->is_hit)
+            build_node_inputs(n->node, need_input, s);
+        else if (n->node->base)
+            need_input(s, n->node->base);
+    }
 }
 
 static void mark_files(struct solver *s, const struct build_node *node)
@@ -309,8 +314,17 @@ static void finish_node(struct solver *s, struct solve_node *n, struct error *fi
     queue_push(s->to_record, n);
 }
 
+/* An interrupted build does not wait for layers that are still being compressed. */
+static void drop_unfinished(struct solver *s)
+{
+    for (size_t i = 0; i < s->count; i++)
+        if (s->nodes[i].count > 0 && s->nodes[i].node->op != BUILD_OP_SOURCE)
+            cas_layer_cancel(s->nodes[i].layers[s->nodes[i].count - 1]);
+}
+
 static int run_all(struct solver *s, struct error *err)
 {
+    CLEANUP(error_clear) struct error unrecorded = ERROR_INIT;
     struct error first = ERROR_INIT;
     size_t running = start_ready(s, 0);
 
@@ -321,8 +335,13 @@ static int run_all(struct solver *s, struct error *err)
         finish_node(s, n, &first);
         running += start_ready(s, running);
     }
-    if (stop_recorder(s, err) < 0 && first.code == ERROR_NONE)
-        return -1;
+    if (is_interrupted(s))
+        drop_unfinished(s);
+    if (stop_recorder(s, &unrecorded) < 0 && first.code == ERROR_NONE)
+        error_move(&first, &unrecorded);
+    /* Interrupted between two steps: no step says so. */
+    if (first.code == ERROR_NONE && solve_is_cancelled(s))
+        error_set(&first, ERROR_CANCELLED, "interrupted");
     return first.code == ERROR_NONE ? 0 : error_move(err, &first);
 }
 
@@ -353,10 +372,10 @@ static int take_result(struct solver *s, struct build_solution *out, struct erro
         return 0;
     out->layers = base_alloc_array(n->count + 1, sizeof(struct cas_layer *));
     out->created = base_alloc_array(n->count + 1, sizeof *out->created);
-    for (; out->count < n->count; out->count++) {
-        out->layers[out->count] = cas_layer_ref(n->layers[out->count]);
-        out->created[out->count] = n->created[out->count];
-        if (cas_layer_wait(n->layers[out->count], err) < 0)
+    for (size_t i = 0; i < n->count; i++) {
+        out->layers[out->count] = cas_layer_ref(n->layers[i]);
+        out->created[out->count++] = n->created[i];
+        if (cas_layer_wait(n->layers[i], err) < 0)
             return -1;
     }
     return 0;
@@ -407,7 +426,7 @@ int build_solve(const struct build_environment *env,
     pthread_mutex_init(&s.lock, NULL);
     status = prepare(&s, err);
     if (status == 0 && plan->result) {
-        need(&s, plan->result);
+        mark_needed(&s);
         mark_all_files(&s);
         status = run_all(&s, err);
     }

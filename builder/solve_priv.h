@@ -29,6 +29,8 @@ struct solve_node {
 
     struct digest operation;
     struct digest definition; /* alg NONE: not known before the step has run */
+    struct digest recorded;   /* the recorder's: the definition where only it knows it */
+    struct digest chain;      /* of a hit: the stack of layers; alg NONE: not known */
     struct digest selection;  /* COPY: content of what it takes; alg NONE: not known */
     bool has_records;         /* some record of this operation exists */
     bool is_hit;
