@@ -19,6 +19,9 @@
 #define IDLE_MAX            32
 #define RECEIVE_BUFFER_SIZE (256L << 10)
 #define SEND_BUFFER_SIZE    (1L << 20)
+/* Bodies from this size on are offered first ("Expect: 100-continue"), so that a refusal
+ * comes before the bytes. For a smaller one asking costs more than sending it in vain. */
+#define OFFER_SIZE (UINT64_C(1) << 20)
 
 struct idle {
     CURL *easy;
@@ -351,6 +354,24 @@ static int run_easy(
     return 0;
 }
 
+static bool add_header(struct curl_slist **headers, const char *line)
+{
+    struct curl_slist *longer = curl_slist_append(*headers, line);
+
+    if (longer)
+        *headers = longer;
+    return longer != NULL;
+}
+
+static bool add_headers(struct curl_slist **headers, const struct registry_http_transfer *t)
+{
+    for (size_t i = 0; i < t->header_count; i++)
+        if (!add_header(headers, t->headers[i]))
+            return false;
+    /* Without a value it takes away what libcurl would add. */
+    return !t->has_body || t->body_size >= OFFER_SIZE || add_header(headers, "Expect:");
+}
+
 static int perform(struct registry_http_engine *e,
                    const struct registry_http_transfer *transfer,
                    int *status,
@@ -359,14 +380,8 @@ static int perform(struct registry_http_engine *e,
     struct run r = {.engine = e, .transfer = transfer};
     struct curl_slist *headers = NULL;
     CURL *easy = easy_take(e, transfer->origin);
-    bool ok = easy != NULL;
+    const bool ok = easy != NULL && add_headers(&headers, transfer);
 
-    for (size_t i = 0; ok && i < transfer->header_count; i++) {
-        struct curl_slist *longer = curl_slist_append(headers, transfer->headers[i]);
-
-        ok = longer != NULL;
-        headers = ok ? longer : headers;
-    }
     const int rc = ok ? run_easy(easy, &r, headers, status, err)
                       : error_set(err, ERROR_SYSTEM, "libcurl is out of memory");
     for (struct curl_slist *h = headers; h; h = h->next)

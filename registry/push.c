@@ -12,6 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Up to this size a blob that was just made is sent without asking whether it is there: a
+ * question is a round trip, and this much goes along with the next one. A larger one may
+ * still be an old one made again (--no-cache), and is worth the question. */
+#define UNASKED_SIZE (UINT64_C(64) << 10)
+
 struct push {
     struct registry_client *client;
     struct cas_store *store;
@@ -49,6 +54,15 @@ static const char *mount_path(const struct push *p, const struct registry_refere
     return origin->path;
 }
 
+static bool is_known_absent(const struct push *p, const struct descriptor *blob)
+{
+    for (size_t i = 0; i < p->options->made_count && blob->size <= UNASKED_SIZE; i++) {
+        if (digest_eq(&p->options->made[i], &blob->digest))
+            return true;
+    }
+    return false;
+}
+
 static int send(const struct push *p,
                 const struct descriptor *blob,
                 const char *mount_from,
@@ -59,6 +73,7 @@ static int send(const struct push *p,
     const struct registry_upload_options options = {
         .mount_from = mount_from,
         .chunk_size = p->options->chunk_size,
+        .is_known_absent = is_known_absent(p, blob),
     };
     enum registry_upload_result result;
 
@@ -176,7 +191,8 @@ static int read_root(const struct push *p,
     return *type ? 0 : -1;
 }
 
-/* A registry that has the manifest has what it names. */
+/* A registry that has the manifest has what it names. It has none that names what was made
+ * just now. */
 static int is_there(const struct push *p,
                     const struct registry_reference *as,
                     const struct digest *digest,
@@ -186,6 +202,9 @@ static int is_there(const struct push *p,
     CLEANUP(registry_reference_release) struct registry_reference pinned = {0};
     CLEANUP(descriptor_release) struct descriptor there = {0};
 
+    *found = false;
+    if (p->options->made_count > 0)
+        return 0;
     registry_reference_copy(&pinned, as);
     pinned.digest = *digest;
     return registry_manifest_head(p->client, &pinned, found, &there, err);

@@ -31,6 +31,10 @@ struct registry_origin {
 struct registry_push_options {
     const struct registry_origin *origins;
     size_t origin_count;
+    /* Blobs that were made just now, so that hardly any registry has them: small ones are
+     * sent without asking first, which would cost as much. Borrowed. */
+    const struct digest *made;
+    size_t made_count;
     uint64_t chunk_size; /* 0: one request a blob */
     struct registry_progress progress;
 };

@@ -70,6 +70,7 @@ static void write_log(struct fake *f,
         MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Content-Range");
     const char *authorization =
         MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Authorization");
+    const char *expect = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Expect");
 
     buf_printf(&f->log, "%s %s?", method, path);
     (void)MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, add_query, &f->log);
@@ -79,6 +80,8 @@ static void write_log(struct fake *f,
         buf_printf(&f->log, " content-range=%s", content);
     if (authorization)
         buf_printf(&f->log, " authorization=%s", authorization);
+    if (expect)
+        buf_printf(&f->log, " expect=%s", expect);
     buf_printf(&f->log, " size=%llu\n", (unsigned long long)body_size);
 }
 

@@ -847,6 +847,60 @@ static void test_repeated_push_costs_one_request(void **state)
     fake_stop(fake);
 }
 
+/* Pushes an image all of whose blobs are said to be new; the requests that it took. */
+static char *push_made(struct fixture *f, size_t layer_size)
+{
+    static const struct fake_route routes[] = {
+        {"HEAD", "*", NULL, 0, 404, {NULL}, "", 0, 0, 0},
+        {"POST", "/v2/a/blobs/uploads/", NULL, 0, 202, {"Location: /u/1"}, "", 0, 0, 0},
+        {"PUT", "*", NULL, 0, 201, {NULL}, "", 0, 0, 0},
+    };
+    CLEANUP(descriptor_release) struct descriptor root = {0};
+    CLEANUP(registry_image_release) struct registry_image image = {0};
+    struct fake *fake = START(routes);
+    CLEANUP(registry_reference_release)
+    struct registry_reference ref = fake_reference(fake, "a:1");
+    struct digest made[3];
+    struct digest got;
+    const struct registry_push_options options = {.made = made, .made_count = 3};
+
+    make_image(f->store, 1, 2, layer_size, &root);
+    OK(registry_image_load(f->store, &root, NULL, &image, &f->err), &f->err);
+    made[0] = image.layers[0].digest;
+    made[1] = image.layers[1].digest;
+    made[2] = image.config.digest;
+    OK(registry_push(f->client, f->store, &root, &ref, &options, &got, &f->err), &f->err);
+    char *log = fake_log(fake);
+    registry_client_freep(&f->client);
+    fake_stop(fake);
+    return log;
+}
+
+static void test_small_blobs_just_made_are_sent_unasked(void **state)
+{
+    CLEANUP(base_freep) char *log = push_made(*state, 100);
+
+    assert_int_equal(count_text(log, "HEAD /v2/a/manifests/1"), 1);
+    assert_int_equal(count_text(log, "HEAD"), 1);
+    assert_int_equal(count_text(log, "POST"), 3);
+    assert_int_equal(count_text(log, "PUT"), 4);
+}
+
+static void test_large_blobs_just_made_are_asked_for(void **state)
+{
+    CLEANUP(base_freep) char *log = push_made(*state, 100000);
+
+    assert_int_equal(count_text(log, "HEAD /v2/a/blobs/"), 2);
+    assert_int_equal(count_text(log, "PUT"), 4);
+}
+
+static void test_small_body_is_sent_without_being_offered(void **state)
+{
+    CLEANUP(base_freep) char *log = push_made(*state, 100);
+
+    assert_int_equal(count_text(log, "expect="), 0);
+}
+
 static void test_plain_http_to_others_is_refused_without_a_request(void **state)
 {
     struct fixture *f = *state;
@@ -902,6 +956,9 @@ int main(void)
         WITH_STORE(test_broken_chunk_goes_on_where_the_registry_stopped),
         WITH_STORE(test_upload_elsewhere_gets_no_credentials),
         WITH_STORE(test_repeated_push_costs_one_request),
+        WITH_STORE(test_small_blobs_just_made_are_sent_unasked),
+        WITH_STORE(test_large_blobs_just_made_are_asked_for),
+        WITH_STORE(test_small_body_is_sent_without_being_offered),
         WITH_STORE(test_plain_http_to_others_is_refused_without_a_request),
     };
 
