@@ -13,11 +13,20 @@
 #include "registry/reference.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 void build_result_release(struct build_result *r)
 {
     descriptor_release(&r->manifest);
     *r = (struct build_result){0};
+}
+
+static int64_t now_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
 /* Everything that one build holds, freed in one place. */
@@ -31,6 +40,7 @@ struct build {
     struct dockerfile *file;
     struct build_plan plan;
     struct build_solution solution;
+    int64_t started_ns;
 };
 
 static void build_release(struct build *b)
@@ -86,9 +96,11 @@ static int export_all(const struct build *b, const struct build_result *result, 
             .output = &b->request->outputs[i],
             .solution = &b->solution,
             .manifest = result->has_image ? &result->manifest : NULL,
+            .config = result->has_image ? &result->config : NULL,
             .names = (const char *const *)b->names,
             .name_count = b->name_count,
             .epoch = b->plan.epoch,
+            .started_ns = b->started_ns,
         };
 
         if (build_export(&x, err) < 0)
@@ -116,7 +128,7 @@ int build_run(const struct build_environment *env,
               struct build_result *out,
               struct error *err)
 {
-    struct build b = {.env = env, .request = request, .text = BUF_INIT(LIMIT_DOCKERFILE_SIZE), .plan = {.epoch = -1}};
+    struct build b = {.env = env, .request = request, .text = BUF_INIT(LIMIT_DOCKERFILE_SIZE), .plan = {.epoch = -1}, .started_ns = now_ns()};
     int status = -1;
 
     *out = (struct build_result){0};

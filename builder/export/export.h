@@ -17,9 +17,11 @@ struct build_export {
     const struct build_output *output;
     const struct build_solution *solution;
     const struct descriptor *manifest; /* NULL for local and tar alone */
+    const struct digest *config;       /* as the manifest */
     const char *const *names;          /* full references */
     size_t name_count;
     int64_t epoch;
+    int64_t started_ns; /* when the build began: what is younger it made itself */
 };
 
 MUST_CHECK int build_export(const struct build_export *x, struct error *err);

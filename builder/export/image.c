@@ -158,15 +158,40 @@ int build_export_archive(const struct build_export *x, struct error *err)
 
 /* --- Registries --- */
 
+struct made {
+    struct digest *blobs;
+    size_t count;
+};
+
+/* The layers that this build made, and with them a config. */
+static struct made made_of(const struct build_export *x)
+{
+    const struct build_solution *s = x->solution;
+    struct made m = {.blobs = base_alloc_array(s->count + 1, sizeof *m.blobs)};
+
+    for (size_t i = 0; i < s->count; i++)
+        if (s->created[i] >= x->started_ns)
+            m.blobs[m.count++] = cas_layer_blob(s->layers[i])->digest;
+    if (m.count > 0)
+        m.blobs[m.count++] = *x->config;
+    return m;
+}
+
 static int push(const struct build_export *x, const char *name, struct error *err)
 {
-    const struct registry_push_options options = {.progress = {.sink = &x->env->sink}};
+    struct made made = made_of(x);
+    const struct registry_push_options options = {
+        .made = made.blobs,
+        .made_count = made.count,
+        .progress = {.sink = &x->env->sink},
+    };
     struct registry_reference ref = {0};
     struct digest confirmed;
     int status = registry_reference_parse(view_of(name), &ref, err);
 
     if (status == 0)
         status = registry_push(x->env->registry, x->env->store, x->manifest, &ref, &options, &confirmed, err);
+    free(made.blobs);
     registry_reference_release(&ref);
     return status < 0 ? error_wrap(err, "push %s", name) : 0;
 }
