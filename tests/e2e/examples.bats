@@ -43,16 +43,16 @@ build_and_push() {
 
 # config FIELD: of $image's config in the registry.
 config() {
-    skopeo inspect --tls-verify=false --config "docker://$image" | jq -c ".config.$1"
+    skopeo inspect --tls-verify=false --config --raw "docker://$image" | jq -c ".config.$1"
 }
 
 @test "hello: the image is one static binary" {
     build_and_push hello hello
     peer_unpack "$image"
     [ "$(cd bundle/rootfs && find . -mindepth 1)" = ./hello ]
-    run peer_run "$image"
+    run --separate-stderr "${peer_run[@]}" "$image"
     [ "$output" = "Hello, world, from a cask." ]
-    run peer_run "$image" reader
+    run --separate-stderr "${peer_run[@]}" "$image" reader
     [ "$output" = "Hello, reader, from a cask." ]
     cooper run "$image" reader
     [ "$output" = "Hello, reader, from a cask." ]
@@ -90,7 +90,7 @@ web_answers() {
     [ -x bundle/rootfs/usr/local/bin/entrypoint.sh ]
 
     port=$(free_port)
-    serve "http://127.0.0.1:$port/" peer_run -e PORT="$port" "$image"
+    serve "http://127.0.0.1:$port/" "${peer_run[@]}" -e PORT="$port" "$image"
     web_answers "$port"
     service_stop
     serve "http://127.0.0.1:$port/" "$COOPER" run --network host -e PORT="$port" "$image"
@@ -130,11 +130,11 @@ model_answers() {
     model_answers "$port"
     service_stop
     # First: it is a big image.
-    peer_podman pull --quiet --tls-verify=false "$image"
-    serve "http://127.0.0.1:$port/healthz" peer_run -e PORT="$port" "$image"
+    "${peer_podman[@]}" pull --quiet --tls-verify=false "$image"
+    serve "http://127.0.0.1:$port/healthz" "${peer_run[@]}" -e PORT="$port" "$image"
     model_answers "$port"
     service_stop
-    peer_podman rmi --force "$image"
+    "${peer_podman[@]}" rmi --force "$image"
 }
 
 @test "monorepo: targets share stages, and what one does not need is not run" {
@@ -166,24 +166,25 @@ model_answers() {
 }
 
 @test "monorepo: three services run together" {
-    local name greeter counter gateway tool
+    local name greeter counter gateway tool images=$REGISTRY/examples
+    local cooper_run=("$COOPER" run --network host)
 
     for name in greeter counter gateway; do
         build_and_push "$name" monorepo --target "$name"
         peer_unpack "$image"
     done
     greeter=$(free_port) counter=$(free_port) gateway=$(free_port)
-    for tool in peer_run "$COOPER run --network host"; do
-        # shellcheck disable=SC2086  # a command of several words
-        {
-            serve "http://127.0.0.1:$greeter/" $tool -e PORT="$greeter" "$REGISTRY/examples/greeter:1"
-            serve "http://127.0.0.1:$counter/" $tool -e PORT="$counter" "$REGISTRY/examples/counter:1"
-            serve "http://127.0.0.1:$gateway/healthz" $tool -e PORT="$gateway" \
-                -e GREETER="http://127.0.0.1:$greeter" -e COUNTER="http://127.0.0.1:$counter" \
-                "$REGISTRY/examples/gateway:1"
-        }
-        [ "$(curl -s "http://127.0.0.1:$gateway/welcome?name=Ada+L." | jq -r .greeting)" = "Hello, Ada L.!" ]
-        [ "$(curl -s "http://127.0.0.1:$gateway/welcome" | jq -c .)" = '{"greeting":"Hello, world!","visit":2}' ]
+    for tool in peer_run cooper_run; do
+        local -n run_with=$tool
+        serve "http://127.0.0.1:$greeter/" "${run_with[@]}" -e PORT="$greeter" "$images/greeter:1"
+        serve "http://127.0.0.1:$counter/" "${run_with[@]}" -e PORT="$counter" "$images/counter:1"
+        serve "http://127.0.0.1:$gateway/healthz" "${run_with[@]}" -e PORT="$gateway" \
+            -e GREETER="http://127.0.0.1:$greeter" -e COUNTER="http://127.0.0.1:$counter" \
+            "$images/gateway:1"
+        [ "$(curl -s "http://127.0.0.1:$gateway/welcome?name=Ada+L." | jq -c .)" = \
+            '{"greeting":"Hello, Ada L.!","visit":1}' ]
+        [ "$(curl -s "http://127.0.0.1:$gateway/welcome" | jq -c .)" = \
+            '{"greeting":"Hello, world!","visit":2}' ]
         service_stop
     done
 }

@@ -3,29 +3,30 @@
 # Copies the image $1 of the registry with skopeo into the layout peer/ and unpacks it with umoci
 # into bundle/; a warning of either is a failure.
 peer_unpack() {
+    local warnings
+
     rm -rf peer bundle
     skopeo copy --quiet --src-tls-verify=false "docker://$1" oci:peer:image || return 1
-    run umoci --log=warn unpack --image peer:image bundle
-    [ "$status" -eq 0 ] && [ -z "$output" ]
+    warnings=$(umoci --log=warn unpack --image peer:image bundle 2>&1) || return 1
+    [ -z "$warnings" ]
 }
 
 # podman with a storage of its own. crun refuses hybrid cgroups, so it is runc; limits may not be
-# raised where CAP_SYS_RESOURCE is missing, so they are said.
-peer_podman() {
-    podman --root "$BATS_FILE_TMPDIR/podman" --runroot "$BATS_FILE_TMPDIR/podman.run" \
-        --runtime runc --cgroup-manager=cgroupfs --events-backend=none "$@"
-}
+# raised where CAP_SYS_RESOURCE is missing, so they are said. Where $DOCKER_CONFIG points, podman
+# wants a file to be. Commands and no functions, so that a signal to one reaches podman.
+peer_podman=(env -u DOCKER_CONFIG podman --root "${BATS_FILE_TMPDIR-}/podman"
+    --runroot "${BATS_FILE_TMPDIR-}/podman.run" --runtime runc --cgroup-manager=cgroupfs
+    --events-backend=none)
+peer_limits=(--ulimit "nofile=$(ulimit -Hn):$(ulimit -Hn)" --ulimit nproc=32768:32768)
+((EUID == 0)) || peer_limits=(--ulimit host)
 
 # podman run, on the host's network.
-peer_run() {
-    local limits=(--ulimit "nofile=$(ulimit -Hn):$(ulimit -Hn)" --ulimit nproc=32768:32768)
-
-    ((EUID == 0)) || limits=(--ulimit host)
-    peer_podman run --rm --quiet --tls-verify=false --network=host "${limits[@]}" "$@"
-}
+# shellcheck disable=SC2034  # used by those who load this
+peer_run=("${peer_podman[@]}" run --rm --quiet --tls-verify=false --network=host
+    "${peer_limits[@]}")
 
 peer_podman_end() {
-    [ ! -d "$BATS_FILE_TMPDIR/podman" ] || peer_podman system reset --force >/dev/null 2>&1 || true
+    [ ! -d "$BATS_FILE_TMPDIR/podman" ] || "${peer_podman[@]}" system reset --force >/dev/null 2>&1 || true
 }
 
 # A port of the loopback address that nobody listens on.
