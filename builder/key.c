@@ -101,7 +101,7 @@ static void add_mount(struct hasher *h, const struct build_mount *m)
     add_u64(h, (uint64_t)m->size);
 }
 
-static void add_run(struct hasher *h, const struct build_run_op *op)
+static void add_run(struct hasher *h, const struct build_run_op *op, const struct build_variant *v)
 {
     add_u64(h, op->argc);
     for (size_t i = 0; i < op->argc; i++)
@@ -116,6 +116,11 @@ static void add_run(struct hasher *h, const struct build_run_op *op)
     add_u64(h, op->mount_count);
     for (size_t i = 0; i < op->mount_count; i++)
         add_mount(h, &op->mounts[i]);
+    add_u64(h, v->host_count);
+    for (size_t i = 0; i < v->host_count; i++) {
+        add_text(h, v->hosts[i].name);
+        add_text(h, v->hosts[i].value);
+    }
 }
 
 struct digest build_key_operation(const struct build_node *n, const struct build_variant *v)
@@ -139,7 +144,7 @@ struct digest build_key_operation(const struct build_node *n, const struct build
         add_text(h, n->mkdir.user);
         break;
     case BUILD_OP_RUN:
-        add_run(h, &n->run);
+        add_run(h, &n->run, v);
         break;
     }
     hasher_final(h, &out);

@@ -9,17 +9,21 @@
  */
 #pragma once
 
+#include "builder/build.h"
 #include "builder/graph.h"
 #include "cas/digest.h"
 
 #include <stddef.h>
 #include <stdint.h>
 
-/* What differs the bytes of a layer, though not its meaning. */
+/* What the whole build is given: what differs the bytes of a layer, though not its meaning,
+ * and the hosts that RUN sees. Texts are borrowed. */
 struct build_variant {
     int64_t epoch;
     int compression;
     int compression_level;
+    const struct build_pair *hosts;
+    size_t host_count;
 };
 
 struct digest build_key_operation(const struct build_node *n, const struct build_variant *v);

@@ -191,6 +191,14 @@ static int check_rights(const struct planner *p, const struct dockerfile_run *ru
     return 0;
 }
 
+/* --network is the default of what the instruction says. */
+static enum dockerfile_network network_of(const struct planner *p, const struct dockerfile_run *run)
+{
+    const char *given = p->request->network;
+
+    return run->network == DOCKERFILE_NETWORK_DEFAULT && given && strcmp(given, "none") == 0 ? DOCKERFILE_NETWORK_NONE : run->network;
+}
+
 static void append_history(struct plan_stage *s, const struct build_run_op *op)
 {
     CLEANUP(buf_release) struct buf text = BUF_INIT(LIMIT_DOCKERFILE_SIZE);
@@ -215,7 +223,7 @@ int plan_run(struct planner *p, struct plan_stage *s, const struct plan_command 
     const struct dockerfile_run *run = c->instruction->run;
     const char *user = build_config_text(&s->config, "User");
     const char *workdir = build_config_text(&s->config, "WorkingDir");
-    struct build_run_op op = {.network = run->network, .insecure = run->insecure};
+    struct build_run_op op = {.network = network_of(p, run), .insecure = run->insecure};
     struct build_node *n;
     int status = check_rights(p, run, err);
 

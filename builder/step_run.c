@@ -153,7 +153,7 @@ static int add_secret(struct run *r, size_t i, struct error *err)
         return error_wrap(err, "secret %s", m->id);
     if (!secret && m->required)
         return error_set(err, ERROR_NOT_FOUND, "secret %s: not found: give it with --secret id=%s,src=FILE", m->id, m->id);
-    if (m->env)
+    if (m->env && secret)
         env_set(r, m->env, buf_text(&r->secrets[i]));
     if (!m->as_file || !secret)
         return 0;
@@ -255,13 +255,7 @@ static void set_resolv(struct run *r)
 
 static enum sandbox_network network_of(const struct run *r)
 {
-    const char *wanted = r->n->solver->request->network;
-
-    if (r->op->network == DOCKERFILE_NETWORK_NONE)
-        return SANDBOX_NETWORK_NONE;
-    if (r->op->network == DOCKERFILE_NETWORK_DEFAULT && wanted && strcmp(wanted, "none") == 0)
-        return SANDBOX_NETWORK_NONE;
-    return SANDBOX_NETWORK_HOST;
+    return r->op->network == DOCKERFILE_NETWORK_NONE ? SANDBOX_NETWORK_NONE : SANDBOX_NETWORK_HOST;
 }
 
 /* --- Running --- */
