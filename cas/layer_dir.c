@@ -16,7 +16,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define META_HEAD "cooper-layer 1\n"
+#define META_HEAD   "cooper-layer 1\n"
+#define BY_DIFF_ID  "layers/d-"
+#define BY_CHAIN_ID "layers/c-"
 /* The inode of the user namespace that the kernel starts with (PROC_USER_INIT_INO). */
 #define INITIAL_USER_NAMESPACE "user:[4026531837]"
 
@@ -72,8 +74,13 @@ char *cas_layer_dir_path(const struct cas_layer_form *form,
                          const struct digest *id,
                          bool is_chain)
 {
-    return base_format("layers/%c-%s-%s-%s", is_chain ? 'c' : 'd', digest_alg_name(id->alg),
-                       digest_hex(id).text, form->text);
+    return base_format("%s%s-%s-%s", is_chain ? BY_CHAIN_ID : BY_DIFF_ID,
+                       digest_alg_name(id->alg), digest_hex(id).text, form->text);
+}
+
+bool cas_layer_dir_is_for_any_chain(const char *path)
+{
+    return view_starts(view_of(path), BY_DIFF_ID);
 }
 
 struct digest cas_layer_chain_id(const struct digest *below, const struct digest *diff_id)

@@ -37,6 +37,8 @@ const char *cas_layer_form_opaque(const struct cas_layer_form *form);
 char *cas_layer_dir_path(const struct cas_layer_form *form,
                          const struct digest *id,
                          bool is_chain);
+/* Is it one that cas_layer_dir_path made of a diffID? */
+bool cas_layer_dir_is_for_any_chain(const char *path);
 /* Opens fs/ of an unpacked layer and holds it (cas/lease.h). Absent, or of an earlier boot
  * (it is removed then): *found is false. *out gets descriptor and root, and takes a copy of
  * `path` as its name. */

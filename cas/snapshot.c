@@ -100,14 +100,6 @@ void cas_snapshot_add_stub(struct cas_snapshot *snap, const char *path)
     cas_path_map_put(&snap->stubs, cas_arena_view(&snap->arena, view_of(path)), snap);
 }
 
-/* Before the upper directory becomes a layer: overlayfs' work directory is no part of it.
- */
-static int drop_work(struct cas_snapshot *snap, struct error *err)
-{
-    fd_closep(&snap->work_fd);
-    return snap->overlay ? fs_remove_tree_at(snap->scratch.fd, "work", err) : 0;
-}
-
 static struct cas_layer *commit(struct cas_snapshot *snap,
                                 const struct cas_layer_options *options,
                                 bool *changed,
@@ -119,7 +111,7 @@ static struct cas_layer *commit(struct cas_snapshot *snap,
                            : snapshot_copy_changes(snap, &changes, err);
 
     *changed = changes.count > 0;
-    if (result < 0 || changes.count == 0 || drop_work(snap, err) < 0) {
+    if (result < 0 || changes.count == 0) {
         cas_entry_list_release(&changes);
         return NULL;
     }
@@ -144,6 +136,7 @@ void cas_snapshot_discard(struct cas_snapshot *snap)
     for (size_t i = 0; i < snap->lower_count; i++)
         fd_closep(&snap->lower_fds[i]);
     free(snap->lower_fds);
+    free(snap->lower_inodes);
     fd_closep(&snap->upper_fd);
     fd_closep(&snap->work_fd);
     cas_scratch_removep(&snap->scratch);

@@ -40,23 +40,31 @@ static struct cas_layer_root root_of(struct cas_layer *l)
     return root;
 }
 
+static void drop_lower(struct cas_snapshot *snap, size_t i)
+{
+    fd_closep(&snap->lower_fds[i]);
+    for (snap->lower_count--; i < snap->lower_count; i++) {
+        snap->lower_fds[i] = snap->lower_fds[i + 1];
+        snap->lower_inodes[i] = snap->lower_inodes[i + 1];
+    }
+}
+
 /* The kernel refuses a directory that is in the stack twice. The lower one adds nothing:
  * all that it says the upper one says again, on top. */
-static int drop_twin(struct cas_snapshot *snap, int fd, struct error *err)
+static int drop_twin(struct cas_snapshot *snap,
+                     int fd,
+                     struct cas_snapshot_inode *inode,
+                     struct error *err)
 {
     struct stat st;
-    struct stat other;
 
     if (fstat(fd, &st) < 0)
         return error_sys(err, "look at an unpacked layer");
+    *inode = (struct cas_snapshot_inode){st.st_dev, st.st_ino};
     for (size_t i = 0; i < snap->lower_count; i++) {
-        if (fstat(snap->lower_fds[i], &other) < 0)
-            return error_sys(err, "look at an unpacked layer");
-        if (st.st_dev != other.st_dev || st.st_ino != other.st_ino)
-            continue;
-        fd_closep(&snap->lower_fds[i]);
-        for (snap->lower_count--; i < snap->lower_count; i++)
-            snap->lower_fds[i] = snap->lower_fds[i + 1];
+        if (snap->lower_inodes[i].dev == inode->dev &&
+            snap->lower_inodes[i].ino == inode->ino)
+            drop_lower(snap, i);
     }
     return 0;
 }
@@ -87,10 +95,12 @@ int snapshot_overlay_prepare(struct cas_snapshot *snap, struct error *err)
     struct cas_layer_root root = {0};
 
     snap->lower_fds = base_alloc_array(snap->count + 1, sizeof *snap->lower_fds);
+    snap->lower_inodes = base_alloc_array(snap->count + 1, sizeof *snap->lower_inodes);
     for (size_t i = 0; i < snap->count; i++) {
         CLEANUP(fd_closep) int fd = cas_layer_unpacked(snap->layers, i, err);
+        struct cas_snapshot_inode inode;
 
-        if (fd < 0 || drop_twin(snap, fd, err) < 0)
+        if (fd < 0 || drop_twin(snap, fd, &inode, err) < 0)
             return -1;
 
         const struct cas_layer_root own = root_of(snap->layers[i]);
@@ -100,6 +110,7 @@ int snapshot_overlay_prepare(struct cas_snapshot *snap, struct error *err)
         /* overlayfs does not look for the mark on roots. */
         if (own.opaque)
             drop_all_lower(snap);
+        snap->lower_inodes[snap->lower_count] = inode;
         snap->lower_fds[snap->lower_count++] = fd_take(&fd);
     }
     return set_root(snap, &root, err);

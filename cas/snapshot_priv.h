@@ -12,7 +12,14 @@
 #include "cas/scratch.h"
 #include "cas/snapshot.h"
 
+#include <sys/types.h>
 #include <time.h>
+
+/* What a directory is known by. */
+struct cas_snapshot_inode {
+    dev_t dev;
+    ino_t ino;
+};
 
 struct cas_snapshot {
     struct cas_store *store;
@@ -25,6 +32,7 @@ struct cas_snapshot {
     int upper_fd;
     int work_fd;
     int *lower_fds;
+    struct cas_snapshot_inode *lower_inodes; /* of lower_fds */
     size_t lower_count;
     struct timespec copied; /* plain copies: when the last file of ours was made */
 

@@ -30,8 +30,9 @@ static int open_content(void *context, size_t i, struct cas_content *out, struct
     return out->fd < 0 ? -1 : 0;
 }
 
-/* The directory gets the layer's name. If that is taken, others unpacked the same layer;
- * ours may be in use, and goes with the handle. */
+/* The directory gets the layer's name, without overlayfs' work directory, which is no part
+ * of it (and whose removal the next step need not wait for). If the name is taken, others
+ * unpacked the same layer; ours may be in use, and goes with the handle. */
 static int publish_dir(struct write_job *job,
                        const struct digest *diff_id,
                        struct error *err)
@@ -40,7 +41,8 @@ static int publish_dir(struct write_job *job,
     char *path = cas_layer_dir_path(&job->form, diff_id, false);
     bool published = false;
 
-    if (cas_layer_dir_mark(job->scratch.fd, &none, err) < 0 ||
+    if (fs_remove_tree_at(job->scratch.fd, "work", err) < 0 ||
+        cas_layer_dir_mark(job->scratch.fd, &none, err) < 0 ||
         cas_scratch_publish(&job->scratch, path, &published, err) < 0) {
         free(path);
         return -1;

@@ -46,14 +46,10 @@ struct request {
     struct digest chain_id;
 };
 
-/* Does the handle remember a directory that serves this request? One without a name belongs
- * to a layer being written: made by us, for any chain. */
+/* Does the handle remember a directory made for this chain? */
 static bool is_remembered(const struct request *r)
 {
-    const struct cas_layer_unpacked_dir *dir = r->dir;
-
-    return dir->fd >= 0 && (!dir->name || view_eq_text(view_of(dir->name), r->diff_path) ||
-                            view_eq_text(view_of(dir->name), r->chain_path));
+    return r->dir->fd >= 0 && view_eq_text(view_of(r->dir->name), r->chain_path);
 }
 
 static int find_dir(struct request *r, bool *found, struct error *err)
@@ -104,13 +100,15 @@ static int serve(struct request *r,
     return dup_fd(r->dir->fd, err);
 }
 
-/* A layer that is being written from a directory is there before it has a name. */
-static int dup_unnamed(struct cas_layer *l, bool *found, struct error *err)
+/* Does the handle remember a directory that serves any chain? That of a layer that is being
+ * written from a directory is there before it has a name. (Every step opens all layers
+ * below: this way, without a digest of each chain.) */
+static int dup_remembered(struct cas_layer *l, bool *found, struct error *err)
 {
     const struct cas_layer_unpacked_dir *dir = cas_layer_lock_dir(l);
     int fd = -1;
 
-    *found = dir->fd >= 0 && !dir->name;
+    *found = dir->fd >= 0 && (!dir->name || cas_layer_dir_is_for_any_chain(dir->name));
     if (*found)
         fd = dup_fd(dir->fd, err);
     cas_layer_unlock_dir(l);
@@ -122,7 +120,7 @@ int cas_layer_unpacked(struct cas_layer *const *layers, size_t which, struct err
     struct request r = {.layer = layers[which]};
     struct cas_layer_form form;
     bool found = false;
-    int fd = dup_unnamed(r.layer, &found, err);
+    int fd = dup_remembered(r.layer, &found, err);
 
     if (found)
         return fd;
