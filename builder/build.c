@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/limits.h"
+#include "builder/check.h"
 #include "builder/export/export.h"
 #include "builder/image.h"
 #include "builder/inputs.h"
@@ -13,6 +14,7 @@
 #include "registry/reference.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 void build_result_release(struct build_result *r)
@@ -74,8 +76,47 @@ static int read_dockerfile(struct build *b, struct error *err)
     b->inputs = build_inputs_new(b->env, b->request, err);
     if (!b->inputs || build_inputs_dockerfile(b->inputs, &b->text, &name, err) < 0)
         return -1;
-    b->file = dockerfile_parse(buf_view(&b->text), name, NULL, err);
+    const struct dockerfile_parse_options how = {
+        .on_error = b->request->on_syntax_error,
+        .context = b->request->syntax_context,
+        .syntax = build_syntax_arg(b->request),
+    };
+    b->file = dockerfile_parse(buf_view(&b->text), name, &how, err);
     return b->file ? 0 : -1;
+}
+
+struct view build_syntax_arg(const struct build_request *request)
+{
+    struct view value = {0};
+
+    for (size_t i = 0; i < request->arg_count; i++)
+        if (strcmp(request->args[i].name, "BUILDKIT_SYNTAX") == 0)
+            value = view_of(request->args[i].value ? request->args[i].value : getenv("BUILDKIT_SYNTAX"));
+    return value;
+}
+
+static void warn(void *context, const struct dockerfile_finding *finding)
+{
+    const struct build *b = context;
+    const struct dockerfile_rule_info *rule = dockerfile_rule_info(finding->rule);
+
+    event_send(&b->env->sink, (struct event){.type = EVENT_WARNING, .name = rule->name, .text = finding->message, .pos = finding->pos});
+}
+
+/* The warnings of the Dockerfile, as docker build gives them; an error if it asks for that. */
+static int check(struct build *b, struct error *err)
+{
+    const struct build_check_options options = {
+        .env = b->env,
+        .request = b->request,
+        .inputs = b->inputs,
+        .file = b->file,
+        .plan = &b->plan,
+        .on_finding = warn,
+        .context = b,
+    };
+
+    return build_check(&options, NULL, err);
 }
 
 /* local and tar alone need no image. */
@@ -134,7 +175,7 @@ int build_run(const struct build_environment *env,
     *out = (struct build_result){0};
     if (read_names(&b, err) == 0 && read_dockerfile(&b, err) == 0 &&
         build_plan_make(env, request, b.inputs, b.file, &b.plan, err) == 0 &&
-        build_solve(env, request, &b.plan, &b.solution, err) == 0)
+        check(&b, err) == 0 && build_solve(env, request, &b.plan, &b.solution, err) == 0)
         status = publish(&b, out, err);
     build_release(&b);
     if (status < 0)

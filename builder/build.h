@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/event.h"
 #include "base/macros.h"
+#include "base/view.h"
 #include "cas/descriptor.h"
 #include "cas/layer.h"
 #include "cas/store.h"
@@ -86,6 +87,10 @@ struct build_request {
     bool allow_insecure;    /* --allow security.insecure */
     bool allow_host_network; /* --allow network.host */
     const bool *cancel;     /* set by a signal handler; polled */
+    /* Told of every error of the Dockerfile's syntax, as dockerfile_parse_options; the call
+     * fails with the first. May be NULL. */
+    void (*on_syntax_error)(void *context, const struct error *error);
+    void *syntax_context;
 };
 
 struct build_result {
@@ -104,6 +109,9 @@ struct build_environment {
     struct sandbox_helper *sandbox;   /* NULL: a build that needs RUN is refused */
     struct event_sink sink;
 };
+
+/* --build-arg BUILDKIT_SYNTAX, which takes the place of `# syntax=`; empty without. */
+struct view build_syntax_arg(const struct build_request *request);
 
 /*
  * Builds, exports to every output in order, and points the tags at the result. The tags move

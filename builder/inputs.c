@@ -123,15 +123,28 @@ static int read_ignore(int dir_fd, const char *path, struct dockerfile_ignore **
     return *out ? 0 : -1;
 }
 
-static struct build_context *open_context(struct build_inputs *in, const char *path, const char *dockerfile, struct error *err)
+static int find_ignore(const char *path, const char *dockerfile, struct dockerfile_ignore **out, struct error *err)
 {
-    struct dockerfile_ignore *ignore = NULL;
     CLEANUP(base_freep) char *beside = dockerfile ? base_format("%s.dockerignore", dockerfile) : NULL;
     CLEANUP(base_freep) char *plain = base_format("%s/.dockerignore", path);
 
-    if (beside && read_ignore(AT_FDCWD, beside, &ignore, err) < 0)
-        return NULL;
-    if (!ignore && read_ignore(AT_FDCWD, plain, &ignore, err) < 0)
+    *out = NULL;
+    if (beside && read_ignore(AT_FDCWD, beside, out, err) < 0)
+        return -1;
+    return *out ? 0 : read_ignore(AT_FDCWD, plain, out, err);
+}
+
+int build_inputs_ignore(struct build_inputs *in, struct dockerfile_ignore **out, struct error *err)
+{
+    *out = NULL;
+    return in->request->context ? find_ignore(in->request->context, in->dockerfile, out, err) : 0;
+}
+
+static struct build_context *open_context(struct build_inputs *in, const char *path, const char *dockerfile, struct error *err)
+{
+    struct dockerfile_ignore *ignore;
+
+    if (find_ignore(path, dockerfile, &ignore, err) < 0)
         return NULL;
     return build_context_open(in->env->store, path, ignore, err);
 }
@@ -299,4 +312,45 @@ int build_inputs_named(struct build_inputs *in,
         n->context = open_context(in, n->value, NULL, err);
     *context = n->context;
     return *context ? 0 : error_wrap(err, "build context %s", n->name);
+}
+
+static int find_stored(struct build_inputs *in, const char *reference, const struct registry_platform *platform, struct build_image **out, struct error *err)
+{
+    struct build_image *image = base_alloc(sizeof *image);
+    bool found = false;
+    int status = registry_reference_parse(view_of(reference), &image->ref, err);
+
+    if (status == 0) {
+        image->env = in->env;
+        registry_reference_add_default_tag(&image->ref);
+        image->name = registry_reference_text(&image->ref);
+        status = find_in_store(in, image, platform, &found, &image->image, err);
+    }
+    if (status == 0 && found)
+        status = load_config(in, image, err);
+    if (status == 0 && found)
+        *out = image;
+    else
+        image_free(image);
+    return status;
+}
+
+int build_inputs_find_image(struct build_inputs *in, const char *reference, const struct registry_platform *platform, struct build_image **out, struct error *err)
+{
+    const struct named *n = find_named(in, reference);
+
+    *out = NULL;
+    if (n && after(n->value, "docker-image://"))
+        reference = after(n->value, "docker-image://");
+    else if (n && after(n->value, "oci-layout:"))
+        return (*out = layout_image(in, n->value, platform, err)) ? 0 : -1;
+    else if (n)
+        return 0;
+    return find_stored(in, reference, platform, out, err);
+}
+
+void build_image_free(struct build_image *image)
+{
+    if (image)
+        image_free(image);
 }

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 
 struct build_inputs;
+struct dockerfile_ignore;
 
 /* `request` and `env` are borrowed. Checks the names and values of --build-context. */
 MUST_CHECK struct build_inputs *build_inputs_new(const struct build_environment *env, const struct build_request *request, struct error *err);
@@ -23,6 +24,10 @@ void build_inputs_free(struct build_inputs *in);
 /* The Dockerfile's text, the name that stands in messages, and whether .dockerignore beside it
  * (NAME.dockerignore) is to be used. */
 MUST_CHECK int build_inputs_dockerfile(struct build_inputs *in, struct buf *text, const char **name, struct error *err);
+
+/* What .dockerignore (or NAME.dockerignore beside the Dockerfile) leaves out of the main context;
+ * *out is NULL if there is none. The caller owns it. */
+MUST_CHECK int build_inputs_ignore(struct build_inputs *in, struct dockerfile_ignore **out, struct error *err);
 
 /* The main context. ERROR_INVALID if the build has none. */
 MUST_CHECK struct build_context *build_inputs_context(struct build_inputs *in, struct error *err);
@@ -37,6 +42,12 @@ MUST_CHECK int build_inputs_named(struct build_inputs *in,
                                   struct build_context **context,
                                   struct build_image **image,
                                   struct error *err);
+
+/* The same image that build_inputs_named and build_inputs_image would give, if it can be had
+ * without asking anybody: *out is NULL if not. The caller owns it (build_image_free). */
+MUST_CHECK int build_inputs_find_image(struct build_inputs *in, const char *reference, const struct registry_platform *platform, struct build_image **out, struct error *err);
+
+void build_image_free(struct build_image *image); /* NULL is fine */
 
 /* An image by reference: from the store if it is there (and --pull does not ask otherwise),
  * else from its registry; manifest and config only. The caller owns it. */

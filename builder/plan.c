@@ -134,6 +134,18 @@ static int plan(struct planner *p, struct error *err)
     return 0;
 }
 
+/* What the checks want to know of each stage. */
+static void keep_stages(struct planner *p)
+{
+    p->plan->stages = base_alloc_array(p->file->stage_count + 1, sizeof *p->plan->stages);
+    for (size_t i = 0; i < p->stage_count; i++) {
+        const struct plan_stage *s = p->stages[i];
+
+        if (s->ast)
+            p->plan->stages[s->ast - p->file->stages] = (struct build_plan_stage){s->is_reachable, s->image};
+    }
+}
+
 int build_plan_make(const struct build_environment *env,
                     const struct build_request *request,
                     struct build_inputs *inputs,
@@ -146,6 +158,8 @@ int build_plan_make(const struct build_environment *env,
 
     *out = (struct build_plan){.epoch = -1};
     status = plan(&p, err);
+    if (status == 0)
+        keep_stages(&p);
     for (size_t i = 0; i < p.stage_count; i++)
         plan_stage_free(p.stages[i]);
     free(p.stages);
@@ -160,5 +174,6 @@ void build_plan_release(struct build_plan *p)
     for (size_t i = 0; i < p->trigger_count; i++)
         dockerfile_free(p->triggers[i]);
     free(p->triggers);
+    free(p->stages);
     build_config_release(&p->config);
 }

@@ -16,6 +16,12 @@
 
 #include <stdint.h>
 
+/* A stage of the Dockerfile, as the target needs it. */
+struct build_plan_stage {
+    bool is_needed;
+    const struct build_image *image; /* its base image, if it has one; the graph's */
+};
+
 struct build_plan {
     struct build_graph graph;
     struct build_node *result; /* NULL: an image without layers */
@@ -25,6 +31,7 @@ struct build_plan {
     struct dockerfile **triggers; /* trees of ONBUILD triggers: nodes borrow their texts */
     size_t trigger_count;
     size_t trigger_capacity;
+    struct build_plan_stage *stages; /* in the order of the file; NULL after an error */
 };
 
 /* ERROR_INVALID with the position in the Dockerfile; *out is the caller's in any case, and

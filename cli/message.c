@@ -75,6 +75,30 @@ static void range_spread(unsigned *first, unsigned *last, unsigned end, unsigned
     }
 }
 
+/* Carets below the word that begins at `column` (in bytes, from one). */
+static void underline_append(struct buf *out, struct view line, unsigned column)
+{
+    const size_t start = column - 1;
+
+    if (column == 0 || start >= line.size)
+        return;
+    buf_append_text(out, "     |     ");
+    for (size_t i = 0; i < line.size; i++) {
+        const unsigned char c = (unsigned char)line.data[i];
+        const bool is_blank = c == ' ' || c == '\t' || c == '\r';
+
+        if (i > start && is_blank)
+            break;
+        if ((c & 0xc0) == 0x80) /* within a character */
+            continue;
+        if (i < start)
+            buf_append_char(out, c == '\t' ? '\t' : ' ');
+        else
+            buf_append_char(out, '^');
+    }
+    buf_append_char(out, '\n');
+}
+
 void cli_message_excerpt(struct view text,
                          const char *name,
                          struct source_pos pos,
@@ -95,7 +119,10 @@ void cli_message_excerpt(struct view text,
 
     struct view rest = text;
     struct view line;
-    buf_printf(out, "%s:%u\n--------------------\n", name, pos.line);
+    buf_printf(out, "%s:%u", name, pos.line);
+    if (pos.column > 0)
+        buf_printf(out, ":%u", pos.column);
+    buf_append_text(out, "\n--------------------\n");
     for (unsigned i = 1; i <= last; i++) {
         view_cut(rest, '\n', &line, &rest);
         if (i < first)
@@ -103,6 +130,8 @@ void cli_message_excerpt(struct view text,
         buf_printf(out, " %3u | %s ", i, i >= pos.line && i <= marked_last ? ">>>" : "   ");
         line_append(out, line);
         buf_append_char(out, '\n');
+        if (i == pos.line)
+            underline_append(out, line, pos.column);
     }
     buf_append_text(out, "--------------------\n");
 }

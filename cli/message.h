@@ -16,13 +16,15 @@ void cli_message_warning(const char *format, ...) PRINTF_LIKE(1, 2);
 /*
  * Appends the lines around a position as buildx shows them:
  *
- *     Dockerfile:4
+ *     Dockerfile:4:1
  *     --------------------
  *        3 |
  *        4 | >>> RUN exit 3
+ *          |     ^^^
  *        5 |
  *     --------------------
  *
+ * The word at the position is underlined; without a column no word is.
  * Nothing, if the text has no such line. Control characters are shown as "?": a Dockerfile
  * is not to steer the terminal.
  */

@@ -3,6 +3,7 @@
  * with.
  */
 #include "base/alloc.h"
+#include "base/limits.h"
 #include "parser/check/context.h"
 
 #include <ctype.h>
@@ -141,25 +142,39 @@ static void add_base_variable(void *context, struct view name, struct view value
     dockerfile_scope_set(context, name, &value);
 }
 
+static bool is_wanted(const struct dockerfile_checker *check, size_t stage)
+{
+    const struct dockerfile_check_options *options = check->options;
+
+    return !options->stage_wanted || options->stage_wanted(options->context, stage);
+}
+
 static void begin_stage(struct dockerfile_checker *check, size_t index)
 {
-    CLEANUP(dockerfile_expansion_release) struct dockerfile_expansion image;
+    CLEANUP(dockerfile_expansion_release) struct dockerfile_expansion image, platform;
     const struct dockerfile_check_options *options = check->options;
+    const struct dockerfile_from *from = check->file->stages[index].from->from;
     struct dockerfile_scope *scope = &check->stages[index];
 
-    dockerfile_check_expand(check, &check->globals,
-                            check->file->stages[index].from->from->image.text, 0, &image);
+    dockerfile_check_expand(check, &check->globals, from->image.text, 0, &image);
+    dockerfile_check_expand(check, &check->globals, from->platform.text, 0, &platform);
     const struct view name = buf_view(&image.text);
     size_t base;
     if (find_stage(check, name, &base)) {
         inherit(scope, &check->stages[base]);
         return;
     }
+    /* Every image has a PATH, if not its own. */
+    set_text(scope, "PATH",
+             VIEW_LIT("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:"
+                      "/sbin:/bin"));
     if (view_eq_text(name, "scratch"))
         return;
-    dockerfile_check_base(check, check->file->stages[index].from->from->image, name);
+    const struct dockerfile_base outside = {index, name, buf_view(&platform.text)};
+    if (is_wanted(check, index))
+        dockerfile_check_base(check, from->image, &outside);
     scope->open = !options->base_env ||
-                  !options->base_env(options->context, name, add_base_variable, scope);
+                  !options->base_env(options->context, &outside, add_base_variable, scope);
 }
 
 /* --- Public -----------------------------------------------------------------------------
@@ -195,7 +210,8 @@ static void run(struct dockerfile_checker *check)
         dockerfile_check_from(check, stage);
         begin_stage(check, i);
         name_stage(check, i);
-        dockerfile_check_stage(check, stage, &check->stages[i]);
+        if (is_wanted(check, i))
+            dockerfile_check_stage(check, stage, &check->stages[i]);
     }
 }
 
@@ -206,8 +222,21 @@ static void check_release(struct dockerfile_checker *check)
     free(check->stages);
     free(check->named_stages);
     dockerfile_scope_release(&check->stage_names);
+    dockerfile_scope_release(&check->listed);
     dockerfile_scope_release(&check->globals);
     dockerfile_scope_release(&check->defaults);
+}
+
+static int fail(const struct dockerfile_checker *check, struct error *err)
+{
+    CLEANUP(buf_release) struct buf names = BUF_INIT(LIMIT_TEXT_SIZE);
+
+    for (unsigned i = 0; i < DOCKERFILE_RULE_COUNT; i++)
+        if (check->called[i])
+            buf_printf(&names, "%s%s", names.size ? ", " : "",
+                       dockerfile_rule_info((enum dockerfile_rule)i)->name);
+    return error_set(err, ERROR_FAILED, "lint violation found for rules: %s",
+                     buf_text(&names));
 }
 
 int dockerfile_check(const struct dockerfile *file,
@@ -228,8 +257,5 @@ int dockerfile_check(const struct dockerfile *file,
     run(&check);
     if (count)
         *count = check.count;
-    if (check.config.error && check.count > 0)
-        return error_set(err, ERROR_FAILED, "%zu check%s failed (check=error=true)",
-                         check.count, check.count == 1 ? "" : "s");
-    return 0;
+    return check.config.error && check.count > 0 ? fail(&check, err) : 0;
 }

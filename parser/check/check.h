@@ -38,7 +38,7 @@ enum dockerfile_rule {
     DOCKERFILE_RULE_UNDEFINED_VAR,
     DOCKERFILE_RULE_MULTIPLE_INSTRUCTIONS_DISALLOWED,
     DOCKERFILE_RULE_LEGACY_KEY_VALUE_FORMAT,
-    DOCKERFILE_RULE_INVALID_BASE_IMAGE_PLATFORM, /* found by a build, not here */
+    DOCKERFILE_RULE_INVALID_BASE_IMAGE_PLATFORM,
     DOCKERFILE_RULE_REDUNDANT_TARGET_PLATFORM,
     DOCKERFILE_RULE_SECRETS_USED_IN_ARG_OR_ENV,
     DOCKERFILE_RULE_INVALID_DEFAULT_ARG_IN_FROM,
@@ -56,6 +56,8 @@ enum dockerfile_rule {
     DOCKERFILE_RULE_SUDO_USED,
     DOCKERFILE_RULE_ADD_INSTEAD_OF_COPY,
     DOCKERFILE_RULE_PIPE_WITHOUT_PIPEFAIL,
+    DOCKERFILE_RULE_SECRETS_IN_CONTEXT,
+    DOCKERFILE_RULE_CACHE_UNFRIENDLY_ORDER,
     DOCKERFILE_RULE_COUNT,
 };
 
@@ -93,17 +95,40 @@ MUST_CHECK int dockerfile_check_config_parse(struct view text,
                                              struct dockerfile_check_config *config,
                                              struct error *err);
 
+/* A base image that is no stage of the file. Borrowed. */
+struct dockerfile_base {
+    size_t stage;         /* its index in dockerfile.stages */
+    struct view image;    /* expanded */
+    struct view platform; /* --platform, expanded; empty without */
+};
+
 struct dockerfile_check_options {
     void (*on_finding)(void *context, const struct dockerfile_finding *finding);
     /* --build-arg: true and *value (borrowed) if given. May be NULL. */
     bool (*build_arg)(void *context, struct view name, struct view *value);
-    /* The environment of a base image that is no stage of the file: true if it is known.
-     * Then `add` is called for each variable. NULL: base images' environments are unknown,
-     * and UndefinedVar is silent where one could define the variable. */
+    /* The environment of a base image: true if it is known. Then `add` is called for each
+     * variable. NULL: base images' environments are unknown, and UndefinedVar is silent
+     * where one could define the variable. */
     bool (*base_env)(void *context,
-                     struct view image,
+                     const struct dockerfile_base *base,
                      void (*add)(void *add_context, struct view name, struct view value),
                      void *add_context);
+    /* Is the base image for another platform than the stage asks for? Then true, and
+     * *expected and *actual as "linux/amd64" (borrowed until the next call). May be NULL.
+     */
+    bool (*base_mismatch)(void *context,
+                          const struct dockerfile_base *base,
+                          struct view *expected,
+                          struct view *actual);
+    /* The names in a directory of the build context ("" is its top); nothing if it cannot
+     * be read. NULL: SecretsInContext is silent. */
+    void (*context_list)(void *context,
+                         struct view directory,
+                         void (*add)(void *add_context, struct view name),
+                         void *add_context);
+    /* Will this stage be built? Rules about what follows a FROM are asked of such stages
+     * only. NULL: all. */
+    bool (*stage_wanted)(void *context, size_t stage);
     void *context;
     const struct dockerfile_ignore *ignore;       /* of the build context, or NULL */
     const struct dockerfile_check_config *config; /* instead of the file's, or NULL */

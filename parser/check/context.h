@@ -39,7 +39,9 @@ struct dockerfile_checker {
     struct dockerfile_scope *stages;       /* what each stage ends with */
     struct dockerfile_scope stage_names;   /* of the stages so far */
     size_t *named_stages;                  /* which stage item i of stage_names is now */
+    struct dockerfile_scope listed;        /* directories of the context looked through */
     size_t count;                          /* findings */
+    bool called[DOCKERFILE_RULE_COUNT];    /* rules with findings */
 };
 
 /* --- report.c --- */
@@ -96,10 +98,18 @@ void dockerfile_check_from(struct dockerfile_checker *check,
 void dockerfile_check_extra(struct dockerfile_checker *check,
                             const struct dockerfile_instruction *instruction,
                             const struct dockerfile_scope *scope);
-/* The same for FROM, whose expanded image is `image` and no stage of the file. */
+/* The same for FROM, whose base is no stage of the file. */
 void dockerfile_check_base(struct dockerfile_checker *check,
                            struct dockerfile_word written,
-                           struct view image);
+                           const struct dockerfile_base *base);
+/* COPY and ADD of files of the context that look like secrets. `source` is expanded. */
+void dockerfile_check_secret_files(struct dockerfile_checker *check,
+                                   const struct dockerfile_instruction *instruction,
+                                   struct dockerfile_word written,
+                                   struct view source);
+/* The order of a stage's instructions. */
+void dockerfile_check_order(struct dockerfile_checker *check,
+                            const struct dockerfile_stage *stage);
 /* What follows a FROM; `scope` changes as the stage goes on. */
 void dockerfile_check_stage(struct dockerfile_checker *check,
                             const struct dockerfile_stage *stage,

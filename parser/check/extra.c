@@ -7,11 +7,30 @@
 /* --- Base images ------------------------------------------------------------------------
  */
 
+static void check_platform(struct dockerfile_checker *check,
+                           struct dockerfile_word written,
+                           const struct dockerfile_base *base)
+{
+    const struct dockerfile_check_options *options = check->options;
+    struct view expected, actual;
+
+    if (options->base_mismatch &&
+        options->base_mismatch(options->context, base, &expected, &actual))
+        dockerfile_check_report(
+            check, DOCKERFILE_RULE_INVALID_BASE_IMAGE_PLATFORM, written.pos,
+            "Base image %.*s was pulled with platform \"%.*s\", expected \"%.*s\" for "
+            "current build",
+            VIEW_ARG(base->image), VIEW_ARG(actual), VIEW_ARG(expected));
+}
+
 void dockerfile_check_base(struct dockerfile_checker *check,
                            struct dockerfile_word written,
-                           struct view image)
+                           const struct dockerfile_base *base)
 {
+    const struct view image = base->image;
     size_t at, last = 0;
+
+    check_platform(check, written, base);
 
     if (view_find(image, '@', &at))
         return;

@@ -31,6 +31,7 @@ void dockerfile_check_report(struct dockerfile_checker *check,
         message = base_strdup(dockerfile_rule_info(rule)->description);
     va_end(arguments);
     check->count++;
+    check->called[rule] = true;
     const struct dockerfile_finding finding = {rule, pos, message};
     if (check->options->on_finding)
         check->options->on_finding(check->options->context, &finding);

@@ -124,6 +124,14 @@ static const struct dockerfile_rule_info rules[DOCKERFILE_RULE_COUNT] = {
         {"PipeWithoutPipefail",
          "A failure on the left of a pipe goes unseen without set -o pipefail", "", false,
          true},
+    [DOCKERFILE_RULE_SECRETS_IN_CONTEXT] =
+        {"SecretsInContext", "Files that hold secrets should not be copied into an image",
+         "", false, true},
+    [DOCKERFILE_RULE_CACHE_UNFRIENDLY_ORDER] =
+        {"CacheUnfriendlyOrder",
+         "Dependency manifests should be copied, and dependencies installed, before the "
+         "sources",
+         "", false, true},
 };
 
 const struct dockerfile_rule_info *dockerfile_rule_info(enum dockerfile_rule rule)

@@ -227,6 +227,8 @@ static void check_copy(struct dockerfile_checker *check,
         const struct view path = {buf_text(&source.text), source.text.size};
         if (good && ignored && !(add && is_remote(path)))
             check_ignored(check, add, copy->sources.items[i].pos, path);
+        if (good && !is_remote(path))
+            dockerfile_check_secret_files(check, instruction, copy->sources.items[i], path);
     }
     use_word(check, scope, copy->dest);
     for (size_t i = 0; i < copy->inlines.count; i++) {
@@ -406,6 +408,7 @@ void dockerfile_check_stage(struct dockerfile_checker *check,
 {
     const struct dockerfile_instruction *last[DOCKERFILE_KIND_COUNT] = {NULL};
 
+    dockerfile_check_order(check, stage);
     for (size_t i = 0; i < stage->count; i++) {
         dockerfile_check_enter(check, &stage->instructions[i]);
         dockerfile_check_extra(check, &stage->instructions[i], scope);

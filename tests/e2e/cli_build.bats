@@ -69,7 +69,7 @@ id_of() {
         [ "$status" -eq 1 ]
         [ -z "$output" ]
         [[ $stderr == *"some output"* ]]
-        [[ $stderr == *$'Dockerfile:3\n--------------------\n'* ]]
+        [[ $stderr == *$'Dockerfile:3:1\n--------------------\n'* ]]
         [[ $stderr == *"   3 | >>> RUN echo some output; exit 3"* ]]
         [ "$(grep -c '^cooper: error: .*exit code: 3' <<<"$stderr")" -eq 1 ]
         [ "$(id_of kept)" = "$before" ]

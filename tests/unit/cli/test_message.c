@@ -47,6 +47,17 @@ static void test_every_line_of_a_construct_is_marked(void **state)
                "   1 |     1\n   2 | >>> 2\n   3 | >>> 3\n   4 |     4\n" RULE);
 }
 
+static void test_the_word_at_a_column_is_underlined(void **state)
+{
+    CLEANUP(buf_release) struct buf out = BUF_INIT(LIMIT_TEXT_SIZE);
+    const struct source_pos pos = {.line = 1, .column = 7};
+
+    (void)state;
+    cli_message_excerpt(view_of("\t\xc3\xa4 R word x"), "F", pos, &out);
+    assert_string_equal(buf_text(&out), "F:1:7\n" RULE "   1 | >>> \t\xc3\xa4 R word x\n"
+                                        "     |     \t    ^^^^\n" RULE);
+}
+
 static void test_a_position_outside_of_the_text_shows_nothing(void **state)
 {
     (void)state;
@@ -85,6 +96,7 @@ int main(void)
         cmocka_unit_test(test_a_line_is_shown_with_two_on_either_side),
         cmocka_unit_test(test_at_the_ends_more_of_the_other_side_is_shown),
         cmocka_unit_test(test_every_line_of_a_construct_is_marked),
+        cmocka_unit_test(test_the_word_at_a_column_is_underlined),
         cmocka_unit_test(test_a_position_outside_of_the_text_shows_nothing),
         cmocka_unit_test(test_a_range_that_ends_behind_the_text_is_cut),
         cmocka_unit_test(test_control_characters_do_not_reach_the_terminal),

@@ -98,8 +98,9 @@ static void test_each_rule_fires_and_is_silent(void **state)
                                            "can have unexpected results if the base "
                                            "image changes\n"},
         {"FROM a AS b\nWORKDIR /x\nFROM b\nWORKDIR y\n", ""},
-        {"FROM scratch\nENV PATHS=1\nCOPY $PATH /x\n",
-         "3 UndefinedVar: Usage of undefined variable '$PATH' (did you mean $PATHS?)\n"},
+        {"FROM scratch\nENV PATHS=1\nCOPY $PATSH /x\n",
+         "3 UndefinedVar: Usage of undefined variable '$PATSH' (did you mean $PATH?)\n"},
+        {"FROM scratch\nENV A=$PATH\n", ""},
         {"FROM scratch\nARG A\nENV B=$A C=1\nCOPY ${C}${B} \\$D /x\nRUN $E\n", ""},
         {"FROM scratch\nENV A=1 B=$A\n",
          "2 UndefinedVar: Usage of undefined variable '$A'\n"},
@@ -189,6 +190,15 @@ static void test_extra_rules_fire_only_if_asked_for(void **state)
         {"FROM a:1\nRUN set -o pipefail; a | b\n", NULL},
         {"FROM a:1\nRUN a || b && echo 'x | y' \\| z\n", NULL},
         {"FROM a:1\nSHELL [\"bash\", \"-o\", \"pipefail\", \"-c\"]\nRUN a | b\n", NULL},
+        {"FROM a:1\nCOPY . .\nRUN npm ci\n", "CacheUnfriendlyOrder"},
+        {"FROM a:1\nADD ./ /app\nRUN make && pip3 install -r req.txt\n",
+         "CacheUnfriendlyOrder"},
+        {"FROM a:1\nCOPY / .\nRUN <<E\ngo mod download\nE\n", "CacheUnfriendlyOrder"},
+        {"FROM a:1\nCOPY package.json .\nRUN npm ci\nCOPY . .\nRUN npm ci\n", NULL},
+        {"FROM a:1\nCOPY . .\nRUN npm run build\nRUN npm install -g x\n", NULL},
+        {"FROM a:1\nCOPY . .\nRUN pip install flask\n", NULL},
+        {"FROM a:1 AS b\nCOPY . .\nFROM b\nRUN npm ci\n", NULL},
+        {"FROM a:1\nCOPY --from=b:1 . .\nRUN npm ci\n", NULL},
     };
     const struct dockerfile_check_options extra = {.extra = true};
 
@@ -227,13 +237,97 @@ static void test_ignored_files_are_found_unless_exceptions_are(void **state)
 }
 
 static bool base_env(void *context,
-                     struct view image,
+                     const struct dockerfile_base *base,
                      void (*add)(void *add_context, struct view name, struct view value),
                      void *add_context)
 {
     (void)context;
     add(add_context, VIEW_LIT("JAVA_HOME"), VIEW_LIT("/java"));
-    return view_eq_text(image, "known");
+    return view_eq_text(base->image, "known");
+}
+
+static bool base_mismatch(void *context,
+                          const struct dockerfile_base *base,
+                          struct view *expected,
+                          struct view *actual)
+{
+    (void)context;
+    *expected = VIEW_LIT("linux/amd64");
+    *actual = VIEW_LIT("linux/arm64");
+    return view_eq_text(base->image, "arm") && base->platform.size == 0 && base->stage == 1;
+}
+
+static void test_base_images_of_other_platforms_are_told(void **state)
+{
+    const struct dockerfile_check_options options = {.base_mismatch = base_mismatch};
+
+    (void)state;
+    expect("FROM intel\nFROM arm\n", options,
+           "2 InvalidBaseImagePlatform: Base image arm was pulled with platform "
+           "\"linux/arm64\", expected \"linux/amd64\" for current build\n");
+    expect("FROM intel\nFROM --platform=$BUILDPLATFORM arm\n", options, "");
+    expect("FROM intel\nFROM arm\n", defaults, "");
+}
+
+static void context_list(void *context,
+                         struct view directory,
+                         void (*add)(void *add_context, struct view name),
+                         void *add_context)
+{
+    static const char *const top[] = {".env", "main.c", "server.key", ".env.example",
+                                      "x.pem"};
+    static const char *const etc[] = {"id_rsa.pub", "id_rsa"};
+    const bool is_top = directory.size == 0;
+
+    (void)context;
+    for (size_t i = 0; is_top && i < ARRAY_COUNT(top); i++)
+        add(add_context, view_of(top[i]));
+    for (size_t i = 0; view_eq_text(directory, "etc") && i < ARRAY_COUNT(etc); i++)
+        add(add_context, view_of(etc[i]));
+}
+
+#define SECRET(line, path)                                                                 \
+#line " SecretsInContext: COPY brings \"" path                                         \
+          "\" into the image, which looks like a secret: leave it out with "               \
+          ".dockerignore, or use RUN --mount=type=secret\n"
+
+static void test_secrets_of_the_context_are_told(void **state)
+{
+    CLEANUP(error_clear) struct error err = ERROR_INIT;
+    struct dockerfile_check_options options = {.context_list = context_list, .extra = true};
+
+    (void)state;
+    expect("FROM a:1\nCOPY . /x\nCOPY ./ /y\n", options,
+           SECRET(2, ".env") SECRET(2, "server.key"));
+    expect("FROM a:1\nCOPY /etc/ /x\n", options, SECRET(2, "etc/id_rsa"));
+    expect("FROM a:1\nCOPY keys/tls.key /x\n", options, SECRET(2, "keys/tls.key"));
+    expect("FROM a:1\nCOPY src main.c .env.example /x/\nCOPY --from=b:1 . /x\n", options,
+           "");
+    CLEANUP(dockerfile_ignore_freep)
+    struct dockerfile_ignore *ignore =
+        dockerfile_ignore_parse(VIEW_LIT(".env\n*.key\n"), ".dockerignore", &err);
+    options.ignore = ignore;
+    expect("FROM a:1\nCOPY . /x\n", options, "");
+    options.ignore = NULL;
+    options.extra = false;
+    expect("FROM a:1\nCOPY . /x\n", options, "");
+}
+
+static bool stage_wanted(void *context, size_t stage)
+{
+    (void)context;
+    return stage == 1;
+}
+
+static void test_only_wanted_stages_are_checked_beyond_their_from(void **state)
+{
+    const struct dockerfile_check_options options = {.stage_wanted = stage_wanted};
+
+    (void)state;
+    expect("FROM a AS B\nMAINTAINER x\nFROM b\nMAINTAINER y\n", options,
+           "1 StageNameCasing: Stage name 'B' should be lowercase\n"
+           "4 MaintainerDeprecated: Maintainer instruction is deprecated in favor of using "
+           "label\n");
 }
 
 static void test_base_images_define_variables(void **state)
@@ -308,6 +402,9 @@ int main(void)
         cmocka_unit_test(test_each_rule_fires_and_is_silent),
         cmocka_unit_test(test_extra_rules_fire_only_if_asked_for),
         cmocka_unit_test(test_ignored_files_are_found_unless_exceptions_are),
+        cmocka_unit_test(test_base_images_of_other_platforms_are_told),
+        cmocka_unit_test(test_secrets_of_the_context_are_told),
+        cmocka_unit_test(test_only_wanted_stages_are_checked_beyond_their_from),
         cmocka_unit_test(test_base_images_define_variables),
         cmocka_unit_test(test_rules_are_skipped_by_file_and_by_comment),
         cmocka_unit_test(test_findings_are_errors_if_asked_for),
