@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/fs.h"
 #include "cas/digest.h"
+#include "cas/scratch.h"
 #include "cas/unpack.h"
 
 #include <errno.h>
@@ -64,54 +65,73 @@ static int lock(int mounts_fd, const char *name, bool wait, const bool *cancel, 
     return fd_take(&fd);
 }
 
+/* Names in the scratch directory. */
+static const char tree_name[] = "tree";
+static const char made_name[] = "made";
+
 /* The starting content: the tree of from=, of which the wanted directory is moved out. */
-static int fill(int mounts_fd, const char *temporary, const char *source, struct cas_layer *const *layers, size_t count, struct error *err)
+static int fill(int scratch_fd, const char *source, struct cas_layer *const *layers, size_t count, struct error *err)
 {
-    CLEANUP(base_freep) char *tree = base_format("%s.tree", temporary);
     CLEANUP(fd_closep) int tree_fd = -1;
     CLEANUP(fd_closep) int dir_fd = -1;
     struct stat st;
 
-    if (mkdirat(mounts_fd, tree, 0700) < 0)
+    if (mkdirat(scratch_fd, tree_name, 0700) < 0)
         return error_sys(err, "create cache mount");
-    tree_fd = fs_open_at(mounts_fd, tree, O_RDONLY | O_DIRECTORY, 0, err);
+    tree_fd = fs_open_at(scratch_fd, tree_name, O_RDONLY | O_DIRECTORY, 0, err);
     if (tree_fd < 0 || cas_unpack_merged(layers, count, tree_fd, err) < 0)
         return -1;
     dir_fd = fs_open_in_root(tree_fd, source, O_PATH, 0, err);
     if (dir_fd < 0 || fstat(dir_fd, &st) < 0 || !S_ISDIR(st.st_mode))
         return error_set(err, ERROR_NOT_FOUND, "cache mount: %s is no directory in the tree that from= names", source);
-    char *link = base_format("/proc/self/fd/%d", dir_fd);
-    char *real = fs_readlink_at(AT_FDCWD, link, err);
-    const int status = real && renameat(AT_FDCWD, real, mounts_fd, temporary) == 0 ? 0 : real ? error_sys(err, "create cache mount") : -1;
-    free(link);
-    free(real);
-    return status < 0 ? -1 : fs_remove_tree_at(mounts_fd, tree, err);
+    CLEANUP(base_freep) char *link = base_format("/proc/self/fd/%d", dir_fd);
+    CLEANUP(base_freep) char *real = fs_readlink_at(AT_FDCWD, link, err);
+    if (!real)
+        return -1;
+    return renameat(AT_FDCWD, real, scratch_fd, made_name) < 0 ? error_sys(err, "create cache mount") : 0;
 }
 
-static int create(int mounts_fd, const char *name, const struct build_mount *m, struct cas_layer *const *layers, size_t count, struct error *err)
+static int make(int scratch_fd, const struct build_mount *m, struct cas_layer *const *layers, size_t count, struct error *err)
 {
-    CLEANUP(base_freep) char *temporary = base_format("%s.%lx.new", name, (unsigned long)random());
-    int status;
+    if (count > 0 && fill(scratch_fd, m->source, layers, count, err) < 0)
+        return -1;
+    if (count == 0 && mkdirat(scratch_fd, made_name, 0700) < 0)
+        return error_sys(err, "create cache mount");
+    if ((count == 0 || m->has_owner) &&
+        (fchownat(scratch_fd, made_name, m->uid, m->gid, AT_SYMLINK_NOFOLLOW) < 0 || fchmodat(scratch_fd, made_name, m->mode, 0) < 0))
+        return error_sys(err, "create cache mount");
+    return 0;
+}
 
-    if (count > 0)
-        status = fill(mounts_fd, temporary, m->source, layers, count, err);
-    else
-        status = mkdirat(mounts_fd, temporary, 0700) < 0 ? error_sys(err, "create cache mount") : 0;
-    if (status == 0 && (count == 0 || m->has_owner) &&
-        (fchownat(mounts_fd, temporary, m->uid, m->gid, AT_SYMLINK_NOFOLLOW) < 0 || fchmodat(mounts_fd, temporary, m->mode, 0) < 0))
-        status = error_sys(err, "create cache mount");
+/* In a scratch directory: its name is this process's alone, and what a killed process leaves
+ * of it is cleared. */
+static int create(struct cas_store *s,
+                  int mounts_fd,
+                  const char *name,
+                  const struct build_mount *m,
+                  struct cas_layer *const *layers,
+                  size_t count,
+                  struct error *err)
+{
+    CLEANUP(cas_scratch_removep) struct cas_scratch scratch = CAS_SCRATCH_INIT;
+
+    if (cas_scratch_open(&scratch, s, err) < 0 || make(scratch.fd, m, layers, count, err) < 0)
+        return -1;
     /* Somebody else may have made it meanwhile: theirs is as good. */
-    if (status == 0 && renameat2(mounts_fd, temporary, mounts_fd, name, RENAME_NOREPLACE) < 0 && errno != EEXIST)
-        status = error_sys(err, "create cache mount");
-    struct error ignored = ERROR_INIT;
-    if (fs_remove_tree_at(mounts_fd, temporary, &ignored) < 0)
-        error_clear(&ignored);
-    return status;
+    if (renameat2(scratch.fd, made_name, mounts_fd, name, RENAME_NOREPLACE) < 0 && errno != EEXIST)
+        return error_sys(err, "create cache mount");
+    return 0;
 }
 
-static int open_dir(int mounts_fd, const char *name, const struct build_mount *m, struct cas_layer *const *layers, size_t count, struct error *err)
+static int open_dir(struct cas_store *s,
+                    int mounts_fd,
+                    const char *name,
+                    const struct build_mount *m,
+                    struct cas_layer *const *layers,
+                    size_t count,
+                    struct error *err)
 {
-    if (faccessat(mounts_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && create(mounts_fd, name, m, layers, count, err) < 0)
+    if (faccessat(mounts_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && create(s, mounts_fd, name, m, layers, count, err) < 0)
         return -1;
     return fs_open_at(mounts_fd, name, O_RDONLY | O_DIRECTORY, 0, err);
 }
@@ -147,7 +167,7 @@ int build_cache_mount_open(struct cas_store *s,
     }
     if (m->sharing == DOCKERFILE_SHARING_PRIVATE && !got)
         return error_set(err, ERROR_LIMIT, "more than %d steps use the private cache mount %s at once", PRIVATE_MAX, m->id);
-    out->dir_fd = open_dir(mounts_fd, name, m, layers, count, err);
+    out->dir_fd = open_dir(s, mounts_fd, name, m, layers, count, err);
     if (out->dir_fd < 0)
         build_cache_mount_close(out);
     return out->dir_fd < 0 ? -1 : 0;
