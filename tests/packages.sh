@@ -48,9 +48,11 @@ tests=(
     attr
     bzip2
     curl
+    e2fsprogs
     git
     jq
     libcap2-bin
+    mount
     openssl
     procps
     python3
