@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/fs.h"
 #include "cas/digest.h"
+#include "cas/ingest.h"
 #include "cas/scratch.h"
 #include "cas/unpack.h"
 
@@ -18,7 +19,7 @@ enum { LOCK_POLL_MS = 20, PRIVATE_MAX = 256 };
 
 /* Same id, same starting content and owner: same directory. Ids are anything a user types, so
  * only their hash becomes a name. */
-static char *name_of(const struct build_mount *m, struct cas_layer *const *layers, size_t count)
+char *build_cache_mount_name(const struct build_mount *m, struct cas_layer *const *layers, size_t count)
 {
     struct hasher *h = hasher_new(DIGEST_SHA256);
     char *owner = base_format("%u:%u:%o:%d", m->uid, m->gid, m->mode, m->has_owner);
@@ -43,8 +44,14 @@ static void nap(void)
     nanosleep(&t, NULL);
 }
 
-/* Locks by flock on a file beside the directory: the kernel lets go when a process dies. */
-static int lock(int mounts_fd, const char *name, bool wait, const bool *cancel, bool *got, struct error *err)
+static bool is_cancelled(const struct build_cache_wait *wait)
+{
+    return wait->is_cancelled && wait->is_cancelled(wait->context);
+}
+
+/* Locks by flock on a file beside the directory: the kernel lets go when a process dies.
+ * `wait` NULL: *got false where somebody else has it. */
+static int lock(int mounts_fd, const char *name, const struct build_cache_wait *wait, int *lock_fd, bool *got, struct error *err)
 {
     CLEANUP(base_freep) char *path = base_format("%s.lock", name);
     CLEANUP(fd_closep) int fd = fs_open_at(mounts_fd, path, O_RDWR | O_CREAT, 0600, err);
@@ -56,71 +63,70 @@ static int lock(int mounts_fd, const char *name, bool wait, const bool *cancel, 
         if (errno != EWOULDBLOCK && errno != EINTR)
             return error_sys(err, "lock cache mount");
         if (!wait)
-            return -1;
-        if (cancel && *cancel)
+            return 0;
+        if (is_cancelled(wait))
             return error_set(err, ERROR_CANCELLED, "interrupted while waiting for a cache mount");
         nap();
     }
     *got = true;
-    return fd_take(&fd);
+    *lock_fd = fd_take(&fd);
+    return 0;
 }
 
-/* Names in the scratch directory. */
-static const char tree_name[] = "tree";
-static const char made_name[] = "made";
-
 /* The starting content: the tree of from=, of which the wanted directory is moved out. */
-static int fill(int scratch_fd, const char *source, struct cas_layer *const *layers, size_t count, struct error *err)
+static int fill(int store_fd, const char *tree, const char *temporary, const char *source, struct cas_layer *const *layers, size_t count, struct error *err)
 {
     CLEANUP(fd_closep) int tree_fd = -1;
     CLEANUP(fd_closep) int dir_fd = -1;
+    CLEANUP(base_freep) char *link = NULL;
+    CLEANUP(base_freep) char *real = NULL;
     struct stat st;
 
-    if (mkdirat(scratch_fd, tree_name, 0700) < 0)
+    if (mkdirat(store_fd, tree, 0700) < 0)
         return error_sys(err, "create cache mount");
-    tree_fd = fs_open_at(scratch_fd, tree_name, O_RDONLY | O_DIRECTORY, 0, err);
+    tree_fd = fs_open_at(store_fd, tree, O_RDONLY | O_DIRECTORY, 0, err);
     if (tree_fd < 0 || cas_unpack_merged(layers, count, tree_fd, err) < 0)
         return -1;
     dir_fd = fs_open_in_root(tree_fd, source, O_PATH, 0, err);
     if (dir_fd < 0 || fstat(dir_fd, &st) < 0 || !S_ISDIR(st.st_mode))
         return error_set(err, ERROR_NOT_FOUND, "cache mount: %s is no directory in the tree that from= names", source);
-    CLEANUP(base_freep) char *link = base_format("/proc/self/fd/%d", dir_fd);
-    CLEANUP(base_freep) char *real = fs_readlink_at(AT_FDCWD, link, err);
+    link = base_format("/proc/self/fd/%d", dir_fd);
+    real = fs_readlink_at(AT_FDCWD, link, err);
     if (!real)
         return -1;
-    return renameat(AT_FDCWD, real, scratch_fd, made_name) < 0 ? error_sys(err, "create cache mount") : 0;
+    return renameat(AT_FDCWD, real, store_fd, temporary) < 0 ? error_sys(err, "create cache mount") : 0;
 }
 
-static int make(int scratch_fd, const struct build_mount *m, struct cas_layer *const *layers, size_t count, struct error *err)
+static void remove_quietly(int store_fd, const char *path)
 {
-    if (count > 0 && fill(scratch_fd, m->source, layers, count, err) < 0)
-        return -1;
-    if (count == 0 && mkdirat(scratch_fd, made_name, 0700) < 0)
-        return error_sys(err, "create cache mount");
-    if ((count == 0 || m->has_owner) &&
-        (fchownat(scratch_fd, made_name, m->uid, m->gid, AT_SYMLINK_NOFOLLOW) < 0 || fchmodat(scratch_fd, made_name, m->mode, 0) < 0))
-        return error_sys(err, "create cache mount");
-    return 0;
+    CLEANUP(error_clear) struct error ignored = ERROR_INIT;
+
+    /* What stays goes when the store is opened next. */
+    if (fs_remove_tree_at(store_fd, path, &ignored) < 0)
+        return;
 }
 
-/* In a scratch directory: its name is this process's alone, and what a killed process leaves
- * of it is cleared. */
-static int create(struct cas_store *s,
-                  int mounts_fd,
-                  const char *name,
-                  const struct build_mount *m,
-                  struct cas_layer *const *layers,
-                  size_t count,
-                  struct error *err)
+/* Made aside, among the ingests, and moved to its place when it is complete. */
+static int create(struct cas_store *s, int mounts_fd, const char *name, const struct build_mount *m, struct cas_layer *const *layers, size_t count, struct error *err)
 {
-    CLEANUP(cas_scratch_removep) struct cas_scratch scratch = CAS_SCRATCH_INIT;
+    const int store_fd = cas_store_fd(s);
+    CLEANUP(base_freep) char *temporary = cas_ingest_name(s);
+    CLEANUP(base_freep) char *tree = cas_ingest_name(s);
+    int status;
 
-    if (cas_scratch_open(&scratch, s, err) < 0 || make(scratch.fd, m, layers, count, err) < 0)
-        return -1;
+    if (count > 0)
+        status = fill(store_fd, tree, temporary, m->source, layers, count, err);
+    else
+        status = mkdirat(store_fd, temporary, 0700) < 0 ? error_sys(err, "create cache mount") : 0;
+    if (status == 0 && (count == 0 || m->has_owner) &&
+        (fchownat(store_fd, temporary, m->uid, m->gid, AT_SYMLINK_NOFOLLOW) < 0 || fchmodat(store_fd, temporary, m->mode, 0) < 0))
+        status = error_sys(err, "create cache mount");
     /* Somebody else may have made it meanwhile: theirs is as good. */
-    if (renameat2(scratch.fd, made_name, mounts_fd, name, RENAME_NOREPLACE) < 0 && errno != EEXIST)
-        return error_sys(err, "create cache mount");
-    return 0;
+    if (status == 0 && renameat2(store_fd, temporary, mounts_fd, name, RENAME_NOREPLACE) < 0 && errno != EEXIST)
+        status = error_sys(err, "create cache mount");
+    remove_quietly(store_fd, temporary);
+    remove_quietly(store_fd, tree);
+    return status;
 }
 
 static int open_dir(struct cas_store *s,
@@ -136,41 +142,60 @@ static int open_dir(struct cas_store *s,
     return fs_open_at(mounts_fd, name, O_RDONLY | O_DIRECTORY, 0, err);
 }
 
+/* A directory that nobody else has at the moment: NAME-0, NAME-1, ... */
+static int lock_private(int mounts_fd, char **name, struct build_cache_mount *out, struct error *err)
+{
+    for (unsigned i = 0; i < PRIVATE_MAX; i++) {
+        CLEANUP(base_freep) char *numbered = base_format("%s-%u", *name, i);
+        bool got;
+
+        if (lock(mounts_fd, numbered, NULL, &out->lock_fd, &got, err) < 0)
+            return -1;
+        if (!got)
+            continue;
+        free(*name);
+        *name = numbered;
+        numbered = NULL;
+        return 0;
+    }
+    return error_set(err, ERROR_LIMIT, "more than %d steps use this private cache mount at once", PRIVATE_MAX);
+}
+
 int build_cache_mount_open(struct cas_store *s,
                            const struct build_mount *m,
                            struct cas_layer *const *layers,
                            size_t count,
-                           const bool *cancel,
+                           const struct build_cache_wait *wait,
                            struct build_cache_mount *out,
                            struct error *err)
 {
-    CLEANUP(base_freep) char *name = name_of(m, layers, count);
+    CLEANUP(base_freep) char *name = build_cache_mount_name(m, layers, count);
     CLEANUP(fd_closep) int mounts_fd = fs_open_at(cas_store_fd(s), "mounts", O_RDONLY | O_DIRECTORY, 0, err);
-    bool got = false;
+    int status = mounts_fd < 0 ? -1 : 0;
+    bool got;
 
     *out = (struct build_cache_mount){.dir_fd = -1, .lock_fd = -1};
-    if (mounts_fd < 0)
-        return -1;
-    if (m->sharing == DOCKERFILE_SHARING_LOCKED) {
-        out->lock_fd = lock(mounts_fd, name, true, cancel, &got, err);
-        if (out->lock_fd < 0)
-            return -1;
-    }
-    for (unsigned i = 0; m->sharing == DOCKERFILE_SHARING_PRIVATE && !got && i < PRIVATE_MAX; i++) {
-        char *numbered = base_format("%.64s-%u", name, i);
-
-        free(name);
-        name = numbered;
-        out->lock_fd = lock(mounts_fd, name, false, cancel, &got, err);
-        if (!got && err->code != ERROR_NONE)
-            return -1;
-    }
-    if (m->sharing == DOCKERFILE_SHARING_PRIVATE && !got)
-        return error_set(err, ERROR_LIMIT, "more than %d steps use the private cache mount %s at once", PRIVATE_MAX, m->id);
-    out->dir_fd = open_dir(s, mounts_fd, name, m, layers, count, err);
+    if (status == 0 && m->sharing == DOCKERFILE_SHARING_LOCKED)
+        status = lock(mounts_fd, name, wait, &out->lock_fd, &got, err);
+    if (status == 0 && m->sharing == DOCKERFILE_SHARING_PRIVATE)
+        status = lock_private(mounts_fd, &name, out, err);
+    if (status == 0)
+        out->dir_fd = open_dir(s, mounts_fd, name, m, layers, count, err);
     if (out->dir_fd < 0)
         build_cache_mount_close(out);
     return out->dir_fd < 0 ? -1 : 0;
+}
+
+int build_cache_mount_share(const struct build_cache_mount *from, struct build_cache_mount *out, struct error *err)
+{
+    *out = (struct build_cache_mount){.dir_fd = fcntl(from->dir_fd, F_DUPFD_CLOEXEC, 3), .lock_fd = -1};
+    if (from->lock_fd >= 0)
+        out->lock_fd = fcntl(from->lock_fd, F_DUPFD_CLOEXEC, 3);
+    if (out->dir_fd >= 0 && (from->lock_fd < 0 || out->lock_fd >= 0))
+        return 0;
+    error_sys(err, "cache mount");
+    build_cache_mount_close(out);
+    return -1;
 }
 
 void build_cache_mount_close(struct build_cache_mount *m)

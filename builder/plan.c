@@ -65,6 +65,7 @@ static struct plan_stage *find_target(const struct planner *p, struct error *err
 {
     const char **names;
     const char *near;
+    size_t count = 0;
 
     if (!p->request->target || !*p->request->target)
         return p->stages[p->stage_count - 1];
@@ -73,8 +74,9 @@ static struct plan_stage *find_target(const struct planner *p, struct error *err
         return found;
     names = base_alloc_array(p->stage_count, sizeof *names);
     for (size_t i = 0; i < p->stage_count; i++)
-        names[i] = p->stages[i]->name;
-    near = dockerfile_suggest(view_of(p->request->target), names, p->stage_count, true);
+        if (*p->stages[i]->name)
+            names[count++] = p->stages[i]->name;
+    near = dockerfile_suggest(view_of(p->request->target), names, count, true);
     error_set(err, ERROR_INVALID, "target stage \"%s\" could not be found%s%s%s", p->request->target, near ? " (did you mean " : "", near ? near : "", near ? "?)" : "");
     free(names);
     return NULL;

@@ -183,21 +183,83 @@ static int add_bind(struct run *r, size_t i, struct error *err)
     return 0;
 }
 
-static int add_cache(struct run *r, size_t i, struct error *err)
+static bool is_cancelled(void *context)
+{
+    const struct run *r = context;
+
+    return solve_is_cancelled(r->n->solver);
+}
+
+struct named_cache {
+    char *name;
+    size_t at; /* which of the mounts */
+    const struct solve_node *from;
+};
+
+static int compare_caches(const void *a, const void *b)
+{
+    const struct named_cache *x = a;
+    const struct named_cache *y = b;
+    const int order = strcmp(x->name, y->name);
+
+    return order ? order : (x->at > y->at) - (x->at < y->at);
+}
+
+/* Finds the cache mounts and what they are called. */
+static int name_caches(const struct run *r, struct named_cache *out, size_t *count, struct error *err)
+{
+    for (size_t i = 0; i < r->op->mount_count; i++) {
+        const struct build_mount *m = &r->op->mounts[i];
+        const struct solve_node *from = m->from ? solve_of(r->n->solver, m->from) : NULL;
+
+        if (m->type != DOCKERFILE_MOUNT_CACHE)
+            continue;
+        for (size_t k = 0; from && k < from->count; k++)
+            if (cas_layer_wait(from->layers[k], err) < 0)
+                return -1;
+        out[(*count)++] = (struct named_cache){build_cache_mount_name(m, from ? from->layers : NULL, from ? from->count : 0), i, from};
+    }
+    if (*count > 1)
+        qsort(out, *count, sizeof *out, compare_caches);
+    return 0;
+}
+
+static int open_cache(struct run *r, const struct named_cache *c, const struct named_cache *previous, struct error *err)
+{
+    const struct build_mount *m = &r->op->mounts[c->at];
+    const struct build_cache_wait wait = {is_cancelled, r};
+    int status;
+
+    if (previous && strcmp(previous->name, c->name) == 0 && r->op->mounts[previous->at].sharing == m->sharing)
+        status = build_cache_mount_share(&r->caches[previous->at], &r->caches[c->at], err);
+    else
+        status = build_cache_mount_open(r->n->solver->env->store, m, c->from ? c->from->layers : NULL, c->from ? c->from->count : 0, &wait, &r->caches[c->at], err);
+    return status < 0 ? error_wrap(err, "cache mount %s", m->id) : 0;
+}
+
+/* In the order of their names, so that no two steps wait for each other's locks. */
+static int open_caches(struct run *r, struct error *err)
+{
+    struct named_cache *caches = base_alloc_array(r->op->mount_count + 1, sizeof *caches);
+    size_t count = 0;
+    int status = name_caches(r, caches, &count, err);
+
+    for (size_t i = 0; status == 0 && i < count; i++)
+        status = open_cache(r, &caches[i], i > 0 ? &caches[i - 1] : NULL, err);
+    for (size_t i = 0; i < count; i++)
+        free(caches[i].name);
+    free(caches);
+    return status;
+}
+
+static void add_cache(struct run *r, size_t i)
 {
     const struct build_mount *m = &r->op->mounts[i];
-    const struct solve_node *from = m->from ? solve_of(r->n->solver, m->from) : NULL;
 
-    for (size_t k = 0; from && k < from->count; k++)
-        if (cas_layer_wait(from->layers[k], err) < 0)
-            return -1;
-    if (build_cache_mount_open(r->n->solver->env->store, m, from ? from->layers : NULL, from ? from->count : 0, r->n->solver->request->cancel, &r->caches[i], err) < 0)
-        return error_wrap(err, "cache mount %s", m->id);
     r->mounts[r->mount_count++] = (struct sandbox_mount){.type = SANDBOX_MOUNT_BIND,
                                                          .target = m->target,
                                                          .readonly = m->read_only,
                                                          .source_fd = r->caches[i].dir_fd};
-    return 0;
 }
 
 static int add_mount(struct run *r, size_t i, struct error *err)
@@ -208,7 +270,8 @@ static int add_mount(struct run *r, size_t i, struct error *err)
     case DOCKERFILE_MOUNT_BIND:
         return add_bind(r, i, err);
     case DOCKERFILE_MOUNT_CACHE:
-        return add_cache(r, i, err);
+        add_cache(r, i);
+        return 0;
     case DOCKERFILE_MOUNT_TMPFS:
         r->mounts[r->mount_count++] = (struct sandbox_mount){
             .type = SANDBOX_MOUNT_TMPFS, .target = m->target, .size = (uint64_t)m->size};
@@ -267,13 +330,6 @@ static void output(void *context, int stream, const char *data, size_t size)
         .type = EVENT_STEP_OUTPUT, .step = r->n->step, .stream = stream, .name = r->n->node->title, .data = {data, size}};
 
     event_send(&r->n->solver->env->sink, e);
-}
-
-static bool is_cancelled(void *context)
-{
-    const struct run *r = context;
-
-    return solve_is_cancelled(r->n->solver);
 }
 
 static char *command_text(const struct build_run_op *op)
@@ -396,6 +452,8 @@ static int prepare(struct run *r, struct error *err)
     if (step_user(&mount, layers, count, r->op->user, &r->user, err) < 0)
         return -1;
     set_env(r);
+    if (open_caches(r, err) < 0)
+        return -1;
     for (size_t i = 0; i < r->op->mount_count; i++)
         if (add_mount(r, i, err) < 0)
             return -1;
