@@ -19,6 +19,9 @@
 #define LIMIT_PATTERN_SIZE ((size_t)64 << 10)
 /* ${a:-${b:-...}}: open at once in one word. Each costs memory, none C stack. */
 #define LIMIT_DOCKERFILE_NESTING ((size_t)100000)
+/* Steps of matching patterns and bytes of replacements in one expansion: replacements within
+ * replacements multiply, ten levels would fill any memory. */
+#define LIMIT_DOCKERFILE_EXPANSION ((size_t)16 << 20)
 /* Linux: a path handed to the kernel; a name in a directory. */
 #define LIMIT_PATH_SIZE ((size_t)4096)
 #define LIMIT_NAME_SIZE ((size_t)255)

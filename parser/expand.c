@@ -52,6 +52,7 @@ struct expansion {
     struct frame *frames;
     size_t depth; /* frames in use */
     size_t capacity;
+    size_t work;               /* done so far, of LIMIT_DOCKERFILE_EXPANSION */
     struct splitter *splitter; /* NULL when one text is wanted */
 };
 
@@ -337,6 +338,24 @@ static void replace_with(struct expansion *x, const struct frame *frame, struct 
     buf_append_view(x->out, text);
 }
 
+static int spend(struct expansion *x, size_t work)
+{
+    if (work > LIMIT_DOCKERFILE_EXPANSION - x->work)
+        return error_set(x->err, ERROR_LIMIT,
+                         "patterns and replacements take more than %zu steps",
+                         LIMIT_DOCKERFILE_EXPANSION);
+    x->work += work;
+    return 0;
+}
+
+/* Matching costs at most this much. */
+static int spend_match(struct expansion *x, struct view pattern, struct view value)
+{
+    if (pattern.size > LIMIT_DOCKERFILE_EXPANSION / (value.size + 1))
+        return spend(x, SIZE_MAX);
+    return spend(x, pattern.size * (value.size + 1));
+}
+
 static int close_question(struct expansion *x, const struct frame *frame, struct view word)
 {
     if (frame->set && !(frame->null_is_unset && frame->value.size == 0)) {
@@ -360,7 +379,8 @@ static int close_trim(struct expansion *x, const struct frame *frame, struct vie
 
     if (greedy)
         pattern = view_sub(pattern, 1, pattern.size);
-    if (dockerfile_expand_trim(pattern, frame->value, frame->operation == '%', greedy,
+    if (spend_match(x, pattern, frame->value) < 0 ||
+        dockerfile_expand_trim(pattern, frame->value, frame->operation == '%', greedy,
                                &rest, x->err) < 0)
         return -1;
     replace_with(x, frame, rest);
@@ -397,7 +417,8 @@ static int close_word(struct expansion *x, const struct frame *frame)
 
 static int close_replacement(struct expansion *x, const struct frame *frame)
 {
-    CLEANUP(buf_release) struct buf result = BUF_INIT(x->out->max);
+    CLEANUP(buf_release)
+    struct buf result = BUF_INIT(x->out->max);
 
     if (frame->keep) {
         buf_append_char(x->out, '}');
@@ -407,9 +428,12 @@ static int close_replacement(struct expansion *x, const struct frame *frame)
     const struct view pattern =
         view_sub(all, frame->start, frame->replacement - frame->start);
     const struct view replacement = view_sub(all, frame->replacement, all.size);
-    if (dockerfile_expand_replace(pattern, frame->value, replacement, frame->all, &result,
+    if (result.max > LIMIT_DOCKERFILE_EXPANSION - x->work)
+        result.max = LIMIT_DOCKERFILE_EXPANSION - x->work;
+    if (spend_match(x, pattern, frame->value) < 0 ||
+        dockerfile_expand_replace(pattern, frame->value, replacement, frame->all, &result,
                                   x->err) < 0 ||
-        buf_ok(&result, "expansion", x->err) < 0)
+        buf_ok(&result, "expansion", x->err) < 0 || spend(x, result.size) < 0)
         return -1;
     replace_with(x, frame, buf_view(&result));
     return 0;

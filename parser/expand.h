@@ -10,7 +10,8 @@
  *     'literal'  "with $NAME"  \c       quotes and escapes are removed
  *
  * w and p are words themselves and may nest; p knows `*`, `?` and backslash. Nesting costs
- * no C stack, and work is linear in the input and the values it brings in.
+ * no C stack. Work is linear in the input and the values it brings in, but for patterns and
+ * replacements within each other: these are bounded by LIMIT_DOCKERFILE_EXPANSION.
  *
  * Bytes that are not UTF-8 come out as U+FFFD.
  * Spec: BuildKit frontend/dockerfile/shell (lex.go).

@@ -209,12 +209,14 @@ static size_t template_name(struct view text, struct view *name)
 /* Go's regexp.Expand for an expression without groups. */
 static void put_template(struct buf *out, struct view replacement, struct view match)
 {
-    for (size_t at = 0; at < replacement.size;) {
+    for (size_t at = 0; at < replacement.size && !out->failed;) {
         const struct view rest = view_sub(replacement, at, replacement.size);
         struct view name;
-        if (rest.data[0] != '$') {
-            buf_append_char(out, rest.data[0]);
-            at++;
+        size_t plain = rest.size;
+        view_find(rest, '$', &plain);
+        if (plain > 0) {
+            buf_append_view(out, view_sub(rest, 0, plain));
+            at += plain;
             continue;
         }
         if (rest.size > 1 && rest.data[1] == '$') {
@@ -240,7 +242,8 @@ static void replace_all(struct matcher *m,
     struct match match;
     size_t copied = 0; /* what stands before is in `out` */
 
-    for (size_t from = 0; from <= value.size && find(m, value, from, &match);) {
+    for (size_t from = 0;
+         from <= value.size && !out->failed && find(m, value, from, &match);) {
         size_t length = 1;
         buf_append_view(out, view_sub(value, copied, match.start - copied));
         /* An empty match right after another one is none. */

@@ -97,7 +97,7 @@ static const struct installer *script_installer(struct view text)
     struct view word;
 
     for (;;) {
-        const int token = dockerfile_shell_next(&shell, &word);
+        const enum dockerfile_shell_event token = dockerfile_shell_next(&shell, &word);
         if (token == DOCKERFILE_SHELL_WORD) {
             add_word(&command, word);
             continue;

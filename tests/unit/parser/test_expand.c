@@ -177,6 +177,24 @@ static void test_prefixes_and_suffixes(void **state)
     check(cases, ARRAY_COUNT(cases), &plain);
 }
 
+/* Each level multiplies by the number of x: the tenth would be 2^10 as long, the fiftieth
+ * longer than any memory. */
+static void test_replacements_within_replacements_are_bounded(void **state)
+{
+    CLEANUP(error_clear) struct error err = ERROR_INIT;
+    CLEANUP(buf_release) struct buf text = BUF_INIT(LIMIT_TEXT_SIZE);
+    CLEANUP(buf_release) struct buf out = BUF_INIT(LIMIT_TEXT_SIZE);
+
+    (void)state;
+    for (unsigned i = 0; i < 50; i++)
+        buf_append_text(&text, "${X//x/");
+    buf_append_text(&text, "x");
+    for (unsigned i = 0; i < 50; i++)
+        buf_append_char(&text, '}');
+    assert_int_equal(dockerfile_expand(buf_view(&text), &plain, &out, &err), -1);
+    assert_int_equal(err.code, ERROR_LIMIT);
+}
+
 static void test_replacements(void **state)
 {
     static const struct expand_case cases[] = {
@@ -351,6 +369,7 @@ int main(void)
         cmocka_unit_test(test_defaults_alternatives_and_errors),
         cmocka_unit_test(test_prefixes_and_suffixes),
         cmocka_unit_test(test_replacements),
+        cmocka_unit_test(test_replacements_within_replacements_are_bounded),
         cmocka_unit_test(test_backtick_escapes_instead),
         cmocka_unit_test(test_raw_forms_keep_what_they_are_told),
         cmocka_unit_test(test_words_split_outside_quotes),
