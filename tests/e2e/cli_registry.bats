@@ -69,6 +69,9 @@ id_of() {
     cooper pull 127.0.0.1:1/x
     [ "$status" -eq 1 ]
     [[ $stderr == *"127.0.0.1:1"* ]]
+    cooper pull nothere.invalid/x
+    [ "$status" -eq 1 ]
+    [[ $stderr == *"resolve host: nothere.invalid"* ]]
     cooper push "$REGISTRY/neverbuilt"
     [ "$status" -eq 1 ]
     [[ $stderr == *"no image '$REGISTRY/neverbuilt' in the store"* ]]
