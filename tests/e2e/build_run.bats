@@ -244,7 +244,7 @@ OUTER
 }
 
 @test "killed by a signal, not found, not executable: each says so" {
-    dockerfile <<<"RUN sh -c 'kill -9 \$\$'"
+    dockerfile <<<"RUN sh -c 'kill -9 \$\$'; exit \$?"
     cooper build ctx
     [ "$status" -eq 1 ]
     [[ $stderr == *"signal 9"* || $stderr == *"exit code: 137"* ]]
