@@ -4,9 +4,9 @@
 #include "base/buf.h"
 #include "base/fs.h"
 #include "base/limits.h"
+#include "base/module.h"
+#include "builder/archive_module.h"
 
-#include <archive.h>
-#include <archive_entry.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -14,10 +14,9 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
-enum { BLOCK = 1 << 18, IMPLIED_DIR_MODE = 0755 };
+enum { IMPLIED_DIR_MODE = 0755 };
 
 /* --- The spool --- */
 
@@ -95,48 +94,27 @@ static int spool_write(struct build_archive_spool *s, uint64_t at, const char *d
 
 /* --- Reading --- */
 
-static void archive_freep(struct archive **a)
+static const struct build_archive_module *load(struct error *err)
 {
-    if (*a)
-        archive_read_free(*a);
-    *a = NULL;
+    return base_module_load(BUILD_ARCHIVE_MODULE_FILE, BUILD_ARCHIVE_MODULE_SYMBOL,
+                            BUILD_ARCHIVE_MODULE_VERSION, err);
 }
 
-/* tar in the compressions that docker knows, from the start of the file. */
-static struct archive *open_tar(int fd)
+int build_archive_is_tar(int fd, bool *is_tar, struct error *err)
 {
-    struct archive *a;
+    const struct build_archive_module *module = load(err);
 
-    if (lseek(fd, 0, SEEK_SET) < 0)
-        return NULL;
-    a = archive_read_new();
-    if (!a)
-        return NULL;
-    archive_read_support_filter_gzip(a);
-    archive_read_support_filter_bzip2(a);
-    archive_read_support_filter_xz(a);
-    archive_read_support_filter_zstd(a);
-    archive_read_support_format_tar(a);
-    archive_read_set_option(a, "tar", "hdrcharset", "BINARY");
-    if (archive_read_open_fd(a, fd, BLOCK) != ARCHIVE_OK) {
-        archive_read_free(a);
-        return NULL;
-    }
-    return a;
-}
-
-bool build_archive_is_tar(int fd)
-{
-    CLEANUP(archive_freep) struct archive *a = open_tar(fd);
-    struct archive_entry *entry;
-
-    return a && archive_read_next_header(a, &entry) >= ARCHIVE_WARN && archive_format(a) != ARCHIVE_FORMAT_EMPTY;
+    if (!module)
+        return -1;
+    *is_tar = module->is_tar(fd);
+    return 0;
 }
 
 /* --- Into the delta --- */
 
 struct unpacker {
-    struct archive *archive;
+    const struct build_archive_module *module;
+    struct build_archive_reader *reader;
     struct build_delta *delta;
     struct build_archive_spool *spool;
     const struct build_archive_options *options;
@@ -199,24 +177,25 @@ static int read_content(struct unpacker *u, uint64_t size, struct build_delta_co
 {
     struct build_archive_spool *s = u->spool;
     const uint64_t base = s->size;
-    const void *data;
-    size_t n;
-    la_int64_t at;
-    int status;
+    struct view data;
+    int64_t at;
+    bool end;
 
     if (s->fd < 0) {
         s->fd = openat(s->store_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
         if (s->fd < 0)
             return error_sys(err, "create a temporary file in the store");
     }
-    while ((status = archive_read_data_block(u->archive, &data, &n, &at)) == ARCHIVE_OK) {
-        if (at < 0 || (uint64_t)at > size || n > size - (uint64_t)at)
+    for (;;) {
+        if (u->module->content(u->reader, &end, &data, &at, err) < 0)
+            return -1;
+        if (end)
+            break;
+        if (at < 0 || (uint64_t)at > size || data.size > size - (uint64_t)at)
             return error_set(err, ERROR_CORRUPT, "archive entry is larger than its header says");
-        if (spool_write(s, base + (uint64_t)at, data, n, err) < 0)
+        if (spool_write(s, base + (uint64_t)at, data.data, data.size, err) < 0)
             return -1;
     }
-    if (status != ARCHIVE_EOF)
-        return error_set(err, ERROR_CORRUPT, "damaged archive: %s", archive_error_string(u->archive));
     s->size = base + size;
     if (ftruncate(s->fd, (off_t)s->size) < 0)
         return error_sys(err, "write unpacked archive");
@@ -224,56 +203,25 @@ static int read_content(struct unpacker *u, uint64_t size, struct build_delta_co
     return 0;
 }
 
-static enum cas_entry_type type_of(struct archive_entry *from)
+/* Attributes of the entry, whose texts are borrowed. */
+static int attributes(const struct unpacker *u, const struct build_archive_entry *from, struct cas_entry *e, struct error *err)
 {
-    switch (archive_entry_filetype(from)) {
-    case AE_IFREG:
-        return CAS_ENTRY_FILE;
-    case AE_IFDIR:
-        return CAS_ENTRY_DIR;
-    case AE_IFLNK:
-        return CAS_ENTRY_SYMLINK;
-    case AE_IFCHR:
-        return CAS_ENTRY_CHAR;
-    case AE_IFBLK:
-        return CAS_ENTRY_BLOCK;
-    case AE_IFIFO:
-        return CAS_ENTRY_FIFO;
-    default:
-        return 0;
-    }
-}
-
-/* Attributes of the entry; *xattrs is a malloc'ed array that borrows its texts. */
-static int attributes(const struct unpacker *u, struct archive_entry *from, struct cas_entry *e, struct cas_xattr **xattrs, struct error *err)
-{
-    const la_int64_t uid = archive_entry_uid(from);
-    const la_int64_t gid = archive_entry_gid(from);
-    const char *name;
-    const void *value;
-    size_t size;
-    size_t count = 0;
-
-    if (uid < 0 || uid > UINT32_MAX || gid < 0 || gid > UINT32_MAX || archive_entry_size(from) < 0)
+    if (from->uid < 0 || from->uid > UINT32_MAX || from->gid < 0 || from->gid > UINT32_MAX || from->size < 0)
         return error_set(err, ERROR_CORRUPT, "archive entry has a negative or huge owner or size");
-    e->mode = archive_entry_perm(from) & 07777;
-    e->uid = u->options->has_owner ? u->options->uid : (uint32_t)uid;
-    e->gid = u->options->has_owner ? u->options->gid : (uint32_t)gid;
-    e->mtime_s = archive_entry_mtime(from);
-    e->mtime_ns = (uint32_t)archive_entry_mtime_nsec(from);
-    e->rdev_major = (uint32_t)archive_entry_rdevmajor(from);
-    e->rdev_minor = (uint32_t)archive_entry_rdevminor(from);
-    e->size = e->type == CAS_ENTRY_FILE ? (uint64_t)archive_entry_size(from) : 0;
+    e->mode = from->mode;
+    e->uid = u->options->has_owner ? u->options->uid : (uint32_t)from->uid;
+    e->gid = u->options->has_owner ? u->options->gid : (uint32_t)from->gid;
+    e->mtime_s = from->mtime_s;
+    e->mtime_ns = from->mtime_ns;
+    e->rdev_major = from->rdev_major;
+    e->rdev_minor = from->rdev_minor;
+    e->size = e->type == CAS_ENTRY_FILE ? (uint64_t)from->size : 0;
     if (e->type == CAS_ENTRY_SYMLINK) {
         e->mode = 0777;
-        e->target = view_of(archive_entry_symlink(from));
+        e->target = view_of(from->symlink);
     }
-    *xattrs = base_alloc_array((size_t)archive_entry_xattr_count(from) + 1, sizeof **xattrs);
-    archive_entry_xattr_reset(from);
-    while (archive_entry_xattr_next(from, &name, &value, &size) == ARCHIVE_OK)
-        (*xattrs)[count++] = (struct cas_xattr){view_of(name), {value, size}};
-    e->xattrs = *xattrs;
-    e->xattr_count = count;
+    e->xattrs = from->xattrs;
+    e->xattr_count = from->xattr_count;
     return 0;
 }
 
@@ -298,9 +246,8 @@ static int make_room(struct unpacker *u, struct view place, enum cas_entry_type 
 }
 
 /* A link's own header speaks of the same file again, and counts. */
-static int change_linked(struct unpacker *u, struct archive_entry *from, struct view place, struct error *err)
+static int change_linked(struct unpacker *u, const struct build_archive_entry *from, struct view place, struct error *err)
 {
-    CLEANUP(base_freep) struct cas_xattr *xattrs = NULL;
     struct cas_entry e, header;
     bool found;
 
@@ -309,7 +256,7 @@ static int change_linked(struct unpacker *u, struct archive_entry *from, struct 
     if (!found || e.type == CAS_ENTRY_SYMLINK)
         return 0;
     header = (struct cas_entry){.type = e.type};
-    if (attributes(u, from, &header, &xattrs, err) < 0)
+    if (attributes(u, from, &header, err) < 0)
         return -1;
     e.path = place;
     e.mode = header.mode;
@@ -320,10 +267,9 @@ static int change_linked(struct unpacker *u, struct archive_entry *from, struct 
     return build_delta_change(u->delta, &e, err);
 }
 
-static int unpack_link(struct unpacker *u, struct archive_entry *from, struct view place, struct error *err)
+static int unpack_link(struct unpacker *u, const struct build_archive_entry *from, struct view place, struct error *err)
 {
-    const char *target = archive_entry_hardlink(from);
-    char *first = place_of(u, target, err);
+    char *first = place_of(u, from->hardlink, err);
     struct cas_entry e;
     bool found = false;
     int status;
@@ -332,7 +278,7 @@ static int unpack_link(struct unpacker *u, struct archive_entry *from, struct vi
         return -1;
     status = build_delta_find(u->delta, view_of(first), &found, &e, err);
     if (status == 0 && !found)
-        status = error_set(err, ERROR_INVALID, "hard link to %s, which does not exist", target);
+        status = error_set(err, ERROR_INVALID, "hard link to %s, which does not exist", from->hardlink);
     if (status == 0)
         status = build_delta_link(u->delta, place, view_of(first), err);
     if (status == 0)
@@ -341,12 +287,11 @@ static int unpack_link(struct unpacker *u, struct archive_entry *from, struct vi
     return status;
 }
 
-static int unpack_at(struct unpacker *u, struct archive_entry *from, const char *place, struct error *err)
+static int unpack_at(struct unpacker *u, const struct build_archive_entry *from, const char *place, struct error *err)
 {
-    CLEANUP(base_freep) struct cas_xattr *xattrs = NULL;
-    struct cas_entry e = {.path = view_of(place), .type = type_of(from)};
+    struct cas_entry e = {.path = view_of(place), .type = from->type};
     struct build_delta_content content = {0};
-    const char *link = archive_entry_hardlink(from);
+    const bool link = from->hardlink != NULL;
     bool is_present;
 
     if (!link && e.type == 0)
@@ -357,7 +302,7 @@ static int unpack_at(struct unpacker *u, struct archive_entry *from, const char 
         return -1;
     if (link)
         return unpack_link(u, from, e.path, err);
-    if (attributes(u, from, &e, &xattrs, err) < 0)
+    if (attributes(u, from, &e, err) < 0)
         return -1;
     if (e.type == CAS_ENTRY_FILE && e.size > 0 && read_content(u, e.size, &content, err) < 0)
         return -1;
@@ -367,9 +312,9 @@ static int unpack_at(struct unpacker *u, struct archive_entry *from, const char 
     return 0;
 }
 
-static int unpack_entry(struct unpacker *u, struct archive_entry *from, struct error *err)
+static int unpack_entry(struct unpacker *u, const struct build_archive_entry *from, struct error *err)
 {
-    const char *name = archive_entry_pathname(from);
+    const char *name = from->path;
     struct view clean;
     char *place;
     int status;
@@ -389,24 +334,37 @@ static int unpack_entry(struct unpacker *u, struct archive_entry *from, struct e
     return status < 0 ? error_wrap(err, "%s", name) : 0;
 }
 
+static int unpack_all(struct unpacker *u, struct error *err)
+{
+    struct build_archive_entry entry;
+    bool end;
+
+    for (;;) {
+        if (u->module->next(u->reader, &end, &entry, err) < 0)
+            return -1;
+        if (end)
+            return 0;
+        if (unpack_entry(u, &entry, err) < 0)
+            return -1;
+    }
+}
+
 int build_archive_unpack(int fd,
                          struct build_delta *delta,
                          struct build_archive_spool *spool,
                          const struct build_archive_options *options,
                          struct error *err)
 {
-    CLEANUP(archive_freep) struct archive *a = open_tar(fd);
-    struct unpacker u = {.archive = a, .delta = delta, .spool = spool, .options = options, .path = BUF_INIT(LIMIT_TEXT_SIZE)};
-    struct archive_entry *entry;
-    int status = ARCHIVE_OK;
-    int result = 0;
+    struct unpacker u = {.module = load(err), .delta = delta, .spool = spool, .options = options, .path = BUF_INIT(LIMIT_TEXT_SIZE)};
+    int status;
 
-    if (!a)
-        return error_set(err, ERROR_CORRUPT, "not a tar archive");
-    while (result == 0 && (status = archive_read_next_header(a, &entry)) >= ARCHIVE_WARN && status != ARCHIVE_EOF)
-        result = unpack_entry(&u, entry, err);
-    if (result == 0 && status != ARCHIVE_EOF)
-        result = error_set(err, ERROR_CORRUPT, "damaged archive: %s", archive_error_string(a));
+    if (!u.module)
+        return -1;
+    u.reader = u.module->reader_new(fd, err);
+    if (!u.reader)
+        return -1;
+    status = unpack_all(&u, err);
+    u.module->reader_free(u.reader);
     buf_release(&u.path);
-    return result;
+    return status;
 }

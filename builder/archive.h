@@ -1,6 +1,6 @@
 /*
  * Archives that ADD unpacks: tar, alone or in gzip, bzip2, xz or zstd. libarchive reads them
- * (its doorkeeper is archive.c); entries go into a delta, bytes into a spool file.
+ * (in a module, see archive_module.h); entries go into a delta, bytes into a spool file.
  *
  * The archive is hostile: names are taken beneath the destination as inside a chroot or are
  * errors, and a hard link to what is not there is an error.
@@ -19,8 +19,9 @@ struct build_archive_spool;
 struct build_archive_spool *build_archive_spool_new(int store_fd);
 void build_archive_spool_free(struct build_archive_spool *s);
 
-/* Is it a tar, possibly compressed? Reads from the start and leaves the position anywhere. */
-bool build_archive_is_tar(int fd);
+/* Is it a tar, possibly compressed? Reads from the start and leaves the position anywhere.
+ * ERROR_UNSUPPORTED: the module is missing. */
+MUST_CHECK int build_archive_is_tar(int fd, bool *is_tar, struct error *err);
 
 struct build_archive_options {
     const char *dest;  /* resolved directory in the delta; exists */
@@ -32,7 +33,8 @@ struct build_archive_options {
 };
 
 /* Unpacks all of `fd` (from its start) into the delta. ERROR_CORRUPT: a damaged archive;
- * ERROR_INVALID: an entry that tries to leave the destination. */
+ * ERROR_INVALID: an entry that tries to leave the destination; ERROR_UNSUPPORTED: the module
+ * is missing. */
 MUST_CHECK int build_archive_unpack(int fd,
                                     struct build_delta *delta,
                                     struct build_archive_spool *spool,

@@ -383,6 +383,7 @@ static int try_unpack(struct copier *c, const struct build_tree_entry *source, b
     struct cas_content content;
     CLEANUP(fd_closep) int fd = -1;
     CLEANUP(base_freep) char *dest = NULL;
+    bool is_tar = false;
 
     *done = false;
     if (source->entry.type != CAS_ENTRY_FILE || source->entry.size == 0)
@@ -390,7 +391,11 @@ static int try_unpack(struct copier *c, const struct build_tree_entry *source, b
     if (c->request->tree->open(c->request->tree->self, &source->place, &content, err) < 0)
         return -1;
     fd = content.fd;
-    if (fd < 0 || !build_archive_is_tar(fd))
+    if (fd < 0)
+        return 0;
+    if (build_archive_is_tar(fd, &is_tar, err) < 0)
+        return -1;
+    if (!is_tar)
         return 0;
     dest = build_delta_resolve(c->delta, view_of(c->request->op->dest), err);
     if (!dest || build_delta_mkdir_all(c->delta, view_of(dest), DEFAULT_DIR_MODE, c->request->has_owner ? c->request->uid : 0, c->request->has_owner ? c->request->gid : 0, err) < 0)

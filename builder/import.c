@@ -116,10 +116,13 @@ static struct cas_layer *tar_layer(const struct build_environment *env,
     CLEANUP(build_delta_freep) struct build_delta *delta = build_delta_new(NULL);
     CLEANUP(fd_closep) int archive = seekable_open(env->store, fd, err);
     const struct build_archive_options unpack = {.dest = "", .is_beneath = true};
+    bool is_tar = false;
 
     if (archive < 0)
         return NULL;
-    if (!build_archive_is_tar(archive)) {
+    if (build_archive_is_tar(archive, &is_tar, err) < 0)
+        return NULL;
+    if (!is_tar) {
         error_set(err, ERROR_INVALID, "neither a directory nor a tar archive");
         return NULL;
     }

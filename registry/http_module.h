@@ -1,8 +1,7 @@
 /*
  * The door between registry/http.c and the module libcooper-http.so, which is all that
- * knows libcurl. The module brings its own copy of base/, so errors cross as values;
- * nothing else is shared. It moves bytes: redirects, limits and rules are decided on this
- * side.
+ * knows libcurl (see base/module.h). It moves bytes: redirects, limits and rules are decided
+ * on this side.
  */
 #pragma once
 
@@ -60,6 +59,6 @@ struct registry_http_module {
                    struct error *err);
 };
 
-/* Loads the module; NULL with ERROR_UNSUPPORTED. It stays loaded, and loading it again
- * gives the same. (registry/http_load.c, not part of the module.) */
+/* Loads the module; NULL with ERROR_UNSUPPORTED. (registry/http_load.c, not part of the
+ * module.) */
 const struct registry_http_module *registry_http_module_load(struct error *err);
