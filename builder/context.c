@@ -39,6 +39,7 @@ struct build_context {
 };
 
 static int load(struct build_context *c, struct node *dir, struct error *err);
+static void drop_children(struct node *dir);
 
 static void node_release(struct node *n)
 {
@@ -47,11 +48,7 @@ static void node_release(struct node *n)
         char *out;
     } path = {n->path.data};
 
-    for (size_t i = 0; i < n->count; i++) {
-        node_release(n->children[i]);
-        free(n->children[i]);
-    }
-    free(n->children);
+    drop_children(n);
     free(n->link);
     free(n->state);
     free(path.out);
@@ -119,23 +116,45 @@ static int compare_nodes(const void *a, const void *b)
     return view_compare((*x)->path, (*y)->path);
 }
 
+static void drop_children(struct node *dir)
+{
+    for (size_t i = 0; i < dir->count; i++) {
+        node_release(dir->children[i]);
+        free(dir->children[i]);
+    }
+    free(dir->children);
+    dir->children = NULL;
+    dir->count = 0;
+}
+
+/* Sets errno to 0 at the end, as readdir tells an end and an error by nothing else. */
+static struct dirent *next_entry(DIR *stream)
+{
+    errno = 0;
+    return readdir(stream);
+}
+
+/* All of a directory, or nothing. */
 static int load(struct build_context *c, struct node *dir, struct error *err)
 {
-    CLEANUP(fd_closep) int fd = -1;
     size_t capacity = 0;
     struct dirent *d;
     DIR *stream;
     int status = 0;
+    int fd;
 
     if (dir->is_loaded)
         return 0;
     fd = fs_open_nofollow(c->fd, dir->path.size ? dir->path.data : ".", O_RDONLY | O_DIRECTORY, 0, err);
     if (fd < 0)
         return -1;
-    stream = fdopendir(dup(fd));
-    if (!stream)
-        return error_sys(err, "read directory %.*s", VIEW_ARG(dir->path));
-    while (status == 0 && (errno = 0, d = readdir(stream)) != NULL) {
+    stream = fdopendir(fd);
+    if (!stream) {
+        error_sys(err, "read directory %.*s", VIEW_ARG(dir->path));
+        fd_closep(&fd);
+        return -1;
+    }
+    while (status == 0 && (d = next_entry(stream)) != NULL) {
         if (view_eq_text(view_of(d->d_name), ".") || view_eq_text(view_of(d->d_name), ".."))
             continue;
         status = load_entry(c, fd, dir, d->d_name, &capacity, err);
@@ -143,7 +162,9 @@ static int load(struct build_context *c, struct node *dir, struct error *err)
     if (status == 0 && errno != 0)
         status = error_sys(err, "read directory %.*s", VIEW_ARG(dir->path));
     closedir(stream);
-    if (dir->count > 1)
+    if (status < 0)
+        drop_children(dir);
+    else if (dir->count > 1)
         qsort(dir->children, dir->count, sizeof(struct node *), compare_nodes);
     dir->is_loaded = status == 0;
     return status;
@@ -275,19 +296,34 @@ static int context_walk(void *self, struct view path, build_tree_visit_fn *visit
     return status < 0 || !n ? status : walk_node(c, n, visit, context, err);
 }
 
+/* What was a file when it was looked at may be a pipe or a terminal by now. */
+static int open_file(const struct build_context *c, struct view path, struct error *err)
+{
+    return fs_open_nofollow(c->fd, path.data, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0, err);
+}
+
 static int context_open(void *self, const struct build_tree_place *place, struct cas_content *out, struct error *err)
 {
-    const struct build_context *c = self;
-
-    *out = (struct cas_content){.fd = fs_open_nofollow(c->fd, place->path.data, O_RDONLY, 0, err)};
+    *out = (struct cas_content){.fd = open_file(self, place->path, err)};
     return out->fd < 0 ? -1 : 0;
+}
+
+static bool is_same_time(struct timespec a, struct timespec b)
+{
+    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+/* Did nobody touch the file between the two? */
+static bool is_same_file(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size && is_same_time(a->st_mtim, b->st_mtim) && is_same_time(a->st_ctim, b->st_ctim);
 }
 
 /* Hashes the file and remembers the digest if nobody changed it meanwhile. */
 static int hash_file(struct build_context *c, const struct node *n, struct digest *out, struct error *err)
 {
     enum { CHUNK = 1 << 18 };
-    CLEANUP(fd_closep) int fd = fs_open_nofollow(c->fd, n->path.data, O_RDONLY, 0, err);
+    CLEANUP(fd_closep) int fd = open_file(c, n->path, err);
     CLEANUP(hasher_freep) struct hasher *h = NULL;
     CLEANUP(base_freep) char *chunk = NULL;
     struct stat after;
@@ -302,8 +338,7 @@ static int hash_file(struct build_context *c, const struct node *n, struct diges
     if (got < 0 || fstat(fd, &after) < 0)
         return error_sys(err, "read %.*s", VIEW_ARG(n->path));
     hasher_final(h, out);
-    if (after.st_size == n->st.st_size && after.st_mtim.tv_sec == n->st.st_mtim.tv_sec &&
-        after.st_mtim.tv_nsec == n->st.st_mtim.tv_nsec && after.st_ino == n->st.st_ino)
+    if (is_same_file(&after, &n->st))
         cas_statcache_put(c->cache, n->path, &n->st, out);
     return 0;
 }
@@ -322,6 +357,7 @@ void build_context_remember(struct build_context *c, const struct build_tree_pla
 {
     const struct node *n = place->origin;
 
+    /* Had the file changed since, its ctime would have too: then this is never found. */
     cas_statcache_put(c->cache, n->path, &n->st, d);
 }
 

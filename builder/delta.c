@@ -423,15 +423,15 @@ static void settle_links(struct node **sorted, size_t count)
         struct node *n = sorted[i];
         struct node *first = n->first;
 
+        /* The one that was first may have handed its place on. */
+        if (first && first->first)
+            n->first = first = first->first;
         if (!first || cas_entry_path_compare(first->e.path, n->e.path) < 0)
             continue;
         n->content = first->content;
         node_assign(n, &first->e);
         n->first = NULL;
         first->first = n;
-        for (size_t k = i + 1; k < count; k++)
-            if (sorted[k]->first == first)
-                sorted[k]->first = n;
     }
 }
 

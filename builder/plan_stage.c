@@ -196,8 +196,11 @@ static int link_command(struct planner *p, struct plan_command *c, struct error 
     return 0;
 }
 
+/* How deep stages may need each other, forwards: the search for circles recurses. */
+enum { DEPTH_MAX = 10000 };
+
 /* `from` is where the stage is asked for. */
-static int find_circle(struct plan_stage *s, struct source_pos from, struct error *err)
+static int find_circle(struct plan_stage *s, struct source_pos from, unsigned depth, struct error *err)
 {
     enum { OPEN = 1, DONE = 2 };
 
@@ -205,12 +208,14 @@ static int find_circle(struct plan_stage *s, struct source_pos from, struct erro
         return 0;
     if (s->mark == OPEN)
         return error_at(err, from, ERROR_INVALID, "circular dependency detected on stage: %s", s->shown);
+    if (depth > DEPTH_MAX)
+        return error_at(err, from, ERROR_LIMIT, "more than %d stages need each other in a row", DEPTH_MAX);
     s->mark = OPEN;
-    if (s->base && find_circle(s->base, s->pos, err) < 0)
+    if (s->base && find_circle(s->base, s->pos, depth + 1, err) < 0)
         return -1;
     for (size_t i = 0; i < s->command_count; i++)
         for (size_t k = 0; k < s->commands[i].source_count; k++)
-            if (s->commands[i].sources[k] && find_circle(s->commands[i].sources[k], s->commands[i].instruction->pos, err) < 0)
+            if (s->commands[i].sources[k] && find_circle(s->commands[i].sources[k], s->commands[i].instruction->pos, depth + 1, err) < 0)
                 return -1;
     s->mark = DONE;
     return 0;
@@ -232,7 +237,7 @@ int plan_stages_link(struct planner *p, struct error *err)
         }
     }
     for (size_t i = 0; i < p->stage_count; i++)
-        if (find_circle(p->stages[i], p->stages[i]->pos, err) < 0)
+        if (find_circle(p->stages[i], p->stages[i]->pos, 0, err) < 0)
             return -1;
     if (p->stage_count == 1)
         p->stages[0]->shown[0] = '\0';
@@ -241,17 +246,34 @@ int plan_stages_link(struct planner *p, struct error *err)
 
 /* --- Base images --- */
 
-static void mark_reachable(struct plan_stage *s)
+static bool mark(struct plan_stage *s)
 {
-    if (s->is_reachable)
-        return;
-    s->is_reachable = true;
-    if (s->base)
-        mark_reachable(s->base);
-    for (size_t i = 0; i < s->command_count; i++)
-        for (size_t k = 0; k < s->commands[i].source_count; k++)
-            if (s->commands[i].sources[k])
-                mark_reachable(s->commands[i].sources[k]);
+    const bool is_new = s && !s->is_reachable;
+
+    if (is_new)
+        s->is_reachable = true;
+    return is_new;
+}
+
+/* Stages mostly need those before them, so a pass backwards finds nearly all; without
+ * recursion, as a Dockerfile may have any number of them. */
+static void mark_reachable(struct planner *p, struct plan_stage *target)
+{
+    bool more = mark(target);
+
+    while (more) {
+        more = false;
+        for (size_t n = p->stage_count; n-- > 0;) {
+            struct plan_stage *s = p->stages[n];
+
+            if (!s->is_reachable)
+                continue;
+            more = mark(s->base) || more;
+            for (size_t i = 0; i < s->command_count; i++)
+                for (size_t k = 0; k < s->commands[i].source_count; k++)
+                    more = mark(s->commands[i].sources[k]) || more;
+        }
+    }
 }
 
 static struct build_node *image_node(struct planner *p, struct plan_stage *s)
@@ -382,7 +404,7 @@ int plan_stages_resolve(struct planner *p, struct plan_stage *target, struct err
         changed = false;
         for (size_t i = 0; i < p->stage_count; i++)
             p->stages[i]->is_reachable = false;
-        mark_reachable(target);
+        mark_reachable(p, target);
         for (size_t i = 0; i < p->stage_count; i++) {
             struct plan_stage *s = p->stages[i];
 

@@ -1,6 +1,7 @@
 #include "builder/solve_priv.h"
 
 #include "base/alloc.h"
+#include "base/limits.h"
 #include "registry/pull.h"
 
 #include <assert.h>
@@ -345,6 +346,17 @@ static int run_all(struct solver *s, struct error *err)
     return first.code == ERROR_NONE ? 0 : error_move(err, &first);
 }
 
+/* Nobody mounts or accepts more layers; and each node holds the list of all of its own. */
+static int check_depth(struct solver *s, struct solve_node *n, struct error *err)
+{
+    const struct build_node *node = n->node;
+
+    n->depth = node->op == BUILD_OP_SOURCE ? node->image->image.layer_count : 1;
+    if (node->base)
+        n->depth += solve_of(s, node->base)->depth;
+    return n->depth <= LIMIT_LAYERS ? 0 : error_set(err, ERROR_LIMIT, "more than %d layers: join some of the steps", LIMIT_LAYERS);
+}
+
 static int prepare(struct solver *s, struct error *err)
 {
     for (size_t i = 0; i < s->count; i++) {
@@ -352,6 +364,8 @@ static int prepare(struct solver *s, struct error *err)
 
         n->node = s->plan->graph.nodes[i];
         n->solver = s;
+        if (check_depth(s, n, err) < 0)
+            return error_locate(err, n->node->pos);
         if (solve_prepare(n, err) < 0)
             return error_locate(err, n->node->pos);
     }

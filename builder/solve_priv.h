@@ -26,6 +26,7 @@ struct solve_node {
     bool is_needed;
     bool needs_files; /* a step will see its files: they are unpacked while they are written */
     size_t missing; /* inputs that are not done */
+    size_t depth;   /* layers of the result, before anything is known of them */
 
     struct digest operation;
     struct digest definition; /* alg NONE: not known before the step has run */

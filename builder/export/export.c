@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -28,6 +29,23 @@ int build_export(const struct build_export *x, struct error *err)
     return error_set(err, ERROR_INVALID, "unknown output type");
 }
 
+/* Beside its place, under a name that nobody could have put there before us. */
+static int open_temporary(struct build_export_file *f, struct error *err)
+{
+    uint64_t number;
+
+    if (getrandom(&number, sizeof number, 0) != sizeof number)
+        return error_sys(err, "random number");
+    f->temporary = base_format("%s.%016llx.tmp", f->path, (unsigned long long)number);
+    f->fd = fs_open_at(AT_FDCWD, f->temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0666, err);
+    if (f->fd >= 0)
+        return 0;
+    free(f->temporary);
+    f->temporary = NULL;
+    build_export_file_discard(f);
+    return -1;
+}
+
 int build_export_file_open(const char *path, struct build_export_file *f, struct error *err)
 {
     struct stat st;
@@ -44,19 +62,14 @@ int build_export_file_open(const char *path, struct build_export_file *f, struct
         return f->fd < 0 ? -1 : 0;
     }
     f->path = base_strdup(path);
-    f->temporary = base_format("%s.%d.tmp", path, (int)getpid());
-    f->fd = fs_open_at(AT_FDCWD, f->temporary, O_WRONLY | O_CREAT | O_TRUNC, 0666, err);
-    if (f->fd >= 0)
-        return 0;
-    build_export_file_discard(f);
-    return -1;
+    return open_temporary(f, err);
 }
 
 int build_export_file_commit(struct build_export_file *f, struct error *err)
 {
-    int status = 0;
+    int status = f->path ? fs_sync(f->fd, f->path, err) : 0;
 
-    if (f->path && rename(f->temporary, f->path) < 0)
+    if (status == 0 && f->path && rename(f->temporary, f->path) < 0)
         status = error_sys(err, "rename %s to %s", f->temporary, f->path);
     if (status == 0) {
         free(f->temporary);

@@ -48,23 +48,32 @@ static void free_names(char **names, size_t count)
     free(names);
 }
 
-static int copy_blob(const struct build_export *x, int dir_fd, const struct digest *d, struct error *err)
+static int copy_bytes(int from, int to, struct error *err)
 {
-    CLEANUP(base_freep) char *path = base_format("blobs/%s/%s", digest_alg_name(d->alg), digest_hex(d).text);
-    CLEANUP(fd_closep) int from = cas_blob_open(x->env->store, d, err);
-    CLEANUP(fd_closep) int to = -1;
-    CLEANUP(base_freep) char *chunk = base_alloc(1 << 20);
+    enum { CHUNK = 1 << 20 };
+    CLEANUP(base_freep) char *chunk = base_alloc(CHUNK);
     ssize_t n;
 
-    if (from < 0)
-        return -1;
-    to = fs_open_at(dir_fd, path, O_WRONLY | O_CREAT | O_TRUNC, 0644, err);
-    if (to < 0)
-        return -1;
-    while ((n = read(from, chunk, 1 << 20)) > 0)
+    while ((n = read(from, chunk, CHUNK)) > 0)
         if (fs_write_all(to, chunk, (size_t)n, err) < 0)
-            return error_wrap(err, "%s", path);
-    return n < 0 ? error_sys(err, "read blob %s", path) : 0;
+            return -1;
+    return n < 0 ? error_sys(err, "read blob") : 0;
+}
+
+/* Replaces what is there: a blob left by one who was killed may be half a blob. */
+static int copy_blob(const struct build_export *x, const struct digest *d, struct error *err)
+{
+    CLEANUP(base_freep) char *path = base_format("%s/blobs/%s/%s", x->output->dest, digest_alg_name(d->alg), digest_hex(d).text);
+    CLEANUP(base_freep) char *dir = view_dup(path_dir(view_of(path)));
+    CLEANUP(fd_closep) int from = cas_blob_open(x->env->store, d, err);
+    struct build_export_file to;
+
+    if (from < 0 || fs_mkdir_all_at(AT_FDCWD, dir, 0777, err) < 0 || build_export_file_open(path, &to, err) < 0)
+        return -1;
+    if (copy_bytes(from, to.fd, err) == 0)
+        return build_export_file_commit(&to, err);
+    build_export_file_discard(&to);
+    return error_wrap(err, "%s", path);
 }
 
 static struct doc *layout_index(const struct build_export *x, char *const *names, size_t count)
@@ -104,15 +113,13 @@ static int write_layout(const struct build_export *x, char *const *names, size_t
     if (fs_mkdir_all_at(AT_FDCWD, x->output->dest, 0777, err) < 0)
         return -1;
     dir = fs_open_at(AT_FDCWD, x->output->dest, O_RDONLY | O_DIRECTORY, 0, err);
-    if (dir < 0 || fs_mkdir_all_at(dir, "blobs/sha256", 0777, err) < 0)
+    if (dir < 0 || registry_image_load(x->env->store, x->manifest, NULL, &image, err) < 0)
         return -1;
-    if (registry_image_load(x->env->store, x->manifest, NULL, &image, err) < 0)
-        return -1;
-    status = copy_blob(x, dir, &image.manifest.digest, err);
+    status = copy_blob(x, &image.manifest.digest, err);
     if (status == 0)
-        status = copy_blob(x, dir, &image.config.digest, err);
+        status = copy_blob(x, &image.config.digest, err);
     for (size_t i = 0; status == 0 && i < image.layer_count; i++)
-        status = copy_blob(x, dir, &image.layers[i].digest, err);
+        status = copy_blob(x, &image.layers[i].digest, err);
     registry_image_release(&image);
     if (status < 0)
         return -1;

@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "base/fs.h"
 #include "base/limits.h"
+#include "builder/link_names.h"
 #include "builder/source_tree.h"
 #include "cas/tar_write.h"
 
@@ -18,22 +19,8 @@ struct tar_output {
     int64_t epoch;
     struct buf headers;
     char *chunk;
-    struct first_names {
-        uint64_t key[2];
-        char *path;
-    } *links;
-    size_t link_count;
-    size_t link_capacity;
+    struct build_link_names links;
 };
-
-/* The path under which a file with several names was written already; NULL if not yet. */
-static const char *earlier_name(struct tar_output *t, const struct build_tree_entry *e)
-{
-    for (size_t i = 0; i < t->link_count; i++)
-        if (t->links[i].key[0] == e->link_key[0] && t->links[i].key[1] == e->link_key[1])
-            return t->links[i].path;
-    return NULL;
-}
 
 static int write_content(struct tar_output *t, const struct build_tree_entry *e, struct error *err)
 {
@@ -61,7 +48,7 @@ static int visit(void *context, const struct build_tree_entry *e, struct error *
 {
     struct tar_output *t = context;
     struct cas_entry entry = tar_entry_written(&e->entry, t->epoch);
-    const char *earlier = e->link_key[0] ? earlier_name(t, e) : NULL;
+    const char *earlier = build_link_names_find(&t->links, e->link_key);
 
     if (entry.path.size == 0)
         return 1;
@@ -70,9 +57,8 @@ static int visit(void *context, const struct build_tree_entry *e, struct error *
         entry.type = CAS_ENTRY_HARDLINK;
         entry.target = view_of(earlier);
         entry.size = 0;
-    } else if (e->link_key[0]) {
-        t->links = base_grow(t->links, t->link_count, &t->link_capacity, sizeof *t->links);
-        t->links[t->link_count++] = (struct first_names){{e->link_key[0], e->link_key[1]}, view_dup(entry.path)};
+    } else {
+        build_link_names_add(&t->links, e->link_key, entry.path);
     }
     buf_clear(&t->headers);
     tar_headers_append(&entry, &t->headers);
@@ -96,9 +82,7 @@ static int write_tar(const struct build_export *x, int fd, struct error *err)
 
     if (status == 0)
         status = fs_write_all(fd, end, sizeof end, err);
-    for (size_t i = 0; i < t.link_count; i++)
-        free(t.links[i].path);
-    free(t.links);
+    build_link_names_release(&t.links);
     free(t.chunk);
     buf_release(&t.headers);
     build_layer_tree_free(tree);

@@ -2,7 +2,9 @@
 #include "build_rig.h"
 
 #include "base/alloc.h"
+#include "base/buf.h"
 #include "base/fs.h"
+#include "base/limits.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -206,6 +208,21 @@ static void test_thousands_of_stages_do_not_exhaust_the_stack(void **state)
     rig_assert_file(r, "f", "one");
 }
 
+static void test_more_layers_than_anyone_mounts_are_refused(void **state)
+{
+    struct rig *r = *state;
+    CLEANUP(buf_release) struct buf text = BUF_INIT((size_t)1 << 20);
+
+    rig_write(r, "f", "one");
+    buf_append_text(&text, "FROM scratch\n");
+    for (int i = 0; i <= LIMIT_LAYERS; i++)
+        buf_append_text(&text, "COPY f /\n");
+    rig_dockerfile(r, buf_text(&text));
+    assert_int_equal(rig_build(r), -1);
+    assert_int_equal(r->err.pos.line, LIMIT_LAYERS + 2);
+    rig_expect_failure(r, ERROR_LIMIT, "layers");
+}
+
 static void test_independent_stages_made_at_once_give_what_they_give_in_turn(void **state)
 {
     struct rig *r = *state;
@@ -253,6 +270,7 @@ int main(void)
         rig_test(test_one_failure_ends_the_build_with_its_position),
         rig_test(test_a_cancelled_build_gives_no_image),
         rig_test(test_thousands_of_stages_do_not_exhaust_the_stack),
+        rig_test(test_more_layers_than_anyone_mounts_are_refused),
         rig_test(test_independent_stages_made_at_once_give_what_they_give_in_turn),
         rig_test(test_an_absurd_epoch_is_refused),
     };
