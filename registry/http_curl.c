@@ -234,7 +234,8 @@ static bool set_limits(CURL *easy, const struct registry_http_engine *e)
     SET(CURLOPT_LOW_SPEED_TIME, e->stall_timeout_s);
     SET(CURLOPT_TCP_KEEPALIVE, 1L);
     /* Refused while the handle still has a buffer, which libcurl 7.88 leaves behind when a
-     * name cannot be resolved; that one has the size already, so an answer is not asked for. */
+     * name cannot be resolved; that one has the size already, so an answer is not asked
+     * for. */
     (void)curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, RECEIVE_BUFFER_SIZE);
     SET(CURLOPT_USERAGENT, e->user_agent);
     SET(CURLOPT_SHARE, e->share);
