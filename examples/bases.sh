@@ -149,6 +149,7 @@ sources() {
 # make_debian TAR
 make_debian() {
     local keyring=/usr/share/keyrings/debian-archive-keyring.gpg overlay=$work/debian
+    local clean
 
     need mmdebstrap mmdebstrap
     mkdir -p "$overlay/etc" "$overlay/usr/sbin"
@@ -157,9 +158,11 @@ make_debian() {
     chmod 755 "$overlay/usr/sbin/policy-rc.d"
     # What a bootstrap leaves behind: files that tell of its time and place, and documentation
     # of the first packages, which are unpacked without dpkg.
-    cat >"$work/clean" <<'END'
-#!/bin/sh -e
+    clean=$(
+        cat <<'END'
+set -e
 cd "$1"
+chown 0:0 etc/apt/apt.conf.d/* etc/dpkg/dpkg.cfg.d/* usr/sbin/policy-rc.d
 rm -rf var/cache/apt/* var/lib/apt/lists/* var/lib/dpkg/*-old var/cache/debconf/*-old
 rm -f var/cache/ldconfig/aux-cache etc/.pwd.lock etc/hostname etc/resolv.conf
 find var/log -type f -delete
@@ -168,14 +171,14 @@ find usr/share/doc -type d -empty -delete
 rm -rf usr/share/man/* usr/share/info/* usr/share/locale/*
 : >etc/machine-id
 END
-    chmod 755 "$work/clean"
+    )
     # The configuration comes first, so that it holds for what dpkg installs; policy-rc.d is
     # ours, and stays.
     sources "$keyring" | SOURCE_DATE_EPOCH=$epoch mmdebstrap --quiet \
         --variant=minbase --format=tar --architectures="$(dpkg --print-architecture)" \
         --skip=chroot/policy-rc.d \
         --setup-hook="copy-in '$overlay/etc' '$overlay/usr' /" \
-        --customize-hook="$work/clean" \
+        --customize-hook="$clean" \
         bookworm "$1" -
 }
 
