@@ -7,6 +7,8 @@
 /* Lines shown around what is marked, as buildx: more around a single line. */
 #define LINES_AROUND_ONE  4u
 #define LINES_AROUND_MANY 2u
+/* Of one construct; a here-document may be of any length. */
+#define LINES_MAX 40u
 
 void cli_message_error(const struct error *err, const char *command)
 {
@@ -40,13 +42,31 @@ int cli_message_status(const struct error *err)
 
 /* --- The excerpt -------------------------------------------------------------------- */
 
-static unsigned line_count(struct view text)
+/* The number of the last line, of those up to `limit`, if `rest` begins with line `line`.
+ */
+static unsigned last_line(struct view rest, unsigned line, unsigned limit)
 {
-    unsigned count = 1;
+    size_t at;
 
-    for (size_t i = 0; i < text.size; i++)
-        count += text.data[i] == '\n';
-    return count;
+    while (line < limit && view_find(rest, '\n', &at)) {
+        rest = view_sub(rest, at + 1, rest.size);
+        line++;
+    }
+    return line;
+}
+
+/* Moves the cursor to a line, or the last one before it. */
+static void cursor_move(struct cli_message_cursor *cursor, struct view text, unsigned line)
+{
+    size_t at;
+
+    if (cursor->line == 0 || cursor->line > line)
+        *cursor = (struct cli_message_cursor){0, 1};
+    while (cursor->line < line &&
+           view_find(view_sub(text, cursor->offset, text.size), '\n', &at)) {
+        cursor->offset += at + 1;
+        cursor->line++;
+    }
 }
 
 static void line_append(struct buf *out, struct view line)
@@ -99,15 +119,21 @@ static void underline_append(struct buf *out, struct view line, unsigned column)
     buf_append_char(out, '\n');
 }
 
-void cli_message_excerpt(struct view text,
-                         const char *name,
-                         struct source_pos pos,
-                         struct buf *out)
+void cli_message_excerpt_at(struct cli_message_cursor *cursor,
+                            struct view text,
+                            const char *name,
+                            struct source_pos pos,
+                            struct buf *out)
 {
-    const unsigned end = line_count(text);
     unsigned marked_last = pos.line_end > pos.line ? pos.line_end : pos.line;
 
-    if (pos.line == 0 || pos.line > end)
+    if (pos.line == 0)
+        return;
+    cursor_move(cursor, text,
+                pos.line > LINES_AROUND_ONE ? pos.line - LINES_AROUND_ONE : 1);
+    struct view rest = view_sub(text, cursor->offset, text.size);
+    const unsigned end = last_line(rest, cursor->line, marked_last + LINES_AROUND_ONE);
+    if (pos.line > end)
         return;
     if (marked_last > end)
         marked_last = end;
@@ -117,16 +143,19 @@ void cli_message_excerpt(struct view text,
     range_spread(&first, &last, end,
                  pos.line == marked_last ? LINES_AROUND_ONE : LINES_AROUND_MANY);
 
-    struct view rest = text;
     struct view line;
     buf_printf(out, "%s:%u", name, pos.line);
     if (pos.column > 0)
         buf_printf(out, ":%u", pos.column);
     buf_append_text(out, "\n--------------------\n");
-    for (unsigned i = 1; i <= last; i++) {
+    for (unsigned i = cursor->line; i <= last; i++) {
         view_cut(rest, '\n', &line, &rest);
         if (i < first)
             continue;
+        if (i - first >= LINES_MAX) {
+            buf_append_text(out, " ... |\n");
+            break;
+        }
         buf_printf(out, " %3u | %s ", i, i >= pos.line && i <= marked_last ? ">>>" : "   ");
         line_append(out, line);
         buf_append_char(out, '\n');
@@ -134,4 +163,14 @@ void cli_message_excerpt(struct view text,
             underline_append(out, line, pos.column);
     }
     buf_append_text(out, "--------------------\n");
+}
+
+void cli_message_excerpt(struct view text,
+                         const char *name,
+                         struct source_pos pos,
+                         struct buf *out)
+{
+    struct cli_message_cursor cursor = {0, 0};
+
+    cli_message_excerpt_at(&cursor, text, name, pos, out);
 }

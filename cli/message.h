@@ -33,5 +33,17 @@ void cli_message_excerpt(struct view text,
                          struct source_pos pos,
                          struct buf *out);
 
+/* The same, one after the other: where the last one was found is remembered, so that
+ * excerpts in the order of lines take one walk through the text. Zeroed to begin with. */
+struct cli_message_cursor {
+    size_t offset;
+    unsigned line;
+};
+void cli_message_excerpt_at(struct cli_message_cursor *cursor,
+                            struct view text,
+                            const char *name,
+                            struct source_pos pos,
+                            struct buf *out);
+
 /* Exit status for an error: 2 wrong usage, 130 interrupted, else 1. */
 int cli_message_status(const struct error *err);
