@@ -10,6 +10,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+# What a machine or its user has set must not decide.
+umask 022
+export LC_ALL=C.UTF-8 HOME=${HOME:-$(getent passwd "$EUID" | cut -d : -f 6)}
+
 tests/packages.sh
 
 jobs=$(nproc)

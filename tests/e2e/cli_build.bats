@@ -247,20 +247,22 @@ id_of() {
 }
 
 @test "an interrupted build says so with 130 and moves no name" {
-    printf 'FROM busybox\nRUN sleep 4712\n' >ctx/Dockerfile
+    local seconds=4712$$
+
+    printf 'FROM busybox\nRUN sleep %s\n' "$seconds" >ctx/Dockerfile
     "$COOPER" build -t interrupted ctx 2>log &
     local pid=$!
     for _ in $(seq 100); do
-        pgrep -f '^sleep 4712$' >/dev/null && break
+        pgrep -f "^sleep $seconds\$" >/dev/null && break
         sleep 0.1
     done
-    pgrep -f '^sleep 4712$'
+    pgrep -f "^sleep $seconds\$"
     kill -TERM "$pid"
     local status=0
     wait "$pid" || status=$?
     [ "$status" -eq 130 ]
     [ "$(grep -c 'cooper: error:' log)" -eq 1 ]
-    run ! pgrep -f '^sleep 4712$'
+    run ! pgrep -f "^sleep $seconds\$"
     cooper inspect interrupted
     [ "$status" -eq 1 ]
 }

