@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 void build_config_init_empty(struct build_config *c, const struct registry_platform *p)
 {
@@ -13,7 +13,7 @@ void build_config_init_empty(struct build_config *c, const struct registry_platf
     struct doc *env = doc_new_array();
 
     *c = (struct build_config){.root = registry_platform_doc(p)};
-    doc_append_text(env, DEFAULT_PATH);
+    doc_append_text(env, "PATH=" DEFAULT_PATH);
     doc_set(inner, "Env", env);
     doc_set_text(inner, "WorkingDir", "/");
     doc_set(c->root, "config", inner);
@@ -28,7 +28,7 @@ void build_config_init_base(struct build_config *c, const struct doc *base)
     if (doc_type(doc_get(c->root, "config")) != DOC_OBJECT)
         doc_set(c->root, "config", doc_new_object());
     if (!build_config_env_get(c, VIEW_LIT("PATH"), NULL))
-        build_config_env_set(c, VIEW_LIT("PATH"), view_of(DEFAULT_PATH + sizeof "PATH"));
+        build_config_env_set(c, VIEW_LIT("PATH"), VIEW_LIT(DEFAULT_PATH));
 }
 
 void build_config_copy(struct build_config *to, const struct build_config *from)

@@ -285,7 +285,7 @@ static void test_digests_of_files_are_given_back(void **state)
     const struct cas_layer_options o = options(pool);
 
     tree_mixed(&t, 50);
-    CLEANUP(cas_layer_unrefp) struct cas_layer *l = must_write(f, &t, &o);
+    cas_layer_unref(must_write(f, &t, &o));
     for (size_t i = 0; i < t.count; i++) {
         const struct cas_entry *e = &t.entries[i];
         if (e->type != CAS_ENTRY_FILE)
@@ -547,7 +547,7 @@ static void test_what_needs_the_layers_below_is_not_unpacked_yet(void **state)
 
     tree_add(&t, CAS_ENTRY_HARDLINK, "link")->target = VIEW_LIT("bin/below");
     o.unpack = true;
-    CLEANUP(cas_layer_unrefp) struct cas_layer *l = must_write(f, &t, &o);
+    cas_layer_unref(must_write(f, &t, &o));
     assert_false(fixture_exists(f, "layers") && fixture_count(f, "layers") > 0);
 }
 
