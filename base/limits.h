@@ -35,6 +35,8 @@
 #define LIMIT_LAYER_ENTRIES ((uint64_t)16 << 20)
 /* Unpacked bytes of one layer: a bomb would fill the disk first. */
 #define LIMIT_LAYER_SIZE ((uint64_t)1 << 40)
+/* Holes of a layer's sparse files: they are hashed at some 2 GB a second, for the asking. */
+#define LIMIT_LAYER_HOLES ((uint64_t)64 << 30)
 /* Indexes within indexes: allowed by the specification, two in practice. */
 #define LIMIT_INDEX_DEPTH 4
 /* Entries of one index: tens of platforms, attestations double that. */

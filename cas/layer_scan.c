@@ -36,6 +36,7 @@ struct scan {
     struct buf bytes;
 
     uint64_t total; /* content bytes of the layer */
+    uint64_t holes; /* of them in no data */
 };
 
 static int add_to_index(struct scan *x,
@@ -49,10 +50,16 @@ static int add_to_index(struct scan *x,
 
 /* --- Files --- */
 
-static void hash_zeros(struct scan *x, uint64_t size)
+/* What a hole costs is hashing, of which a header of 512 bytes can ask for hours. */
+static int hash_zeros(struct scan *x, uint64_t size, struct error *err)
 {
     static const char zeros[64 << 10];
 
+    if (size > LIMIT_LAYER_HOLES - x->holes)
+        return error_set(err, ERROR_LIMIT,
+                         "the layer's sparse files have holes of more than %ju bytes",
+                         (uintmax_t)LIMIT_LAYER_HOLES);
+    x->holes += size;
     while (size > 0) {
         const size_t part = size < sizeof zeros ? (size_t)size : sizeof zeros;
 
@@ -61,6 +68,7 @@ static void hash_zeros(struct scan *x, uint64_t size)
             buf_append(&x->bytes, zeros, part);
         size -= part;
     }
+    return 0;
 }
 
 static bool wants_bytes(const struct cas_entry *e)
@@ -85,7 +93,8 @@ static void begin_file(struct scan *x, const struct cas_entry *e, uint64_t offse
 
 static int add_data(struct scan *x, uint64_t offset, struct view data, struct error *err)
 {
-    hash_zeros(x, offset - x->file_at);
+    if (hash_zeros(x, offset - x->file_at, err) < 0)
+        return -1;
     hasher_update(x->hasher, data.data, data.size);
     if (x->keep_bytes)
         buf_append_view(&x->bytes, data);
@@ -98,7 +107,8 @@ static int end_file(struct scan *x, struct error *err)
     if (!x->in_file)
         return 0;
     x->in_file = false;
-    hash_zeros(x, x->file.size - x->file_at);
+    if (hash_zeros(x, x->file.size - x->file_at, err) < 0)
+        return -1;
     hasher_final(x->hasher, &x->file.content);
     return add_to_index(x, &x->file, x->file_offset, buf_view(&x->bytes), err);
 }

@@ -66,23 +66,85 @@ struct cas_entry tar_entry_written(const struct cas_entry *e, int64_t epoch)
     };
 }
 
+/* A reader takes "trusted.overlay." and "user.overlay." for overlayfs' own and refuses the
+ * layer; unpacked as they are, they would speak to the mount above. */
+static int check_xattrs(const struct cas_entry *e, struct error *err)
+{
+    for (size_t i = 0; i < e->xattr_count; i++) {
+        const struct view name = e->xattrs[i].name;
+
+        if (memchr(name.data, '=', name.size) || view_starts(name, "trusted.overlay.") ||
+            view_starts(name, "user.overlay."))
+            return error_set(err, ERROR_UNSUPPORTED,
+                             "%.*s: the attribute '%.*s' cannot be stored in a layer",
+                             VIEW_ARG(e->path), VIEW_ARG(name));
+    }
+    return 0;
+}
+
+static int check_components(const struct cas_entry *e, struct error *err)
+{
+    struct view rest = e->path;
+    struct view name = {NULL, 0};
+
+    while (rest.size > 0) {
+        view_cut(rest, '/', &name, &rest);
+        if (name.size > LIMIT_NAME_SIZE)
+            return error_set(err, ERROR_LIMIT,
+                             "a name of %zu bytes (at most %zu are possible): %.64s...",
+                             name.size, LIMIT_NAME_SIZE, name.data);
+        if (view_starts(name, WHITEOUT_PREFIX))
+            return error_set(err, ERROR_UNSUPPORTED,
+                             "'%.*s' cannot be stored in a layer: there a name that begins "
+                             "with " WHITEOUT_PREFIX " stands for a removed file",
+                             VIEW_ARG(e->path));
+    }
+    return 0;
+}
+
+static int check_target(const struct cas_entry *e, struct error *err)
+{
+    if (e->type != CAS_ENTRY_SYMLINK)
+        return 0;
+    if (e->target.size == 0)
+        return error_set(err, ERROR_INVALID, "symlink '%.*s' has no target",
+                         VIEW_ARG(e->path));
+    if (e->target.size >= LIMIT_PATH_SIZE)
+        return error_set(err, ERROR_LIMIT,
+                         "symlink '%.*s': a target of %zu bytes (at most %zu are possible)",
+                         VIEW_ARG(e->path), e->target.size, LIMIT_PATH_SIZE - 1);
+    return 0;
+}
+
+/* Linux has 12 bits of major and 20 of minor numbers. */
+static int check_device(const struct cas_entry *e, struct error *err)
+{
+    if (e->type != CAS_ENTRY_CHAR && e->type != CAS_ENTRY_BLOCK)
+        return 0;
+    if (e->rdev_major >> 12 || e->rdev_minor >> 20)
+        return error_set(err, ERROR_INVALID, "'%.*s': there can be no device %u:%u",
+                         VIEW_ARG(e->path), e->rdev_major, e->rdev_minor);
+    if (e->type == CAS_ENTRY_CHAR && e->rdev_major == 0 && e->rdev_minor == 0)
+        return error_set(err, ERROR_UNSUPPORTED,
+                         "'%.*s' is a 0/0 device, which is overlayfs' own and cannot be "
+                         "stored in a layer",
+                         VIEW_ARG(e->path));
+    return 0;
+}
+
 int tar_entry_check(const struct cas_entry *e, struct error *err)
 {
-    if (e->path.size > LIMIT_PATH_SIZE)
+    if (e->path.size >= LIMIT_PATH_SIZE)
         return error_set(err, ERROR_LIMIT, "a path of %zu bytes: %.200s...", e->path.size,
                          e->path.data);
     if (memchr(e->path.data, '\0', e->path.size) ||
         (e->target.size && memchr(e->target.data, '\0', e->target.size)))
         return error_set(err, ERROR_INVALID, "a NUL in the path or link of %.*s",
                          VIEW_ARG(e->path));
-    for (size_t i = 0; i < e->xattr_count; i++) {
-        const struct view name = e->xattrs[i].name;
-        if (memchr(name.data, '=', name.size))
-            return error_set(err, ERROR_UNSUPPORTED,
-                             "%.*s: the attribute '%.*s' cannot be stored in a layer",
-                             VIEW_ARG(e->path), VIEW_ARG(name));
-    }
-    return 0;
+    if (check_components(e, err) < 0 || check_target(e, err) < 0 ||
+        check_device(e, err) < 0)
+        return -1;
+    return check_xattrs(e, err);
 }
 
 uint64_t tar_padded_size(uint64_t size)

@@ -5,6 +5,7 @@
 #include "base/fs.h"
 #include "base/limits.h"
 #include "cas/arena.h"
+#include "cas/dir_read.h"
 #include "cas/file_attr.h"
 #include "cas/layer_dir.h"
 #include "cas/path_map.h"
@@ -15,6 +16,7 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
@@ -23,6 +25,8 @@
 #define RESOLVE_SAFE (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)
 /* In the scratch directory, beside fs/: the inode of all whiteouts. */
 #define WHITEOUT_NAME "whiteout"
+/* Zeros are looked for in pieces of this size: holes smaller than it gain little. */
+#define HOLE_SIZE ((size_t)32 << 10)
 
 /* A directory that was made; `entry` is kept until the end. */
 struct unpack_dir {
@@ -159,6 +163,36 @@ static struct unpack_dir *enter_dir(struct cas_unpacker *u, struct view path)
     return dir;
 }
 
+/* Removed and made anew by the same layer: the whiteout that stands there makes room. Only
+ * our own are met, as 0/0 devices of layers are refused. */
+static int replace_whiteout(int dir_fd, const char *name)
+{
+    struct stat st;
+
+    if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return -1;
+    if (!cas_stat_is_whiteout(&st)) {
+        errno = ENOTDIR;
+        return -1;
+    }
+    return unlinkat(dir_fd, name, 0) < 0 ? -1 : mkdirat(dir_fd, name, 0700);
+}
+
+/* Makes one directory where there is none; its descriptor, or -1 with errno set. */
+static int make_component(int dir_fd, const char *name)
+{
+    const int flags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+
+    if (mkdirat(dir_fd, name, 0700) < 0 && errno != EEXIST)
+        return -1;
+
+    const int fd = openat(dir_fd, name, flags);
+
+    if (fd >= 0 || errno != ENOTDIR)
+        return fd;
+    return replace_whiteout(dir_fd, name) < 0 ? -1 : openat(dir_fd, name, flags);
+}
+
 /* mkdir -p of a clean path: each component by itself, none followed. */
 static int make_parents(struct cas_unpacker *u, const char *path, struct error *err)
 {
@@ -174,11 +208,7 @@ static int make_parents(struct cas_unpacker *u, const char *path, struct error *
 
         const size_t end = at + name.size;
         CLEANUP(base_freep) char *text = view_dup(name);
-
-        if (mkdirat(fd, text, 0700) < 0 && errno != EEXIST)
-            return error_sys(err, "make directory '%s'", path);
-
-        const int next = openat(fd, text, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        const int next = make_component(fd, text);
 
         if (next < 0)
             return error_sys(err, "make directory '%s'", path);
@@ -206,7 +236,7 @@ static int open_dir(struct cas_unpacker *u, const char *path, struct error *err)
         return u->parent_fd;
     forget_parent(u);
     u->parent_fd = fs_openat2(u->root_fd, name, flags, 0, RESOLVE_SAFE);
-    if (u->parent_fd < 0 && errno == ENOENT) {
+    if (u->parent_fd < 0 && (errno == ENOENT || errno == ENOTDIR)) {
         if (make_parents(u, path, err) < 0)
             return -1;
         u->parent_fd = fs_openat2(u->root_fd, name, flags, 0, RESOLVE_SAFE);
@@ -333,14 +363,11 @@ static int make_file(struct cas_unpacker *u, const struct cas_entry *e, struct e
     return 0;
 }
 
-int cas_unpacker_data(struct cas_unpacker *u,
-                      uint64_t offset,
-                      struct view data,
-                      struct error *err)
+static int write_at(struct cas_unpacker *u,
+                    uint64_t offset,
+                    struct view data,
+                    struct error *err)
 {
-    if (u->skipping)
-        return 0;
-    assert(u->file_fd >= 0 && offset >= u->file_end && offset + data.size <= u->file.size);
     while (data.size > 0) {
         const ssize_t done = pwrite(u->file_fd, data.data, data.size, (off_t)offset);
 
@@ -351,7 +378,57 @@ int cas_unpacker_data(struct cas_unpacker *u,
         offset += (uint64_t)done;
         data = view_sub(data, (size_t)done, data.size);
     }
-    u->file_end = offset;
+    return 0;
+}
+
+/* Other data is told from zeros by its first bytes, mostly. */
+static bool is_zero(const char *data, size_t size)
+{
+    return size > 0 && data[0] == 0 && memcmp(data, data + 1, size - 1) == 0;
+}
+
+/* Bytes of the pieces at the start of `data` that are all zeros, or all something else. */
+static size_t run_size(struct view data, bool zeros)
+{
+    size_t at = 0;
+
+    while (at < data.size) {
+        const size_t left = data.size - at;
+        const size_t piece = left < HOLE_SIZE ? left : HOLE_SIZE;
+
+        if (is_zero(data.data + at, piece) != zeros)
+            break;
+        at += piece;
+    }
+    return at;
+}
+
+/* Zeros become holes: ten gigabytes of them, which fit into ten megabytes of gzip, shall
+ * not fill the disk. */
+int cas_unpacker_data(struct cas_unpacker *u,
+                      uint64_t offset,
+                      struct view data,
+                      struct error *err)
+{
+    if (u->skipping)
+        return 0;
+    assert(u->file_fd >= 0 && offset >= u->file_end && offset + data.size <= u->file.size);
+    while (data.size > 0) {
+        const size_t hole = run_size(data, true);
+
+        offset += hole;
+        data = view_sub(data, hole, data.size);
+
+        const size_t run = run_size(data, false);
+
+        if (run > 0) {
+            if (write_at(u, offset, view_sub(data, 0, run), err) < 0)
+                return -1;
+            offset += run;
+            data = view_sub(data, run, data.size);
+            u->file_end = offset;
+        }
+    }
     return 0;
 }
 

@@ -330,11 +330,30 @@ static void test_attributes_of_any_size_read_back(void **state)
 static void test_what_tar_cannot_say_is_refused(void **state)
 {
     const struct cas_xattr equals = {VIEW_LIT("user.a=b"), VIEW_LIT("v")};
+    const struct cas_xattr opaque = {VIEW_LIT("trusted.overlay.opaque"), VIEW_LIT("y")};
+    const struct cas_xattr user = {VIEW_LIT("user.overlay.whiteout"), VIEW_LIT("y")};
     CLEANUP(base_freep) char *name = repeated("n", LIMIT_PATH_SIZE + 1);
+    CLEANUP(base_freep) char *part = repeated("n", LIMIT_NAME_SIZE + 1);
+    CLEANUP(base_freep) char *beneath = base_format("d/%s/f", part);
     const struct {
         struct cas_entry entry;
         enum error_code code;
     } cases[] = {
+        {{.path = VIEW_LIT("f"), .xattrs = &opaque, .xattr_count = 1}, ERROR_UNSUPPORTED},
+        {{.path = VIEW_LIT("f"), .xattrs = &user, .xattr_count = 1}, ERROR_UNSUPPORTED},
+        {{.path = view_of(beneath)}, ERROR_LIMIT},
+        {{.path = VIEW_LIT("a/.wh.b")}, ERROR_UNSUPPORTED},
+        {{.path = VIEW_LIT(".wh.a/b")}, ERROR_UNSUPPORTED},
+        {{.path = VIEW_LIT("a/.whb"), .type = CAS_ENTRY_WHITEOUT}, ERROR_NONE},
+        {{.path = VIEW_LIT("l"), .type = CAS_ENTRY_SYMLINK}, ERROR_INVALID},
+        {{.path = VIEW_LIT("l"), .type = CAS_ENTRY_SYMLINK, .target = view_of(name)},
+         ERROR_LIMIT},
+        {{.path = VIEW_LIT("c"), .type = CAS_ENTRY_CHAR}, ERROR_UNSUPPORTED},
+        {{.path = VIEW_LIT("c"), .type = CAS_ENTRY_CHAR, .rdev_major = 1}, ERROR_NONE},
+        {{.path = VIEW_LIT("b"), .type = CAS_ENTRY_BLOCK, .rdev_major = 4096},
+         ERROR_INVALID},
+        {{.path = VIEW_LIT("b"), .type = CAS_ENTRY_BLOCK, .rdev_minor = 1 << 20},
+         ERROR_INVALID},
         {{.path = VIEW_LIT("f"), .xattrs = &equals, .xattr_count = 1}, ERROR_UNSUPPORTED},
         {{.path = view_of(name)}, ERROR_LIMIT},
         {{.path = VIEW_LIT("a\0b")}, ERROR_INVALID},

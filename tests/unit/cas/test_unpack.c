@@ -2,6 +2,7 @@
 
 #include "base/alloc.h"
 #include "base/fs.h"
+#include "base/limits.h"
 #include "cas/index.h"
 #include "cas/unpack.h"
 
@@ -457,6 +458,71 @@ static void test_merged_stack_has_no_whiteouts(void **state)
     unref_all(layers, 2);
 }
 
+static void check_whiteout_made_anew(struct fixture *f)
+{
+    struct cas_layer *layers[] = {
+        LAYER(f, {.name = "a/", .type = '5', .mode = 0700}, {.name = "a/old", .data = "o"}),
+        LAYER(f, {.name = ".wh.a"}, {.name = "a/b/new", .data = "n"}),
+    };
+    const int fd = unpack_top(f, layers, 2);
+    CLEANUP(fd_closep) int a = openat(fd, "a", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    char value = 0;
+
+    assert_text(stat_text(fd, "a"), "d 0755 0:0 0");
+    assert_text(file_text(fd, "a/b/new"), "n");
+    if (fgetxattr(a, "trusted.overlay.opaque", &value, 1) != 1)
+        assert_int_equal(1, fgetxattr(a, "user.overlay.opaque", &value, 1));
+    assert_int_equal('y', value);
+    close(fd);
+    unref_all(layers, 2);
+}
+
+/* No entry tells of the directory: it is new all the same, and shows nothing old. */
+static void test_removed_directory_is_made_anew(void **state)
+{
+    check_whiteout_made_anew(*state);
+    run_in_user_namespace(*state, check_whiteout_made_anew);
+}
+
+static void test_zeros_take_no_room(void **state)
+{
+    enum { SIZE = 4 << 20, AT = 2 << 20 };
+    struct fixture *f = *state;
+    CLEANUP(base_freep) char *data = base_alloc(SIZE);
+
+    data[AT] = 'x';
+    struct cas_layer *l = LAYER(f, {.name = "zeros", .data = data, .size = SIZE});
+    const int fd = unpack_top(f, &l, 1);
+    CLEANUP(fd_closep) int file = openat(fd, "zeros", O_RDONLY | O_CLOEXEC);
+    CLEANUP(base_freep) char *got = base_alloc(SIZE);
+    struct stat st;
+
+    assert_int_equal(0, fstat(file, &st));
+    assert_int_equal(SIZE, st.st_size);
+    assert_in_range(st.st_blocks, 1, (128 << 10) / 512);
+    assert_int_equal(SIZE, read(file, got, SIZE));
+    assert_memory_equal(data, got, SIZE);
+    close(fd);
+    cas_layer_unref(l);
+}
+
+/* A header of a few bytes that asks for a terabyte to be hashed. */
+static void test_endless_holes_are_refused(void **state)
+{
+    struct fixture *f = *state;
+    CLEANUP(base_freep)
+    char *pax =
+        base_format("GNU.sparse.major=1\nGNU.sparse.minor=0\nGNU.sparse.realsize=%ju\n",
+                    (uintmax_t)LIMIT_LAYER_HOLES + 1);
+    static const char map[512] = "0\n";
+    struct cas_layer *l =
+        LAYER(f, {.name = "hole", .data = map, .size = sizeof map, .pax = pax});
+
+    assert_null(cas_layer_index(l, &f->err));
+    assert_int_equal(ERROR_LIMIT, f->err.code);
+    cas_layer_unref(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -481,6 +547,9 @@ int main(void)
         fixture_test(test_truncated_layer_is_refused),
         fixture_test(test_wrong_diff_id_is_refused),
         fixture_test(test_merged_stack_has_no_whiteouts),
+        fixture_test(test_removed_directory_is_made_anew),
+        fixture_test(test_zeros_take_no_room),
+        fixture_test(test_endless_holes_are_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
