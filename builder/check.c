@@ -8,6 +8,7 @@
 #include "builder/plan.h"
 #include "parser/dockerfile.h"
 #include "parser/ignore.h"
+#include "parser/outline.h"
 #include "registry/platform.h"
 
 #include <dirent.h>
@@ -147,71 +148,20 @@ static void context_list(void *context, struct view directory, void (*add)(void 
 
 /* --- Which stages --- */
 
-/* The last stage before `end` of that name, or `end`. */
-static size_t stage_by_name(const struct dockerfile *file, struct view name, size_t end)
-{
-    CLEANUP(base_freep) char *text = view_dup(name);
-
-    for (size_t i = end; i-- > 0;) {
-        const struct view stage = file->stages[i].from->from->stage_name;
-
-        if (stage.size > 0 && view_eq_nocase(stage, text))
-            return i;
-    }
-    return end;
-}
-
-/* A name or number of --from, --target. */
-static size_t stage_named(const struct dockerfile *file, struct view name)
-{
-    uint64_t number;
-
-    if (view_to_u64(name, &number))
-        return number < file->stage_count ? (size_t)number : file->stage_count;
-    return stage_by_name(file, name, file->stage_count);
-}
-
-static void need(struct check *c, size_t stage)
-{
-    if (stage < c->options->file->stage_count)
-        c->needed[stage] = true;
-}
-
-static void need_sources(struct check *c, const struct dockerfile_instruction *in)
-{
-    const struct dockerfile *file = c->options->file;
-
-    if (in->kind == DOCKERFILE_COPY && in->copy->from.text.size > 0)
-        need(c, stage_named(file, in->copy->from.text));
-    for (size_t i = 0; in->kind == DOCKERFILE_RUN && i < in->run->mount_count; i++)
-        if (in->run->mounts[i].from.size > 0)
-            need(c, stage_named(file, in->run->mounts[i].from));
-}
-
-/* Without a plan: what --target reaches by names as they are written. A stage only needs
- * earlier ones, so one pass from the last to the first finds all. */
+/* Without a plan: what --target reaches by names as they are written. */
 static void find_needed(struct check *c)
 {
     const struct dockerfile *file = c->options->file;
     const char *target = c->options->request->target;
-    size_t at;
+    size_t stage;
 
     if (c->options->plan || !target || !*target)
         return;
-    at = stage_named(file, view_of(target));
-    if (at == file->stage_count)
+    stage = dockerfile_stage_find(file, view_of(target));
+    if (stage == file->stage_count)
         return;
     c->needed = base_alloc_array(file->stage_count + 1, sizeof *c->needed);
-    c->needed[at] = true;
-    for (size_t i = at + 1; i-- > 0;) {
-        if (!c->needed[i])
-            continue;
-        const size_t base = stage_by_name(file, file->stages[i].from->from->image.text, i);
-        if (base < i)
-            c->needed[base] = true;
-        for (size_t k = 0; k < file->stages[i].count; k++)
-            need_sources(c, &file->stages[i].instructions[k]);
-    }
+    dockerfile_stages_needed(file, stage, c->needed);
 }
 
 static bool stage_wanted(void *context, size_t stage)

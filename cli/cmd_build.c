@@ -4,10 +4,12 @@
 #include "base/alloc.h"
 #include "base/limits.h"
 #include "builder/build.h"
+#include "cli/build_call.h"
 #include "cli/build_proxy.h"
 #include "cli/build_report.h"
 #include "cli/build_source.h"
 #include "cli/build_value.h"
+#include "cli/diagnostics.h"
 #include "cli/interrupt.h"
 #include "cli/message.h"
 #include "cli/progress.h"
@@ -25,6 +27,7 @@ struct build_options {
     const char *metadata_file;
     const char *provenance;
     const char *sbom;
+    const char *call;
     struct cli_texts tags;
     struct cli_texts args;
     struct cli_texts contexts;
@@ -43,6 +46,7 @@ struct build_options {
     bool push;
     bool load;
     bool quiet;
+    bool check;
 };
 
 #define FIELD(name) offsetof(struct build_options, name)
@@ -59,6 +63,10 @@ static const struct cli_option options[] = {
     {0, "build-context", CLI_OPTION_TEXTS, "NAME=SOURCE",
      "A further context: directory, oci-layout://PATH, docker-image://NAME",
      FIELD(contexts)},
+    {0, "call", CLI_OPTION_TEXT, "METHOD[,format=json]",
+     "Tell about the Dockerfile instead of building: check, outline or targets",
+     FIELD(call)},
+    {0, "check", CLI_OPTION_SWITCH, NULL, "As --call=check", FIELD(check)},
     {'f', "file", CLI_OPTION_TEXT, "FILE",
      "The Dockerfile (default PATH/Dockerfile; - is standard input)", FIELD(file)},
     {0, "iidfile", CLI_OPTION_TEXT, "FILE", "Write the image's ID to this file",
@@ -333,35 +341,48 @@ static int request_fill(const struct build_options *o,
 }
 
 /* What goes before the error line: the output of what failed, the lines of the Dockerfile.
- */
+ * Of several syntax errors each is told with its lines. */
 static void failure_print(struct cli_progress *progress,
                           const struct cli_build_source *source,
+                          const struct cli_diagnostics *errors,
                           const struct error *err)
 {
     CLEANUP(buf_release) struct buf text = BUF_INIT(LIMIT_TEXT_SIZE);
 
     cli_progress_failures(progress, &text);
-    cli_build_source_excerpt(source, err, &text);
+    if (errors->count <= 1)
+        cli_build_source_excerpt(source, err, &text);
+    for (size_t i = 0; errors->count > 1 && i < errors->count; i++) {
+        const struct error one = {.pos = errors->items[i].pos};
+
+        buf_printf(&text, "ERROR: %s\n", errors->items[i].text);
+        cli_build_source_excerpt(source, &one, &text);
+    }
     fwrite(buf_text(&text), 1, text.size, stderr);
 }
 
 static int build_perform(struct cli_session *session,
                          const struct build_values *values,
-                         const struct build_request *request,
+                         struct build_request *request,
                          enum cli_progress_mode mode,
                          struct build_result *result,
                          struct error *err)
 {
+    CLEANUP(cli_diagnostics_release) struct cli_diagnostics errors = {0};
     CLEANUP(cli_progress_freep)
     struct cli_progress *progress = cli_progress_new(mode, "Building");
     struct build_environment env;
     int code = cli_session_environment(session, cli_progress_sink(progress), &env, err);
 
+    request->on_syntax_error = cli_diagnostics_error;
+    request->syntax_context = &errors;
     if (code == 0)
         code = build_run(&env, request, result, err);
     cli_progress_finish(progress);
     if (code < 0 && err->code != ERROR_CANCELLED)
-        failure_print(progress, &values->source, err);
+        failure_print(progress, &values->source, &errors, err);
+    if (code < 0 && errors.count > 1)
+        error_wrap(err, "%zu errors in the Dockerfile, the first", errors.count);
     return code;
 }
 
@@ -386,12 +407,19 @@ static int build_command_run(struct cli_session *session,
     CLEANUP(values_release) struct build_values values = {0};
     CLEANUP(build_result_release) struct build_result result = {0};
     struct build_request request = {0};
+    struct cli_build_call call;
     enum cli_progress_mode mode;
 
     if (cli_progress_mode_parse(o->progress, &mode, err) < 0 ||
+        cli_build_call_parse(o->call, &call, err) < 0 ||
         values_read(o, arguments->items[0], &values, err) < 0 ||
-        request_fill(o, &values, &request, err) < 0 ||
-        cli_build_report_clear(o->iidfile, err) < 0 ||
+        request_fill(o, &values, &request, err) < 0)
+        return -1;
+    if (o->check)
+        call.method = CLI_BUILD_METHOD_CHECK;
+    if (call.method != CLI_BUILD_METHOD_BUILD)
+        return cli_build_call_run(&call, session, &request, &values.source, err);
+    if (cli_build_report_clear(o->iidfile, err) < 0 ||
         cli_session_enter_sandbox(session, false, err) < 0)
         return -1;
     if (o->quiet)

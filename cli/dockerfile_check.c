@@ -78,9 +78,10 @@ int cli_dockerfile_check(const struct cli_dockerfile_check *check,
     if (code < 0 && list.count == 0)
         return -1;
 
+    const char *const path = check->source->path != NULL ? check->source->path : name;
     struct cli_diagnostics_source source = {
         .name = name,
-        .path = check->source->path != NULL ? check->source->path : name,
+        .path = strncmp(path, "./", 2) == 0 ? path + 2 : path,
         .text = buf_view(&text),
     };
     cli_diagnostics_sort(&list);
