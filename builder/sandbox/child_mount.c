@@ -170,18 +170,48 @@ static const struct {
     {"core", "/proc/kcore"},       {"ptmx", "pts/ptmx"},
 };
 
-/* These six give a step nothing: no memory, no disk, no other terminal than its own. */
-static int make_device(int dev, const struct device *d, bool bind)
+/* A mount of its own for one node, with flags that are not those of /dev. */
+static int bind_node(int dev, const struct device *d, const char *source, bool readonly)
 {
-    if (!bind) {
-        const dev_t number = ((dev_t)d->major << 8) | d->minor;
-        return mknodat(dev, d->name, S_IFCHR | 0666, number);
+    const int fd = openat(dev, d->name, O_PATH | O_CLOEXEC | O_NOFOLLOW);
+    const struct child_fd_path path = child_fd_path(fd < 0 ? 0 : fd);
+
+    if (fd < 0)
+        return -1;
+    if (child_close_after(
+            fd, mount(source ? source : path.text, path.text, NULL, MS_BIND, NULL)) < 0)
+        return -1;
+
+    const int over = openat(dev, d->name, O_PATH | O_CLOEXEC | O_NOFOLLOW);
+    const struct child_fd_path bound = child_fd_path(over < 0 ? 0 : over);
+    const unsigned long usable = MS_REMOUNT | MS_BIND | MS_NOSUID | MS_NOEXEC;
+
+    if (over < 0)
+        return -1;
+    return child_close_after(over, readonly ? child_remount(over, MS_RDONLY)
+                                            : mount(NULL, bound.text, NULL, usable, NULL));
+}
+
+/*
+ * These six give a step nothing: no memory, no disk, no other terminal than its own. What a
+ * step may do to the nodes themselves, chmod or chown them, must not reach those of the
+ * host: they are nodes of the step's own tmpfs, or else read-only, which devices can be
+ * written through.
+ */
+static int make_device(int dev, const struct device *d, uint32_t flags)
+{
+    const dev_t number = ((dev_t)d->major << 8) | d->minor;
+
+    if (!(flags & OP_FLAG_BIND_NODES)) {
+        if (mknodat(dev, d->name, S_IFCHR | 0666, number) < 0)
+            return -1;
+        return flags & OP_FLAG_NODEV ? bind_node(dev, d, NULL, false) : 0;
     }
     const int fd = openat(dev, d->name, O_CREAT | O_EXCL | O_RDONLY | O_CLOEXEC, 0666);
     if (fd < 0)
         return -1;
-    const struct child_fd_path path = child_fd_path(fd);
-    return child_close_after(fd, mount(d->path, path.text, NULL, MS_BIND, NULL));
+    close(fd);
+    return bind_node(dev, d, d->path, true);
 }
 
 int child_dev(struct sandbox_child *child, const struct sandbox_op *op)
@@ -192,7 +222,7 @@ int child_dev(struct sandbox_child *child, const struct sandbox_op *op)
     if (child->dev < 0)
         return -1;
     for (size_t i = 0; i < ARRAY_COUNT(devices); i++)
-        if (make_device(child->dev, &devices[i], (op->flags & OP_FLAG_BIND_NODES) != 0) < 0)
+        if (make_device(child->dev, &devices[i], op->flags) < 0)
             return -1;
     for (size_t i = 0; i < ARRAY_COUNT(device_links); i++)
         if (symlinkat(device_links[i].to, child->dev, device_links[i].name) < 0)

@@ -183,7 +183,7 @@ static void plan_sys(struct sandbox_plan *plan,
 /*
  * mknod is among Docker's capabilities. What Docker's devices cgroup does, allow nodes to
  * be made but not to be used, `nodev` does here on every mount that a step can write to;
- * /dev is no exception, so its six nodes are bound from the host's.
+ * /dev is no exception, so each of its six nodes gets a mount of its own.
  */
 static void forbid_devices(struct sandbox_plan *plan)
 {
@@ -206,7 +206,7 @@ static void plan_kernel_mounts(struct sandbox_plan *plan,
     plan_mount(plan, OP_MOUNT, "proc", "/proc", plain, NULL);
     struct sandbox_op *const dev = plan_mount(
         plan, OP_DEV, "tmpfs", "/dev", MS_NOSUID | MS_STRICTATIME, "mode=755,size=65536k");
-    dev->flags |= host->mknod && spec->insecure ? 0 : (uint32_t)OP_FLAG_BIND_NODES;
+    dev->flags |= host->mknod ? 0 : (uint32_t)OP_FLAG_BIND_NODES;
     plan_mount(plan, OP_MOUNT, "devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC,
                host->tty_group ? "newinstance,ptmxmode=0666,mode=0620,gid=5"
                                : "newinstance,ptmxmode=0666,mode=0620");

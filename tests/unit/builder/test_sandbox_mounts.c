@@ -109,6 +109,30 @@ static void test_device_nodes_cannot_be_used(void **state)
     }
 }
 
+/* The step is root, and may do with its nodes what it likes. */
+static void test_the_hosts_device_nodes_are_out_of_reach(void **state)
+{
+    static const char script[] =
+        "for d in null zero full random urandom tty; do chmod 600 /dev/$d; "
+        "chown 1:1 /dev/$d; touch -d @1 /dev/$d; done 2>/dev/null; chmod 600 /proc/keys "
+        "2>/dev/null; echo x > /dev/null && echo done";
+    static const char *const nodes[] = {"/dev/null",   "/dev/zero",    "/dev/full",
+                                        "/dev/random", "/dev/urandom", "/dev/tty"};
+    struct stat before[ARRAY_COUNT(nodes)];
+    struct stat after;
+
+    for (size_t i = 0; i < ARRAY_COUNT(nodes); i++)
+        assert_int_equal(0, stat(nodes[i], &before[i]));
+    for (each_api(api))
+        fixture_expect(*state, (struct sandbox_spec){.mount_api = api}, script, "done\n");
+    for (size_t i = 0; i < ARRAY_COUNT(nodes); i++) {
+        assert_int_equal(0, stat(nodes[i], &after));
+        assert_int_equal(before[i].st_mode, after.st_mode);
+        assert_int_equal(before[i].st_uid, after.st_uid);
+        assert_int_equal(before[i].st_gid, after.st_gid);
+    }
+}
+
 static void test_changes_end_in_the_upper_directory(void **state)
 {
     struct sandbox_fixture *f = *state;
@@ -574,6 +598,7 @@ static int group(void)
         cmocka_unit_test(test_no_process_of_the_host_is_seen),
         cmocka_unit_test(test_devices_work),
         cmocka_unit_test(test_device_nodes_cannot_be_used),
+        cmocka_unit_test(test_the_hosts_device_nodes_are_out_of_reach),
         cmocka_unit_test(test_changes_end_in_the_upper_directory),
         cmocka_unit_test(test_plain_directory_as_root),
         cmocka_unit_test(test_readonly_root),
