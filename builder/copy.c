@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "base/fs.h"
 #include "base/limits.h"
+#include "builder/link_names.h"
 #include "builder/mode.h"
 #include "parser/glob.h"
 #include "parser/ignore.h"
@@ -23,11 +24,6 @@ struct level {
     bool is_made;
 };
 
-struct names {
-    uint64_t key[2];
-    char *path;
-};
-
 struct copier {
     const struct build_copy_request *request;
     struct build_delta *delta;
@@ -39,9 +35,8 @@ struct copier {
     struct level *levels;
     size_t depth;
     size_t capacity;
-    struct names *links; /* files with several names: where the first was put */
-    size_t link_count;
-    size_t link_capacity;
+    /* Where the first of several names was put; within one source only, as BuildKit does it. */
+    struct build_link_names links;
 };
 
 /* --- Attributes --- */
@@ -80,57 +75,6 @@ static int make_parents(struct copier *c, struct view path, struct error *err)
     return build_delta_mkdir_all(c->delta, path, mode, c->request->has_owner ? c->request->uid : 0, c->request->has_owner ? c->request->gid : 0, err);
 }
 
-/* --- Several names of one file --- */
-
-static const char *linked_name(const struct copier *c, const struct build_tree_entry *e)
-{
-    if (e->link_key[0] == 0)
-        return NULL;
-    size_t i = (size_t)((e->link_key[0] * UINT64_C(0x9e3779b97f4a7c15)) ^ e->link_key[1]) & (c->link_capacity - 1);
-    for (; c->link_capacity && c->links[i].path; i = (i + 1) & (c->link_capacity - 1))
-        if (c->links[i].key[0] == e->link_key[0] && c->links[i].key[1] == e->link_key[1])
-            return c->links[i].path;
-    return NULL;
-}
-
-static void insert_link(struct names *links, size_t capacity, struct names n)
-{
-    size_t i = (size_t)((n.key[0] * UINT64_C(0x9e3779b97f4a7c15)) ^ n.key[1]) & (capacity - 1);
-
-    while (links[i].path)
-        i = (i + 1) & (capacity - 1);
-    links[i] = n;
-}
-
-static void remember_link(struct copier *c, const struct build_tree_entry *e)
-{
-    if (e->link_key[0] == 0)
-        return;
-    if ((c->link_count + 1) * 2 > c->link_capacity) {
-        const size_t capacity = c->link_capacity ? c->link_capacity * 2 : 64;
-        struct names *links = base_alloc_array(capacity, sizeof *links);
-
-        for (size_t i = 0; i < c->link_capacity; i++)
-            if (c->links[i].path)
-                insert_link(links, capacity, c->links[i]);
-        free(c->links);
-        c->links = links;
-        c->link_capacity = capacity;
-    }
-    insert_link(c->links, c->link_capacity, (struct names){{e->link_key[0], e->link_key[1]}, base_strdup(buf_text(&c->dest))});
-    c->link_count++;
-}
-
-/* Names are joined within one source only, as BuildKit does it. */
-static void forget_links(struct copier *c)
-{
-    for (size_t i = 0; i < c->link_capacity; i++)
-        free(c->links[i].path);
-    free(c->links);
-    c->links = NULL;
-    c->link_count = c->link_capacity = 0;
-}
-
 /* --- One entry --- */
 
 static int check_replaceable(struct copier *c, struct error *err)
@@ -153,12 +97,12 @@ static int copy_file(struct copier *c, const struct build_tree_entry *e, struct 
 
     if (check_replaceable(c, err) < 0)
         return -1;
-    first = e->entry.type == CAS_ENTRY_FILE && c->link_capacity ? linked_name(c, e) : NULL;
+    first = e->entry.type == CAS_ENTRY_FILE ? build_link_names_find(&c->links, e->link_key) : NULL;
     if (first && strcmp(first, buf_text(&c->dest)) != 0)
         return build_delta_link(c->delta, buf_view(&c->dest), view_of(first), err);
     build_delta_put(c->delta, &target, &content);
-    if (e->entry.type == CAS_ENTRY_FILE)
-        remember_link(c, e);
+    if (e->entry.type == CAS_ENTRY_FILE && !first)
+        build_link_names_add(&c->links, e->link_key, buf_view(&c->dest));
     return 0;
 }
 
@@ -423,7 +367,7 @@ static int copy_resolved(struct copier *c, const struct build_tree_entry *source
     status = c->request->tree->walk(c->request->tree->self, source->entry.path, visit, c, err);
     while (c->depth > 0)
         leave_level(c);
-    forget_links(c);
+    build_link_names_release(&c->links);
     return status;
 }
 
