@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/fs.h"
 #include "base/limits.h"
+#include "cas/arena.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -10,19 +11,29 @@
 
 /* What the delta holds at one path. */
 struct node {
-    struct cas_entry e; /* texts are owned; type 0: removed, hides what is below */
+    struct cas_entry e; /* type 0: removed, hides what is below */
     struct build_delta_content content;
     struct node *first; /* of several names of one file: the one with the content */
     bool is_shared;     /* others name it as their `first` */
     bool is_fresh;      /* a directory with nothing below it in the lower layers */
 };
 
+/* A place in the table: empty, or a node with the upper half of its path's hash, so that
+ * other paths are told apart without looking at them. */
+struct slot {
+    uint32_t hash;
+    uint32_t node; /* its number, counted from one; 0: empty */
+};
+
 struct build_delta {
     struct build_tree *below;
-    struct node **slots; /* open addressing, by path; a power of two */
-    size_t slot_count;
+    struct node **nodes; /* as they came, which mostly is sorted */
     size_t count;
-    struct node **sorted; /* after finish */
+    size_t capacity;
+    struct slot *slots; /* open addressing, by path; a power of two */
+    size_t slot_count;
+    struct cas_arena arena; /* the nodes and their texts */
+    struct node **sorted;   /* after finish */
     struct cas_entry *entries;
 };
 
@@ -35,117 +46,76 @@ static uint64_t hash_path(struct view path)
     return h ^ (h >> 29);
 }
 
-static struct node **slot_of(struct node **slots, size_t slot_count, struct view path)
+/* The path's place, or the empty one where it would be. */
+static struct slot *slot_of(const struct build_delta *d, struct view path, uint64_t hash)
 {
-    size_t i = (size_t)hash_path(path) & (slot_count - 1);
+    size_t i = (size_t)hash & (d->slot_count - 1);
 
-    while (slots[i] && !view_eq(slots[i]->e.path, path))
-        i = (i + 1) & (slot_count - 1);
-    return &slots[i];
+    while (d->slots[i].node != 0 && (d->slots[i].hash != hash >> 32 || !view_eq(d->nodes[d->slots[i].node - 1]->e.path, path)))
+        i = (i + 1) & (d->slot_count - 1);
+    return &d->slots[i];
 }
 
 static struct node *node_at(const struct build_delta *d, struct view path)
 {
-    return *slot_of(d->slots, d->slot_count, path);
+    const struct slot *slot = slot_of(d, path, hash_path(path));
+
+    return slot->node != 0 ? d->nodes[slot->node - 1] : NULL;
+}
+
+static void insert(struct build_delta *d, struct view path, size_t number)
+{
+    const uint64_t hash = hash_path(path);
+
+    *slot_of(d, path, hash) = (struct slot){(uint32_t)(hash >> 32), (uint32_t)number};
 }
 
 static void grow(struct build_delta *d)
 {
-    const size_t slot_count = d->slot_count * 2;
-    struct node **slots = base_alloc_array(slot_count, sizeof(struct node *));
-
-    for (size_t i = 0; i < d->slot_count; i++)
-        if (d->slots[i])
-            *slot_of(slots, slot_count, d->slots[i]->e.path) = d->slots[i];
     free(d->slots);
-    d->slots = slots;
-    d->slot_count = slot_count;
-}
-
-static void free_text(struct view v)
-{
-    union {
-        const char *in;
-        char *out;
-    } text = {v.data};
-
-    free(text.out);
-}
-
-static void free_xattrs(const struct cas_entry *e)
-{
-    union {
-        const struct cas_xattr *in;
-        struct cas_xattr *out;
-    } xattrs = {e->xattrs};
-
-    for (size_t i = 0; i < e->xattr_count; i++) {
-        free_text(xattrs.out[i].name);
-        free_text(xattrs.out[i].value);
-    }
-    free(xattrs.out);
-}
-
-static struct view copy_text(struct view v)
-{
-    return (struct view){base_strndup(v.data ? v.data : "", v.size), v.size};
-}
-
-static const struct cas_xattr *copy_xattrs(const struct cas_entry *e)
-{
-    struct cas_xattr *out;
-
-    if (e->xattr_count == 0)
-        return NULL;
-    out = base_alloc_array(e->xattr_count, sizeof *out);
-    for (size_t i = 0; i < e->xattr_count; i++) {
-        out[i].name = copy_text(e->xattrs[i].name);
-        /* Values are bytes: copied by size, not as text. */
-        char *value = base_alloc(e->xattrs[i].value.size + 1);
-        if (e->xattrs[i].value.size)
-            memcpy(value, e->xattrs[i].value.data, e->xattrs[i].value.size);
-        out[i].value = (struct view){value, e->xattrs[i].value.size};
-    }
-    return out;
+    d->slot_count *= 2;
+    d->slots = base_alloc_array(d->slot_count, sizeof *d->slots);
+    for (size_t i = 0; i < d->count; i++)
+        insert(d, d->nodes[i]->e.path, i + 1);
 }
 
 static void node_clear(struct node *n)
 {
-    free_text(n->e.target);
-    free_xattrs(&n->e);
     n->e = (struct cas_entry){.path = n->e.path};
     n->content = (struct build_delta_content){0};
     n->first = NULL;
     n->is_fresh = false;
 }
 
-/* Takes over everything but the path, which stays the node's own. */
-static void node_assign(struct node *n, const struct cas_entry *e)
+/* Takes over everything but the path, which stays the node's own. What was there before is
+ * freed with the arena only: little is ever replaced. */
+static void node_assign(struct build_delta *d, struct node *n, const struct cas_entry *e)
 {
-    const struct cas_entry old = n->e;
+    const struct view path = n->e.path;
 
     n->e = *e;
-    n->e.path = old.path;
-    n->e.target = e->target.data ? copy_text(e->target) : (struct view){0};
-    n->e.xattrs = copy_xattrs(e);
-    free_text(old.target);
-    free_xattrs(&old);
+    n->e.path = (struct view){0};
+    /* Few entries borrow anything. */
+    if (e->target.size > 0 || e->xattr_count > 0)
+        n->e = cas_arena_entry(&d->arena, &n->e);
+    n->e.path = path;
 }
 
 static struct node *node_add(struct build_delta *d, struct view path)
 {
-    struct node **slot = slot_of(d->slots, d->slot_count, path);
+    struct node *n = node_at(d, path);
 
-    if (*slot)
-        return *slot;
-    if ((d->count + 1) * 4 > d->slot_count * 3) {
+    if (n)
+        return n;
+    assert(d->count < UINT32_MAX);
+    if ((d->count + 1) * 4 > d->slot_count * 3)
         grow(d);
-        slot = slot_of(d->slots, d->slot_count, path);
-    }
-    *slot = base_alloc(sizeof **slot);
-    (*slot)->e.path = copy_text(path);
-    d->count++;
-    return *slot;
+    n = cas_arena_alloc(&d->arena, sizeof *n);
+    n->e.path = cas_arena_view(&d->arena, path);
+    d->nodes = base_grow(d->nodes, d->count, &d->capacity, sizeof(struct node *));
+    d->nodes[d->count++] = n;
+    insert(d, n->e.path, d->count);
+    return n;
 }
 
 struct build_delta *build_delta_new(struct build_tree *below)
@@ -154,7 +124,7 @@ struct build_delta *build_delta_new(struct build_tree *below)
 
     d->below = below;
     d->slot_count = 64;
-    d->slots = base_alloc_array(d->slot_count, sizeof(struct node *));
+    d->slots = base_alloc_array(d->slot_count, sizeof *d->slots);
     return d;
 }
 
@@ -162,13 +132,8 @@ void build_delta_free(struct build_delta *d)
 {
     if (!d)
         return;
-    for (size_t i = 0; i < d->slot_count; i++) {
-        if (!d->slots[i])
-            continue;
-        node_clear(d->slots[i]);
-        free_text(d->slots[i]->e.path);
-        free(d->slots[i]);
-    }
+    cas_arena_release(&d->arena);
+    free(d->nodes);
     free(d->slots);
     free(d->sorted);
     free(d->entries);
@@ -280,15 +245,15 @@ static void disinherit(struct build_delta *d, struct node *n)
 {
     struct node *heir = NULL;
 
-    for (size_t i = 0; n->is_shared && i < d->slot_count; i++) {
-        struct node *other = d->slots[i];
+    for (size_t i = 0; n->is_shared && i < d->count; i++) {
+        struct node *other = d->nodes[i];
 
-        if (!other || other->first != n)
+        if (other->first != n)
             continue;
         other->first = heir;
         if (!heir) {
             heir = other;
-            node_assign(heir, &n->e);
+            node_assign(d, heir, &n->e);
             heir->content = n->content;
         } else {
             heir->is_shared = true;
@@ -324,7 +289,7 @@ void build_delta_put(struct build_delta *d, const struct cas_entry *e, const str
     struct node *n = node_add(d, e->path);
 
     disinherit(d, n);
-    node_assign(n, e);
+    node_assign(d, n, e);
     n->is_fresh = is_fresh;
     n->content = content ? *content : (struct build_delta_content){0};
 }
@@ -342,7 +307,7 @@ int build_delta_link(struct build_delta *d, struct view path, struct view target
     if (n == first)
         return 0;
     disinherit(d, n);
-    node_assign(n, &first->e);
+    node_assign(d, n, &first->e);
     n->content = first->content;
     n->first = first;
     n->is_fresh = false;
@@ -359,7 +324,7 @@ int build_delta_change(struct build_delta *d, const struct cas_entry *e, struct 
         return error_set(err, ERROR_INVALID, "/%.*s changed its type", VIEW_ARG(e->path));
     if (!n)
         n = node_add(d, e->path);
-    node_assign(n->first ? n->first : n, e);
+    node_assign(d, n->first ? n->first : n, e);
     n->is_fresh = is_fresh;
     return 0;
 }
@@ -373,10 +338,10 @@ int build_delta_remove(struct build_delta *d, struct view path, struct error *er
         return -1;
     if (!found)
         return 0;
-    for (size_t i = 0; i < d->slot_count; i++) {
-        struct node *n = d->slots[i];
+    for (size_t i = 0; i < d->count; i++) {
+        struct node *n = d->nodes[i];
 
-        if (n && path_has_prefix(n->e.path, path)) {
+        if (path_has_prefix(n->e.path, path)) {
             disinherit(d, n);
             node_clear(n);
         }
@@ -403,7 +368,7 @@ static int add_parents(struct build_delta *d, struct view path, struct error *er
             return error_set(err, ERROR_INVALID, "/%.*s is not a directory", VIEW_ARG(dir));
         e.path = dir;
         e.opaque = false;
-        node_assign(node_add(d, dir), &e);
+        node_assign(d, node_add(d, dir), &e);
     }
     return 0;
 }
@@ -417,10 +382,10 @@ static int compare_nodes(const void *a, const void *b)
 }
 
 /* The name that sorts first carries the content, whichever was made first. */
-static void settle_links(struct node **sorted, size_t count)
+static void settle_links(struct build_delta *d, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        struct node *n = sorted[i];
+        struct node *n = d->sorted[i];
         struct node *first = n->first;
 
         /* The one that was first may have handed its place on. */
@@ -429,7 +394,7 @@ static void settle_links(struct node **sorted, size_t count)
         if (!first || cas_entry_path_compare(first->e.path, n->e.path) < 0)
             continue;
         n->content = first->content;
-        node_assign(n, &first->e);
+        node_assign(d, n, &first->e);
         n->first = NULL;
         first->first = n;
     }
@@ -485,47 +450,45 @@ static int is_unchanged(struct build_delta *d, struct node *n, bool *same, struc
     return 0;
 }
 
+/* Copying walks its source in order: then there is nothing to sort. */
+static void sort(struct node **nodes, size_t count)
+{
+    for (size_t i = 1; i < count; i++) {
+        if (compare_nodes(&nodes[i - 1], &nodes[i]) < 0)
+            continue;
+        qsort(nodes, count, sizeof(struct node *), compare_nodes);
+        return;
+    }
+}
+
 static int collect(struct build_delta *d, size_t *count, struct error *err)
 {
-    struct node **all = base_alloc_array(d->count + 1, sizeof(struct node *));
-    size_t all_count = 0;
-
     *count = 0;
-    for (size_t i = 0; i < d->slot_count; i++)
-        if (d->slots[i] && d->slots[i]->e.path.size > 0)
-            all[all_count++] = d->slots[i];
-    d->sorted = base_alloc_array(all_count + 1, sizeof(struct node *));
-    for (size_t i = 0; i < all_count; i++) {
-        bool keep = all[i]->e.type != 0 && all[i]->e.type != CAS_ENTRY_WHITEOUT;
+    d->sorted = base_alloc_array(d->count + 1, sizeof(struct node *));
+    for (size_t i = 0; i < d->count; i++) {
+        struct node *n = d->nodes[i];
+        bool keep = n->e.type != 0 && n->e.type != CAS_ENTRY_WHITEOUT;
         bool same = false;
 
-        if ((!keep && needs_whiteout(d, all[i], &keep, err) < 0) || settle_opaque(d, all[i], err) < 0 ||
-            is_unchanged(d, all[i], &same, err) < 0) {
-            free(all);
+        if (n->e.path.size == 0)
+            continue;
+        if ((!keep && needs_whiteout(d, n, &keep, err) < 0) || settle_opaque(d, n, err) < 0 || is_unchanged(d, n, &same, err) < 0)
             return -1;
-        }
         if (keep && !same)
-            d->sorted[(*count)++] = all[i];
+            d->sorted[(*count)++] = n;
     }
-    free(all);
-    qsort(d->sorted, *count, sizeof(struct node *), compare_nodes);
+    sort(d->sorted, *count);
     return 0;
 }
 
 static int add_all_parents(struct build_delta *d, struct error *err)
 {
-    size_t count = 0;
-    struct view *paths = base_alloc_array(d->count + 1, sizeof *paths);
+    const size_t count = d->count; /* parents have their own */
     int status = 0;
 
-    /* The table may grow while parents are added: the paths are noted before. */
-    for (size_t i = 0; i < d->slot_count; i++)
-        if (d->slots[i])
-            paths[count++] = d->slots[i]->e.path;
     for (size_t i = 0; status == 0 && i < count; i++)
-        if (node_at(d, paths[i])->e.type != 0)
-            status = add_parents(d, paths[i], err);
-    free(paths);
+        if (d->nodes[i]->e.type != 0)
+            status = add_parents(d, d->nodes[i]->e.path, err);
     return status;
 }
 
@@ -534,7 +497,7 @@ int build_delta_finish(struct build_delta *d, struct cas_entry **entries, size_t
     assert(!d->sorted);
     if (add_all_parents(d, err) < 0 || collect(d, count, err) < 0)
         return -1;
-    settle_links(d->sorted, *count);
+    settle_links(d, *count);
     d->entries = base_alloc_array(*count + 1, sizeof *d->entries);
     for (size_t i = 0; i < *count; i++) {
         const struct node *n = d->sorted[i];
