@@ -9,8 +9,11 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-/* Blocks under way: two MiB each, so at most 28 MiB a layer. */
-#define SLOTS_MAX ((size_t)14)
+/* Blocks under way, two MiB each: for everyone who takes part one in work and one that
+ * waits to be written, and two that the lanes are at. At most 28 MiB a layer. (With two in
+ * the pool and the caller: 8. More were no faster: bench_layer_write.) */
+#define SLOTS_MAX       ((size_t)14)
+#define SLOTS_FOR(crew) (2 * (crew) + 2)
 
 /* A block under way; its place is block % slot_count. */
 struct slot {
@@ -358,6 +361,15 @@ static void call_helpers(struct pipe *p)
 
 /* --- The whole --- */
 
+static size_t slot_count(const struct layer_plan *plan,
+                         const struct cas_layer_options *options)
+{
+    const size_t crew = 1 + (options->pool ? pool_threads(options->pool) : 0);
+    const size_t most = SLOTS_FOR(crew) < SLOTS_MAX ? SLOTS_FOR(crew) : SLOTS_MAX;
+
+    return plan->block_count < most ? plan->block_count : most;
+}
+
 static struct pipe *pipe_new(const struct layer_plan *plan,
                              struct layer_fill *fill,
                              struct cas_blob_writer *blob,
@@ -373,7 +385,7 @@ static struct pipe *pipe_new(const struct layer_plan *plan,
     if (!feed)
         p->feed_lane.next = plan->block_count;
     p->options = options;
-    p->slot_count = plan->block_count < SLOTS_MAX ? plan->block_count : SLOTS_MAX;
+    p->slot_count = slot_count(plan, options);
     p->slot_size = layer_plan_block_size(plan, 0);
     if (options->compression != CAS_COMPRESSION_NONE)
         p->tar_hasher = hasher_new(DIGEST_SHA256);
