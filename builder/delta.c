@@ -486,9 +486,15 @@ static int add_all_parents(struct build_delta *d, struct error *err)
     const size_t count = d->count; /* parents have their own */
     int status = 0;
 
-    for (size_t i = 0; status == 0 && i < count; i++)
-        if (d->nodes[i]->e.type != 0)
-            status = add_parents(d, d->nodes[i]->e.path, err);
+    for (size_t i = 0; status == 0 && i < count; i++) {
+        const struct node *n = d->nodes[i];
+        bool is_entry = n->e.type != 0;
+
+        if (!is_entry)
+            status = needs_whiteout(d, n, &is_entry, err);
+        if (status == 0 && is_entry)
+            status = add_parents(d, n->e.path, err);
+    }
     return status;
 }
 
