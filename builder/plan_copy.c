@@ -135,8 +135,16 @@ static int read_flags(struct planner *p, struct plan_stage *s, const struct dock
         free(op->chmod);
         op->chmod = NULL;
     }
-    if (copy->checksum.text.size > 0)
-        return error_set(err, ERROR_INVALID, "checksum requires HTTP(S) or Git sources");
+    if (copy->checksum.text.size > 0) {
+        CLEANUP(base_freep) char *checksum = plan_expand(p, s, copy->checksum.text, err);
+
+        if (!checksum)
+            return -1;
+        if (*checksum && copy->sources.count != 1)
+            return error_set(err, ERROR_INVALID, "checksum can't be specified for multiple sources");
+        if (*checksum)
+            return error_set(err, ERROR_INVALID, "checksum requires HTTP(S) or Git sources");
+    }
     /* As BuildKit has it: a layer of its own only without --chmod. */
     op->link = copy->link && !op->chmod;
     if (op->link && op->chown && !is_numeric_owner(op->chown))

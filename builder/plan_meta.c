@@ -82,6 +82,12 @@ static int arg_value(struct planner *p, struct plan_stage *s, const struct docke
     return 0;
 }
 
+/* What these say is for the builder: no step sees it. */
+static bool is_env_arg(struct view name)
+{
+    return !view_eq_text(name, "BUILDKIT_SBOM_SCAN_CONTEXT") && !view_eq_text(name, "BUILDKIT_SBOM_SCAN_STAGE");
+}
+
 static int meta_arg(struct planner *p, struct plan_stage *s, const struct dockerfile_arg *arg, struct error *err)
 {
     CLEANUP(buf_release) struct buf text = BUF_INIT(LIMIT_TEXT_SIZE);
@@ -96,7 +102,8 @@ static int meta_arg(struct planner *p, struct plan_stage *s, const struct docker
         buf_printf(&text, " %.*s", VIEW_ARG(name));
         if (value) {
             buf_printf(&text, "=%s", value);
-            plan_env_set(&s->env, name, view_of(value));
+            if (is_env_arg(name))
+                plan_env_set(&s->env, name, view_of(value));
         }
         plan_env_set(&s->args, name, view_of(value ? value : ""));
         free(value);
@@ -243,6 +250,16 @@ static int meta_volume(struct planner *p, struct plan_stage *s, const struct doc
     return 0;
 }
 
+/* Any number but zero, with or without a sign, as Go's Atoi reads it. */
+static bool is_signal_number(const char *text)
+{
+    uint64_t number;
+
+    if (*text == '+' || *text == '-')
+        text++;
+    return view_to_u64(view_of(text), &number) && number > 0 && number <= INT64_MAX;
+}
+
 static bool is_signal_name(const char *name)
 {
     static const char *const names[] = {
@@ -267,11 +284,9 @@ static int meta_stopsignal(struct planner *p, struct plan_stage *s, struct view 
 {
     CLEANUP(buf_release) struct buf text = BUF_INIT(LIMIT_TEXT_SIZE);
     CLEANUP(base_freep) char *name = plan_expand(p, s, word, err);
-    uint64_t number;
-
     if (!name)
         return -1;
-    if (!(view_to_u64(view_of(name), &number) && number > 0 && number <= INT32_MAX) && !is_signal_name(name))
+    if (!is_signal_number(name) && !is_signal_name(name))
         return error_set(err, ERROR_INVALID, "invalid signal: %s", name);
     build_config_set_text(&s->config, "StopSignal", name);
     buf_printf(&text, "STOPSIGNAL %s", name);

@@ -127,6 +127,15 @@ static int set_from(struct planner *p, const struct plan_command *c, size_t i, c
     return 0;
 }
 
+/* The target as it is written, whatever the working directory, names a cache without an id. */
+static char *cache_id(const char *target)
+{
+    CLEANUP(buf_release) struct buf clean = BUF_INIT(LIMIT_TEXT_SIZE);
+
+    path_clean(view_of(target), &clean);
+    return base_strdup(buf_text(&clean));
+}
+
 static int read_tree(struct planner *p, const struct plan_stage *s, const struct plan_command *c, size_t i, const struct dockerfile_mount *m, struct build_mount *out, struct error *err)
 {
     out->target = mount_target(s, m->target ? m->target : "");
@@ -134,7 +143,7 @@ static int read_tree(struct planner *p, const struct plan_stage *s, const struct
         return error_set(err, ERROR_INVALID, "invalid mount target \"/\"");
     out->source = path_clean_rooted(view_of(m->source ? m->source : ""));
     if (m->type == DOCKERFILE_MOUNT_CACHE)
-        out->id = m->id && *m->id ? base_strdup(m->id) : base_strdup(out->target);
+        out->id = m->id && *m->id ? base_strdup(m->id) : cache_id(m->target ? m->target : "");
     if (!out->has_owner)
         out->mode = 0755;
     return m->type == DOCKERFILE_MOUNT_TMPFS ? 0 : set_from(p, c, i, m, out, err);

@@ -154,13 +154,16 @@ static int copy_source(struct planner *p, struct view from, struct source_pos po
     const struct plan_env none = {0};
     CLEANUP(base_freep) char *plain = plan_expand_in(p, from, &none, 0, err);
     uint64_t number;
+    struct view digits = from;
 
     if (!plain)
         return -1;
     if (!view_eq_text(from, plain))
         return error_set(err, ERROR_INVALID, "variable expansion is not supported for --from, define a new stage with FROM using ARG from global scope as a workaround");
-    if (view_to_u64(from, &number)) {
-        if (number >= p->stage_count)
+    if (from.size > 1 && (*from.data == '+' || *from.data == '-'))
+        digits = view_sub(from, 1, from.size);
+    if (view_to_u64(digits, &number)) {
+        if (number >= p->stage_count || (number > 0 && *from.data == '-'))
             return error_set(err, ERROR_INVALID, "invalid stage index %.*s: there are %zu stages", VIEW_ARG(from), p->file->stage_count);
         *out = p->stages[number];
         return 0;

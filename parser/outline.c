@@ -3,7 +3,6 @@
 #include "base/alloc.h"
 #include "parser/dockerfile.h"
 #include "parser/expand.h"
-#include "parser/unicode.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -77,10 +76,10 @@ struct view dockerfile_description(const struct dockerfile_instruction *instruct
     const struct dockerfile_words comments = instruction->comments;
     struct view first, rest;
 
-    if (comments.count == 0 || name.size == 0)
-        return VIEW_LIT("");
-    view_cut(comments.items[comments.count - 1].text, ' ', &first, &rest);
-    return view_eq(first, name) ? dockerfile_trim(rest) : VIEW_LIT("");
+    for (size_t i = 0; name.size > 0 && i < comments.count; i++)
+        if (view_cut(comments.items[i].text, ' ', &first, &rest) && view_eq(first, name))
+            return rest;
+    return VIEW_LIT("");
 }
 
 /* --- The outline ------------------------------------------------------------------------

@@ -30,8 +30,8 @@ void dockerfile_stages_needed(const struct dockerfile *file, size_t target, bool
  * there is none. */
 size_t dockerfile_stage_find(const struct dockerfile *file, struct view name);
 
-/* What the comment right above an instruction says about `name`: its text after that word;
- * empty if it does not begin with it. */
+/* What the comments right above an instruction say about `name`: the first line that begins
+ * with that word, after it; empty without. */
 struct view dockerfile_description(const struct dockerfile_instruction *instruction,
                                    struct view name);
 
