@@ -3,9 +3,11 @@
 
     tests/bench/run.py [--only NAME,...] [--runs N] [--scale F] [--tools NAME,...] [--json FILE]
 
-As root. The works are made from a seed. The tools take turns within each run; the table has
-medians, and how many times cooper's time the others took. What is pushed goes to Debian's
-docker-registry on the loopback address. A tool that is not installed is left out.
+As root. The works are made from a seed. The tools take turns within each run; the tables have
+medians of the time that passed and of processor time (which says more on a machine that does
+other things as well), and how many times cooper's the others are. What is pushed goes to
+Debian's docker-registry on the loopback address, whose own work counts in the time that passed
+and not in processor time. A tool that is not installed is left out.
 
 Python 3.11, standard library only.
 """
@@ -15,6 +17,7 @@ import os
 import platform
 import random
 import shutil
+import signal
 import socket
 import statistics
 import subprocess
@@ -43,13 +46,15 @@ begin = time.monotonic()
 pid = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ)
 _, status, usage = os.wait4(pid, 0)
 with open(3, "w") as out:
-    print(time.monotonic() - begin, usage.ru_maxrss * 1024, file=out)
+    print(time.monotonic() - begin, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024,
+          file=out)
 sys.exit(os.waitstatus_to_exitcode(status) != 0)
 """
 
 
 def run(command, env=None):
-    """Runs it; returns (seconds, the largest resident set of a process in it, in bytes)."""
+    """Runs it; returns (seconds, those of the processors, the largest resident set of a process
+    in it, in bytes)."""
     with tempfile.TemporaryFile() as log, tempfile.TemporaryFile("r") as figures:
         meter = "exec 3>&%d; exec %s -I -S -c '%s' \"$@\"" % (
             figures.fileno(), sys.executable, METER)
@@ -61,8 +66,8 @@ def run(command, env=None):
             raise Failed("%s failed:\n%s" % (
                 " ".join(command), log.read().decode(errors="replace")[-3000:]))
         figures.seek(0)
-        seconds, peak = figures.read().split()
-    return float(seconds), int(peak)
+        seconds, processors, peak = figures.read().split()
+    return float(seconds), float(processors), int(peak)
 
 
 def wait_for(what, is_there, process, seconds=30):
@@ -178,12 +183,17 @@ class Tool:
         os.makedirs(self.top, exist_ok=True)
 
     def run(self, *commands):
-        total = 0
+        """Returns the seconds that passed, and those of the processors."""
+        total, cpu = 0, -self.daemon_seconds()
         for command in commands:
-            seconds, peak = run(command, self.environment())
+            seconds, processors, peak = run(command, self.environment())
             total += seconds
+            cpu += processors
             self.peak = max(self.peak, peak)
-        return total
+        return total, cpu + self.daemon_seconds()
+
+    def daemon_seconds(self):
+        return 0
 
     def environment(self):
         return {}
@@ -302,20 +312,31 @@ class Docker(Tool):
             commands.append([self.client, "push", "-q", tag])
         return self.run(*commands)
 
-    def note_peak(self):
-        """The daemons' largest resident sets, together, and the client's."""
-        total = 0
+    def daemon_files(self, name):
+        """The contents of /proc/PID/NAME of the daemons and what they started."""
         for pid in filter(str.isdigit, os.listdir("/proc")):
             try:
                 with open("/proc/%s/cmdline" % pid) as f:
                     ours = self.top in f.read()
-                with open("/proc/%s/status" % pid) as f:
-                    high = [line.split()[1] for line in f if line.startswith("VmHWM:")]
+                with open("/proc/%s/%s" % (pid, name)) as f:
+                    text = f.read()
             except OSError:
                 continue
-            if ours and high:
-                total += int(high[0]) * 1024
-        self.peak = max(self.peak, total)
+            if ours:
+                yield text
+
+    def daemon_seconds(self):
+        """Of the daemons and their children that ended; not of those whose parents did, too."""
+        ticks = 0
+        for stat in self.daemon_files("stat"):
+            ticks += sum(int(n) for n in stat.rpartition(")")[2].split()[11:15])
+        return ticks / os.sysconf("SC_CLK_TCK")
+
+    def note_peak(self):
+        """The daemons' largest resident sets, together."""
+        high = [line.split()[1] for status in self.daemon_files("status")
+                for line in status.splitlines() if line.startswith("VmHWM:")]
+        self.peak = max(self.peak, 1024 * sum(map(int, high)))
 
     def peak_bytes(self):
         self.note_peak()
@@ -359,12 +380,16 @@ class Bench:
         self.registry = Registry(top)
         self.maker = Maker(options.seed)
         self.times = {}
+        self.processors = {}
         self.number = 0
         self.tools = []
 
-    def add(self, work, tool, seconds):
+    def add(self, work, tool, figures):
+        seconds, cpu = figures
         self.times.setdefault(work, {}).setdefault(tool.name, []).append(seconds)
-        print("  %-28s %-8s %8.3f s" % (work, tool.name, seconds), flush=True)
+        self.processors.setdefault(work, {}).setdefault(tool.name, []).append(cpu)
+        print("  %-30s %-8s %8.3f s  %8.3f s of processors" % (work, tool.name, seconds, cpu),
+              flush=True)
 
     def wants(self, *works):
         return not self.options.only or any(w in self.options.only for w in works)
@@ -487,6 +512,7 @@ class Bench:
             "tools": {t.name: {"version": t.version(), "peak": t.peak_bytes(), "size": t.size()}
                       for t in self.tools},
             "seconds": self.times,
+            "processor_seconds": self.processors,
         }
 
 
@@ -514,9 +540,11 @@ def print_table(result):
             cells.append(text)
         print("| %s | %s |" % (title, " | ".join(cells)))
 
-    print("\n| work | %s |\n| --- |%s" % (" | ".join(names), " --- |" * len(names)))
-    for work, times in result["seconds"].items():
-        row(work, {n: statistics.median(t) for n, t in times.items()}, "%.3f s")
+    for key, title in (("seconds", "work"), ("processor_seconds", "processor time of")):
+        print("\n| %s | %s |\n| --- |%s" % (title, " | ".join(names), " --- |" * len(names)))
+        for work, times in result[key].items():
+            row(work, {n: statistics.median(t) for n, t in times.items()}, "%.3f s")
+    print("\n| | %s |\n| --- |%s" % (" | ".join(names), " --- |" * len(names)))
     row("peak memory", {n: t["peak"] / MIB for n, t in result["tools"].items()}, "%.0f MiB")
     row("program size", {n: t["size"] / 1e6 for n, t in result["tools"].items()}, "%.1f MB")
 
@@ -547,6 +575,7 @@ def options():
 
 def main():
     o = options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))
     top = tempfile.mkdtemp(prefix="cooper-bench-", dir=o.dir)
     bench = Bench(o, top)
     try:
