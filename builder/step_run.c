@@ -153,7 +153,8 @@ static int add_secret(struct run *r, size_t i, struct error *err)
         return error_wrap(err, "secret %s", m->id);
     if (!secret && m->required)
         return error_set(err, ERROR_NOT_FOUND, "secret %s: not found: give it with --secret id=%s,src=FILE", m->id, m->id);
-    if (m->env && secret)
+    /* As BuildKit has it: without the secret the variable is there, and empty. */
+    if (m->env)
         env_set(r, m->env, buf_text(&r->secrets[i]));
     if (!m->as_file || !secret)
         return 0;
