@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "base/fs.h"
 #include "base/limits.h"
+#include "cas/arena.h"
 #include "cas/statcache.h"
 
 #include <dirent.h>
@@ -34,35 +35,24 @@ struct build_context {
     struct dockerfile_ignore *ignore;
     char *path;
     int fd;
-    pthread_mutex_t lock; /* guards the nodes below `root` */
+    pthread_mutex_t lock;   /* guards what follows, but not what a node says once it is there */
+    struct cas_arena arena; /* the nodes and their paths */
     struct node root;
 };
 
 static int load(struct build_context *c, struct node *dir, struct error *err);
 static void drop_children(struct node *dir);
 
+/* All but what the arena has. */
 static void node_release(struct node *n)
 {
-    union {
-        const char *in;
-        char *out;
-    } path = {n->path.data};
-
     drop_children(n);
     free(n->link);
     free(n->state);
-    free(path.out);
 }
 
-static struct view child_path(const struct node *dir, const char *name)
-{
-    char *text = dir->path.size ? base_format("%.*s/%s", VIEW_ARG(dir->path), name) : base_strdup(name);
-
-    return view_of(text);
-}
-
-/* Decides whether the child is part of the context; takes it over if so. */
-static int adopt(struct build_context *c, struct node *dir, struct node *child, size_t *capacity, bool *kept, struct error *err)
+/* Decides whether the child is part of the context. */
+static int judge(struct build_context *c, const struct node *dir, struct node *child, bool *kept, struct error *err)
 {
     const bool is_dir = S_ISDIR(child->st.st_mode);
     const size_t state_size = c->ignore ? dockerfile_ignore_state_size(c->ignore) : 0;
@@ -80,31 +70,37 @@ static int adopt(struct build_context *c, struct node *dir, struct node *child, 
         if (child->count == 0)
             return 0;
     }
-    dir->children = base_grow(dir->children, dir->count, capacity, sizeof(struct node *));
-    dir->children[dir->count++] = child;
     *kept = true;
     return 0;
 }
 
+static void adopt(struct build_context *c, struct node *dir, const struct node *child, size_t *capacity)
+{
+    struct node *n = cas_arena_alloc(&c->arena, sizeof *n);
+
+    *n = *child;
+    dir->children = base_grow(dir->children, dir->count, capacity, sizeof(struct node *));
+    dir->children[dir->count++] = n;
+}
+
 static int load_entry(struct build_context *c, int fd, struct node *dir, const char *name, size_t *capacity, struct error *err)
 {
-    struct node *child = base_alloc(sizeof *child);
+    struct node child = {.path = cas_arena_join(&c->arena, dir->path, view_of(name))};
     bool kept = false;
     int status = 0;
 
-    child->path = child_path(dir, name);
-    if (fstatat(fd, name, &child->st, AT_SYMLINK_NOFOLLOW) < 0)
-        status = errno == ENOENT ? 0 : error_sys(err, "stat %.*s", VIEW_ARG(child->path));
-    else if (!S_ISSOCK(child->st.st_mode))
-        status = adopt(c, dir, child, capacity, &kept, err);
-    if (kept && S_ISLNK(child->st.st_mode)) {
-        child->link = fs_readlink_at(fd, name, err);
-        status = child->link ? 0 : -1;
+    if (fstatat(fd, name, &child.st, AT_SYMLINK_NOFOLLOW) < 0)
+        status = errno == ENOENT ? 0 : error_sys(err, "stat %.*s", VIEW_ARG(child.path));
+    else if (!S_ISSOCK(child.st.st_mode))
+        status = judge(c, dir, &child, &kept, err);
+    if (kept && S_ISLNK(child.st.st_mode)) {
+        child.link = fs_readlink_at(fd, name, err);
+        status = child.link ? 0 : -1;
     }
-    if (!kept) {
-        node_release(child);
-        free(child);
-    }
+    if (kept)
+        adopt(c, dir, &child, capacity);
+    else
+        node_release(&child);
     return status;
 }
 
@@ -118,10 +114,8 @@ static int compare_nodes(const void *a, const void *b)
 
 static void drop_children(struct node *dir)
 {
-    for (size_t i = 0; i < dir->count; i++) {
+    for (size_t i = 0; i < dir->count; i++)
         node_release(dir->children[i]);
-        free(dir->children[i]);
-    }
     free(dir->children);
     dir->children = NULL;
     dir->count = 0;
@@ -372,7 +366,7 @@ struct build_context *build_context_open(struct cas_store *store,
     c->ignore = ignore;
     c->path = base_strdup(path);
     pthread_mutex_init(&c->lock, NULL);
-    c->root.path = view_of(base_strdup(""));
+    c->root.path = VIEW_LIT("");
     c->tree = (struct build_tree){.self = c,
                                   .find = context_find,
                                   .walk = context_walk,
@@ -408,6 +402,7 @@ void build_context_close(struct build_context *c)
     cas_statcache_close(c->cache);
     dockerfile_ignore_free(c->ignore);
     node_release(&c->root);
+    cas_arena_release(&c->arena);
     pthread_mutex_destroy(&c->lock);
     fd_closep(&c->fd);
     free(c->path);
