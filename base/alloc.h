@@ -33,3 +33,7 @@ static inline bool size_mul(size_t a, size_t b, size_t *out)
 
 /* Makes room for one more element of an array that doubles: *capacity is updated. */
 void *base_grow(void *array, size_t count, size_t *capacity, size_t element_size);
+
+/* Tells the C library how this program uses memory. Once, by a program, before it starts a
+ * thread; never by a module. */
+void base_alloc_tune(void);

@@ -127,6 +127,7 @@ int main(int argc, char **argv)
     struct cli_session session;
     int status;
 
+    base_alloc_tune();
     cli_interrupt_init();
     cli_session_init(&session);
     if (start(&session, &globals, argc, argv, &command, &err) < 0 ||
