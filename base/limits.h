@@ -19,8 +19,8 @@
 #define LIMIT_PATTERN_SIZE ((size_t)64 << 10)
 /* ${a:-${b:-...}}: open at once in one word. Each costs memory, none C stack. */
 #define LIMIT_DOCKERFILE_NESTING ((size_t)100000)
-/* Steps of matching patterns and bytes of replacements in one expansion: replacements within
- * replacements multiply, ten levels would fill any memory. */
+/* Steps of matching patterns and bytes of replacements in one expansion: replacements
+ * within replacements multiply, ten levels would fill any memory. */
 #define LIMIT_DOCKERFILE_EXPANSION ((size_t)16 << 20)
 /* Linux: a path handed to the kernel; a name in a directory. */
 #define LIMIT_PATH_SIZE ((size_t)4096)
@@ -35,7 +35,8 @@
 #define LIMIT_LAYER_ENTRIES ((uint64_t)16 << 20)
 /* Unpacked bytes of one layer: a bomb would fill the disk first. */
 #define LIMIT_LAYER_SIZE ((uint64_t)1 << 40)
-/* Holes of a layer's sparse files: they are hashed at some 2 GB a second, for the asking. */
+/* Holes of a layer's sparse files: they are hashed at some 2 GB a second, for the asking.
+ */
 #define LIMIT_LAYER_HOLES ((uint64_t)64 << 30)
 /* Indexes within indexes: allowed by the specification, two in practice. */
 #define LIMIT_INDEX_DEPTH 4

@@ -1,6 +1,7 @@
 /*
- * Archives that ADD unpacks: tar, alone or in gzip, bzip2, xz or zstd. libarchive reads them
- * (in a module, see archive_module.h); entries go into a delta, bytes into a spool file.
+ * Archives that ADD unpacks: tar, alone or in gzip, bzip2, xz or zstd. libarchive reads
+ * them (in a module, see archive_module.h); entries go into a delta, bytes into a spool
+ * file.
  *
  * The archive is hostile: names are taken beneath the destination as inside a chroot or are
  * errors, and a hard link to what is not there is an error.
@@ -14,7 +15,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Bytes of unpacked files, in one unnamed file of the store; freed after the layer is written. */
+/* Bytes of unpacked files, in one unnamed file of the store; freed after the layer is
+ * written. */
 struct build_archive_spool;
 struct build_archive_spool *build_archive_spool_new(int store_fd);
 void build_archive_spool_free(struct build_archive_spool *s);
@@ -24,17 +26,17 @@ void build_archive_spool_free(struct build_archive_spool *s);
 MUST_CHECK int build_archive_is_tar(int fd, bool *is_tar, struct error *err);
 
 struct build_archive_options {
-    const char *dest;  /* resolved directory in the delta; exists */
-    bool is_beneath;   /* names that try to leave the destination are errors, as in layers;
-                          otherwise they are taken as in a chroot, as docker's ADD does */
+    const char *dest; /* resolved directory in the delta; exists */
+    bool is_beneath;  /* names that try to leave the destination are errors, as in layers;
+                         otherwise they are taken as in a chroot, as docker's ADD does */
     bool has_owner;
     uint32_t uid;
     uint32_t gid;
 };
 
 /* Unpacks all of `fd` (from its start) into the delta. ERROR_CORRUPT: a damaged archive;
- * ERROR_INVALID: an entry that tries to leave the destination; ERROR_UNSUPPORTED: the module
- * is missing. */
+ * ERROR_INVALID: an entry that tries to leave the destination; ERROR_UNSUPPORTED: the
+ * module is missing. */
 MUST_CHECK int build_archive_unpack(int fd,
                                     struct build_delta *delta,
                                     struct build_archive_spool *spool,

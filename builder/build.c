@@ -91,7 +91,8 @@ struct view build_syntax_arg(const struct build_request *request)
 
     for (size_t i = 0; i < request->arg_count; i++)
         if (strcmp(request->args[i].name, "BUILDKIT_SYNTAX") == 0)
-            value = view_of(request->args[i].value ? request->args[i].value : getenv("BUILDKIT_SYNTAX"));
+            value = view_of(request->args[i].value ? request->args[i].value
+                                                   : getenv("BUILDKIT_SYNTAX"));
     return value;
 }
 
@@ -100,10 +101,14 @@ static void warn(void *context, const struct dockerfile_finding *finding)
     const struct build *b = context;
     const struct dockerfile_rule_info *rule = dockerfile_rule_info(finding->rule);
 
-    event_send(&b->env->sink, (struct event){.type = EVENT_WARNING, .name = rule->name, .text = finding->message, .pos = finding->pos});
+    event_send(&b->env->sink, (struct event){.type = EVENT_WARNING,
+                                             .name = rule->name,
+                                             .text = finding->message,
+                                             .pos = finding->pos});
 }
 
-/* The warnings of the Dockerfile, as docker build gives them; an error if it asks for that. */
+/* The warnings of the Dockerfile, as docker build gives them; an error if it asks for that.
+ */
 static int check(struct build *b, struct error *err)
 {
     const struct build_check_options options = {
@@ -125,11 +130,14 @@ static bool wants_image(const struct build *b)
     bool wanted = b->request->output_count == 0 || b->name_count > 0;
 
     for (size_t i = 0; i < b->request->output_count; i++)
-        wanted = wanted || (b->request->outputs[i].type != BUILD_OUTPUT_LOCAL && b->request->outputs[i].type != BUILD_OUTPUT_TAR);
+        wanted = wanted || (b->request->outputs[i].type != BUILD_OUTPUT_LOCAL &&
+                            b->request->outputs[i].type != BUILD_OUTPUT_TAR);
     return wanted;
 }
 
-static int export_all(const struct build *b, const struct build_result *result, struct error *err)
+static int export_all(const struct build *b,
+                      const struct build_result *result,
+                      struct error *err)
 {
     for (size_t i = 0; i < b->request->output_count; i++) {
         const struct build_export x = {
@@ -155,13 +163,15 @@ static int publish(struct build *b, struct build_result *out, struct error *err)
     out->steps = b->solution.steps;
     out->steps_cached = b->solution.steps_cached;
     out->has_image = wants_image(b);
-    if (out->has_image && build_image_make(b->env, b->request, &b->plan, &b->solution, &out->manifest, &out->config, err) < 0)
+    if (out->has_image && build_image_make(b->env, b->request, &b->plan, &b->solution,
+                                           &out->manifest, &out->config, err) < 0)
         return error_wrap(err, "export image");
     if (export_all(b, out, err) < 0)
         return -1;
     if (b->name_count == 0)
         return 0;
-    return cas_ref_set_many(b->env->store, (const char *const *)b->names, b->name_count, &out->manifest, "build", err);
+    return cas_ref_set_many(b->env->store, (const char *const *)b->names, b->name_count,
+                            &out->manifest, "build", err);
 }
 
 int build_run(const struct build_environment *env,
@@ -169,7 +179,11 @@ int build_run(const struct build_environment *env,
               struct build_result *out,
               struct error *err)
 {
-    struct build b = {.env = env, .request = request, .text = BUF_INIT(LIMIT_DOCKERFILE_SIZE), .plan = {.epoch = -1}, .started_ns = now_ns()};
+    struct build b = {.env = env,
+                      .request = request,
+                      .text = BUF_INIT(LIMIT_DOCKERFILE_SIZE),
+                      .plan = {.epoch = -1},
+                      .started_ns = now_ns()};
     int status = -1;
 
     *out = (struct build_result){0};

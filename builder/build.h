@@ -46,16 +46,16 @@ enum build_output_type {
 
 struct build_output {
     enum build_output_type type;
-    const char *dest;      /* path, or "-" for standard output; NULL where none is needed */
-    const char *name;      /* name to push or to write into the archive; NULL: the tags */
-    bool directory;        /* oci, docker: tar=false */
+    const char *dest; /* path, or "-" for standard output; NULL where none is needed */
+    const char *name; /* name to push or to write into the archive; NULL: the tags */
+    bool directory;   /* oci, docker: tar=false */
 };
 
 struct build_request {
     const char *context;    /* directory; NULL: empty context */
     const char *dockerfile; /* path as typed; NULL: Dockerfile in the context; "-": stdin */
     const char *target;
-    const char *platform;   /* "os/arch[/variant]"; NULL: this machine's */
+    const char *platform; /* "os/arch[/variant]"; NULL: this machine's */
 
     const struct build_pair *args;
     size_t arg_count;
@@ -77,16 +77,16 @@ struct build_request {
     const char *const *no_cache_filter; /* stage names */
     size_t no_cache_filter_count;
     bool no_cache;
-    bool pull;              /* ask the registry also for images that the store has */
-    const char *network;    /* default for RUN: NULL or "default", "host", "none" */
-    uint64_t shm_size;      /* 0: 64 MiB */
-    unsigned parallel;      /* RUN and COPY at once; 0: processors */
+    bool pull;           /* ask the registry also for images that the store has */
+    const char *network; /* default for RUN: NULL or "default", "host", "none" */
+    uint64_t shm_size;   /* 0: 64 MiB */
+    unsigned parallel;   /* RUN and COPY at once; 0: processors */
     enum cas_compression compression;
     int compression_level;
-    int64_t epoch;          /* SOURCE_DATE_EPOCH; negative: none. Not zero-is-default! */
-    bool allow_insecure;    /* --allow security.insecure */
+    int64_t epoch;           /* SOURCE_DATE_EPOCH; negative: none. Not zero-is-default! */
+    bool allow_insecure;     /* --allow security.insecure */
     bool allow_host_network; /* --allow network.host */
-    const bool *cancel;     /* set by a signal handler; polled */
+    const bool *cancel;      /* set by a signal handler; polled */
     /* Told of every error of the Dockerfile's syntax, as dockerfile_parse_options; the call
      * fails with the first. May be NULL. */
     void (*on_syntax_error)(void *context, const struct error *error);
@@ -96,8 +96,8 @@ struct build_request {
 struct build_result {
     struct descriptor manifest;
     struct digest config;
-    bool has_image;      /* false when the only outputs were local or tar */
-    unsigned steps;      /* RUN, COPY, ADD and WORKDIR that the target needed */
+    bool has_image; /* false when the only outputs were local or tar */
+    unsigned steps; /* RUN, COPY, ADD and WORKDIR that the target needed */
     unsigned steps_cached;
 };
 
@@ -114,8 +114,8 @@ struct build_environment {
 struct view build_syntax_arg(const struct build_request *request);
 
 /*
- * Builds, exports to every output in order, and points the tags at the result. The tags move
- * only when everything before succeeded; a failed or cancelled build changes no ref.
+ * Builds, exports to every output in order, and points the tags at the result. The tags
+ * move only when everything before succeeded; a failed or cancelled build changes no ref.
  * Errors: ERROR_FAILED with position for a failed step; ERROR_INVALID with position for the
  *         Dockerfile; what the store, the registry or the context report, wrapped.
  */

@@ -17,9 +17,11 @@
 
 enum { LOCK_POLL_MS = 20, PRIVATE_MAX = 256 };
 
-/* Same id, same starting content and owner: same directory. Ids are anything a user types, so
- * only their hash becomes a name. */
-char *build_cache_mount_name(const struct build_mount *m, struct cas_layer *const *layers, size_t count)
+/* Same id, same starting content and owner: same directory. Ids are anything a user types,
+ * so only their hash becomes a name. */
+char *build_cache_mount_name(const struct build_mount *m,
+                             struct cas_layer *const *layers,
+                             size_t count)
 {
     struct hasher *h = hasher_new(DIGEST_SHA256);
     char *owner = base_format("%u:%u:%o:%d", m->uid, m->gid, m->mode, m->has_owner);
@@ -51,7 +53,12 @@ static bool is_cancelled(const struct build_cache_wait *wait)
 
 /* Locks by flock on a file beside the directory: the kernel lets go when a process dies.
  * `wait` NULL: *got false where somebody else has it. */
-static int lock(int mounts_fd, const char *name, const struct build_cache_wait *wait, int *lock_fd, bool *got, struct error *err)
+static int lock(int mounts_fd,
+                const char *name,
+                const struct build_cache_wait *wait,
+                int *lock_fd,
+                bool *got,
+                struct error *err)
 {
     CLEANUP(base_freep) char *path = base_format("%s.lock", name);
     CLEANUP(fd_closep) int fd = fs_open_at(mounts_fd, path, O_RDWR | O_CREAT, 0600, err);
@@ -65,7 +72,8 @@ static int lock(int mounts_fd, const char *name, const struct build_cache_wait *
         if (!wait)
             return 0;
         if (is_cancelled(wait))
-            return error_set(err, ERROR_CANCELLED, "interrupted while waiting for a cache mount");
+            return error_set(err, ERROR_CANCELLED,
+                             "interrupted while waiting for a cache mount");
         nap();
     }
     *got = true;
@@ -74,7 +82,13 @@ static int lock(int mounts_fd, const char *name, const struct build_cache_wait *
 }
 
 /* The starting content: the tree of from=, of which the wanted directory is moved out. */
-static int fill(int store_fd, const char *tree, const char *temporary, const char *source, struct cas_layer *const *layers, size_t count, struct error *err)
+static int fill(int store_fd,
+                const char *tree,
+                const char *temporary,
+                const char *source,
+                struct cas_layer *const *layers,
+                size_t count,
+                struct error *err)
 {
     CLEANUP(fd_closep) int tree_fd = -1;
     CLEANUP(fd_closep) int dir_fd = -1;
@@ -89,12 +103,16 @@ static int fill(int store_fd, const char *tree, const char *temporary, const cha
         return -1;
     dir_fd = fs_open_in_root(tree_fd, source, O_PATH, 0, err);
     if (dir_fd < 0 || fstat(dir_fd, &st) < 0 || !S_ISDIR(st.st_mode))
-        return error_set(err, ERROR_NOT_FOUND, "cache mount: %s is no directory in the tree that from= names", source);
+        return error_set(err, ERROR_NOT_FOUND,
+                         "cache mount: %s is no directory in the tree that from= names",
+                         source);
     link = base_format("/proc/self/fd/%d", dir_fd);
     real = fs_readlink_at(AT_FDCWD, link, err);
     if (!real)
         return -1;
-    return renameat(AT_FDCWD, real, store_fd, temporary) < 0 ? error_sys(err, "create cache mount") : 0;
+    return renameat(AT_FDCWD, real, store_fd, temporary) < 0
+               ? error_sys(err, "create cache mount")
+               : 0;
 }
 
 static void remove_quietly(int store_fd, const char *path)
@@ -107,7 +125,13 @@ static void remove_quietly(int store_fd, const char *path)
 }
 
 /* Made aside, among the ingests, and moved to its place when it is complete. */
-static int create(struct cas_store *s, int mounts_fd, const char *name, const struct build_mount *m, struct cas_layer *const *layers, size_t count, struct error *err)
+static int create(struct cas_store *s,
+                  int mounts_fd,
+                  const char *name,
+                  const struct build_mount *m,
+                  struct cas_layer *const *layers,
+                  size_t count,
+                  struct error *err)
 {
     const int store_fd = cas_store_fd(s);
     CLEANUP(base_freep) char *temporary = cas_ingest_name(s);
@@ -117,12 +141,17 @@ static int create(struct cas_store *s, int mounts_fd, const char *name, const st
     if (count > 0)
         status = fill(store_fd, tree, temporary, m->source, layers, count, err);
     else
-        status = mkdirat(store_fd, temporary, 0700) < 0 ? error_sys(err, "create cache mount") : 0;
+        status = mkdirat(store_fd, temporary, 0700) < 0
+                     ? error_sys(err, "create cache mount")
+                     : 0;
     if (status == 0 && (count == 0 || m->has_owner) &&
-        (fchownat(store_fd, temporary, m->uid, m->gid, AT_SYMLINK_NOFOLLOW) < 0 || fchmodat(store_fd, temporary, m->mode, 0) < 0))
+        (fchownat(store_fd, temporary, m->uid, m->gid, AT_SYMLINK_NOFOLLOW) < 0 ||
+         fchmodat(store_fd, temporary, m->mode, 0) < 0))
         status = error_sys(err, "create cache mount");
     /* Somebody else may have made it meanwhile: theirs is as good. */
-    if (status == 0 && renameat2(store_fd, temporary, mounts_fd, name, RENAME_NOREPLACE) < 0 && errno != EEXIST)
+    if (status == 0 &&
+        renameat2(store_fd, temporary, mounts_fd, name, RENAME_NOREPLACE) < 0 &&
+        errno != EEXIST)
         status = error_sys(err, "create cache mount");
     remove_quietly(store_fd, temporary);
     remove_quietly(store_fd, tree);
@@ -137,13 +166,17 @@ static int open_dir(struct cas_store *s,
                     size_t count,
                     struct error *err)
 {
-    if (faccessat(mounts_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && create(s, mounts_fd, name, m, layers, count, err) < 0)
+    if (faccessat(mounts_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0 &&
+        create(s, mounts_fd, name, m, layers, count, err) < 0)
         return -1;
     return fs_open_at(mounts_fd, name, O_RDONLY | O_DIRECTORY, 0, err);
 }
 
 /* A directory that nobody else has at the moment: NAME-0, NAME-1, ... */
-static int lock_private(int mounts_fd, char **name, struct build_cache_mount *out, struct error *err)
+static int lock_private(int mounts_fd,
+                        char **name,
+                        struct build_cache_mount *out,
+                        struct error *err)
 {
     for (unsigned i = 0; i < PRIVATE_MAX; i++) {
         CLEANUP(base_freep) char *numbered = base_format("%s-%u", *name, i);
@@ -158,7 +191,9 @@ static int lock_private(int mounts_fd, char **name, struct build_cache_mount *ou
         numbered = NULL;
         return 0;
     }
-    return error_set(err, ERROR_LIMIT, "more than %d steps use this private cache mount at once", PRIVATE_MAX);
+    return error_set(err, ERROR_LIMIT,
+                     "more than %d steps use this private cache mount at once",
+                     PRIVATE_MAX);
 }
 
 int build_cache_mount_open(struct cas_store *s,
@@ -170,7 +205,8 @@ int build_cache_mount_open(struct cas_store *s,
                            struct error *err)
 {
     CLEANUP(base_freep) char *name = build_cache_mount_name(m, layers, count);
-    CLEANUP(fd_closep) int mounts_fd = fs_open_at(cas_store_fd(s), "mounts", O_RDONLY | O_DIRECTORY, 0, err);
+    CLEANUP(fd_closep)
+    int mounts_fd = fs_open_at(cas_store_fd(s), "mounts", O_RDONLY | O_DIRECTORY, 0, err);
     int status = mounts_fd < 0 ? -1 : 0;
     bool got;
 
@@ -186,9 +222,12 @@ int build_cache_mount_open(struct cas_store *s,
     return out->dir_fd < 0 ? -1 : 0;
 }
 
-int build_cache_mount_share(const struct build_cache_mount *from, struct build_cache_mount *out, struct error *err)
+int build_cache_mount_share(const struct build_cache_mount *from,
+                            struct build_cache_mount *out,
+                            struct error *err)
 {
-    *out = (struct build_cache_mount){.dir_fd = fcntl(from->dir_fd, F_DUPFD_CLOEXEC, 3), .lock_fd = -1};
+    *out = (struct build_cache_mount){.dir_fd = fcntl(from->dir_fd, F_DUPFD_CLOEXEC, 3),
+                                      .lock_fd = -1};
     if (from->lock_fd >= 0)
         out->lock_fd = fcntl(from->lock_fd, F_DUPFD_CLOEXEC, 3);
     if (out->dir_fd >= 0 && (from->lock_fd < 0 || out->lock_fd >= 0))

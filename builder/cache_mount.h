@@ -16,9 +16,11 @@ struct build_cache_mount {
     int lock_fd; /* -1: shared */
 };
 
-/* The name that mounts of the same directory share: its id, owner, mode and starting content.
- * malloc'ed. */
-char *build_cache_mount_name(const struct build_mount *m, struct cas_layer *const *layers, size_t count);
+/* The name that mounts of the same directory share: its id, owner, mode and starting
+ * content. malloc'ed. */
+char *build_cache_mount_name(const struct build_mount *m,
+                             struct cas_layer *const *layers,
+                             size_t count);
 
 /* Asked now and then while one waits for a lock. */
 struct build_cache_wait {
@@ -27,10 +29,10 @@ struct build_cache_wait {
 };
 
 /*
- * Opens the directory, making it if need be with the mount's owner and mode and the content of
- * `source` in `layers` (the mount's from=, written; count 0: empty). locked waits until no other
- * step has it; private takes another directory instead. One who opens several opens them in
- * the order of their names, or two may wait for each other.
+ * Opens the directory, making it if need be with the mount's owner and mode and the content
+ * of `source` in `layers` (the mount's from=, written; count 0: empty). locked waits until
+ * no other step has it; private takes another directory instead. One who opens several
+ * opens them in the order of their names, or two may wait for each other.
  */
 MUST_CHECK int build_cache_mount_open(struct cas_store *s,
                                       const struct build_mount *m,
@@ -40,5 +42,7 @@ MUST_CHECK int build_cache_mount_open(struct cas_store *s,
                                       struct build_cache_mount *out,
                                       struct error *err);
 /* The same directory, and its lock, once more: for two mounts of it in one step. */
-MUST_CHECK int build_cache_mount_share(const struct build_cache_mount *from, struct build_cache_mount *out, struct error *err);
+MUST_CHECK int build_cache_mount_share(const struct build_cache_mount *from,
+                                       struct build_cache_mount *out,
+                                       struct error *err);
 void build_cache_mount_close(struct build_cache_mount *m);

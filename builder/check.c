@@ -58,18 +58,21 @@ static bool find_build_arg(void *context, struct view name, struct view *value)
 
 /* --- Base images --- */
 
-static struct registry_platform platform_of(const struct check *c, const struct dockerfile_base *base)
+static struct registry_platform platform_of(const struct check *c,
+                                            const struct dockerfile_base *base)
 {
     struct error ignored = ERROR_INIT; /* a build says what is wrong with it */
     struct registry_platform platform;
 
-    if (base->platform.size > 0 && registry_platform_parse(base->platform, &platform, &ignored) == 0)
+    if (base->platform.size > 0 &&
+        registry_platform_parse(base->platform, &platform, &ignored) == 0)
         return platform;
     error_clear(&ignored);
     return c->target;
 }
 
-static const struct build_image *find_image(struct check *c, const struct dockerfile_base *base)
+static const struct build_image *find_image(struct check *c,
+                                            const struct dockerfile_base *base)
 {
     struct error ignored = ERROR_INIT; /* what cannot be looked at is not known */
     const struct registry_platform platform = platform_of(c, base);
@@ -80,12 +83,16 @@ static const struct build_image *find_image(struct check *c, const struct docker
         return c->images[base->stage];
     c->looked[base->stage] = true;
     CLEANUP(base_freep) char *name = view_dup(base->image);
-    if (build_inputs_find_image(c->options->inputs, name, &platform, &c->images[base->stage], &ignored) < 0)
+    if (build_inputs_find_image(c->options->inputs, name, &platform,
+                                &c->images[base->stage], &ignored) < 0)
         error_clear(&ignored);
     return c->images[base->stage];
 }
 
-static bool base_env(void *context, const struct dockerfile_base *base, void (*add)(void *add_context, struct view name, struct view value), void *add_context)
+static bool base_env(void *context,
+                     const struct dockerfile_base *base,
+                     void (*add)(void *add_context, struct view name, struct view value),
+                     void *add_context)
 {
     const struct build_image *image = find_image(context, base);
     const struct doc *env = image ? doc_get(doc_get(image->config, "config"), "Env") : NULL;
@@ -99,7 +106,10 @@ static bool base_env(void *context, const struct dockerfile_base *base, void (*a
     return image != NULL;
 }
 
-static bool base_mismatch(void *context, const struct dockerfile_base *base, struct view *expected, struct view *actual)
+static bool base_mismatch(void *context,
+                          const struct dockerfile_base *base,
+                          struct view *expected,
+                          struct view *actual)
 {
     struct check *c = context;
     const struct registry_platform want = platform_of(c, base);
@@ -115,23 +125,29 @@ static bool base_mismatch(void *context, const struct dockerfile_base *base, str
     c->actual = registry_platform_format(&have);
     *expected = view_of(c->expected.text);
     *actual = view_of(c->actual.text);
-    return strcmp(want.os, have.os) != 0 || strcmp(want.architecture, have.architecture) != 0;
+    return strcmp(want.os, have.os) != 0 ||
+           strcmp(want.architecture, have.architecture) != 0;
 }
 
 /* --- The context --- */
 
-static void context_list(void *context, struct view directory, void (*add)(void *add_context, struct view name), void *add_context)
+static void context_list(void *context,
+                         struct view directory,
+                         void (*add)(void *add_context, struct view name),
+                         void *add_context)
 {
     const struct check *c = context;
     struct error ignored = ERROR_INIT; /* a source that is missing or no directory */
-    CLEANUP(base_freep) char *path = directory.size ? view_dup(directory) : base_strdup(".");
+    CLEANUP(base_freep)
+    char *path = directory.size ? view_dup(directory) : base_strdup(".");
     CLEANUP(fd_closep) int root = -1;
     int fd = -1;
     DIR *dir;
 
     if (!c->options->request->context)
         return;
-    root = fs_open_at(AT_FDCWD, c->options->request->context, O_PATH | O_DIRECTORY, 0, &ignored);
+    root = fs_open_at(AT_FDCWD, c->options->request->context, O_PATH | O_DIRECTORY, 0,
+                      &ignored);
     if (root >= 0)
         fd = fs_open_beneath(root, path, O_RDONLY | O_DIRECTORY, 0, &ignored);
     error_clear(&ignored);
@@ -192,7 +208,8 @@ int build_check(const struct build_check_options *options, size_t *count, struct
                       .images = base_alloc_array(stages + 1, sizeof(struct build_image *)),
                       .looked = base_alloc_array(stages + 1, sizeof(bool))};
 
-    if (options->request->platform && registry_platform_parse(view_of(options->request->platform), &c.target, err) < 0)
+    if (options->request->platform &&
+        registry_platform_parse(view_of(options->request->platform), &c.target, err) < 0)
         return error_wrap(err, "--platform");
     if (build_inputs_ignore(options->inputs, &c.ignore, err) < 0)
         return -1;

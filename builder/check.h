@@ -33,7 +33,9 @@ struct build_check_options {
 
 /*
  * Checks the file; *count gets the number of findings (may be NULL).
- * Errors: ERROR_INVALID for a malformed `# check=` or .dockerignore; ERROR_FAILED if there are
- *         findings and the file says error=true: what was found is told before.
+ * Errors: ERROR_INVALID for a malformed `# check=` or .dockerignore; ERROR_FAILED if there
+ * are findings and the file says error=true: what was found is told before.
  */
-MUST_CHECK int build_check(const struct build_check_options *options, size_t *count, struct error *err);
+MUST_CHECK int build_check(const struct build_check_options *options,
+                           size_t *count,
+                           struct error *err);

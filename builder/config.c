@@ -76,7 +76,10 @@ void build_config_set_text(struct build_config *c, const char *key, const char *
     doc_set_text(build_config_inner(c), key, text);
 }
 
-void build_config_set_list(struct build_config *c, const char *key, char *const *items, size_t count)
+void build_config_set_list(struct build_config *c,
+                           const char *key,
+                           char *const *items,
+                           size_t count)
 {
     struct doc *list;
 
@@ -90,7 +93,10 @@ void build_config_set_list(struct build_config *c, const char *key, char *const 
     doc_set(build_config_inner(c), key, list);
 }
 
-void build_config_set_key(struct build_config *c, const char *key, const char *name, const char *value)
+void build_config_set_key(struct build_config *c,
+                          const char *key,
+                          const char *name,
+                          const char *value)
 {
     struct doc *object = member(build_config_inner(c), key, DOC_OBJECT);
 
@@ -129,7 +135,9 @@ void build_config_env_set(struct build_config *c, struct view name, struct view 
     free(entry);
 }
 
-bool build_config_env_get(const struct build_config *c, struct view name, struct view *value)
+bool build_config_env_get(const struct build_config *c,
+                          struct view name,
+                          struct view *value)
 {
     const struct doc *env = doc_get(doc_get(c->root, "config"), "Env");
 

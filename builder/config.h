@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 struct build_config {
-    struct doc *root; /* the whole config */
+    struct doc *root;          /* the whole config */
     size_t base_history_count; /* entries that came with the base image */
 };
 
@@ -32,13 +32,21 @@ struct doc *build_config_inner(struct build_config *c);
 const char *build_config_text(const struct build_config *c, const char *member);
 void build_config_set_text(struct build_config *c, const char *member, const char *text);
 /* Replaces a member of "config" by a list of texts; NULL items: removes it. */
-void build_config_set_list(struct build_config *c, const char *member, char *const *items, size_t count);
+void build_config_set_list(struct build_config *c,
+                           const char *member,
+                           char *const *items,
+                           size_t count);
 /* Sets a key in an object member ("Labels": text value; "ExposedPorts", "Volumes": {}). */
-void build_config_set_key(struct build_config *c, const char *member, const char *key, const char *value);
+void build_config_set_key(struct build_config *c,
+                          const char *member,
+                          const char *key,
+                          const char *value);
 
 /* Env: the first entry of that name is replaced in its place, else appended. */
 void build_config_env_set(struct build_config *c, struct view name, struct view value);
-bool build_config_env_get(const struct build_config *c, struct view name, struct view *value);
+bool build_config_env_get(const struct build_config *c,
+                          struct view name,
+                          struct view *value);
 
 /* Appends a history entry (time filled in when the image is made). */
 void build_config_history(struct build_config *c, const char *created_by, bool empty_layer);

@@ -35,7 +35,8 @@ struct build_context {
     struct dockerfile_ignore *ignore;
     char *path;
     int fd;
-    pthread_mutex_t lock;   /* guards what follows, but not what a node says once it is there */
+    pthread_mutex_t
+        lock; /* guards what follows, but not what a node says once it is there */
     struct cas_arena arena; /* the nodes and their paths */
     struct node root;
 };
@@ -52,7 +53,11 @@ static void node_release(struct node *n)
 }
 
 /* Decides whether the child is part of the context. */
-static int judge(struct build_context *c, const struct node *dir, struct node *child, bool *kept, struct error *err)
+static int judge(struct build_context *c,
+                 const struct node *dir,
+                 struct node *child,
+                 bool *kept,
+                 struct error *err)
 {
     const bool is_dir = S_ISDIR(child->st.st_mode);
     const size_t state_size = c->ignore ? dockerfile_ignore_state_size(c->ignore) : 0;
@@ -60,7 +65,8 @@ static int judge(struct build_context *c, const struct node *dir, struct node *c
     *kept = false;
     if (c->ignore) {
         child->state = is_dir ? base_alloc(state_size ? state_size : 1) : NULL;
-        child->is_ignored = dockerfile_ignore_step(c->ignore, child->path, dir->state, child->state);
+        child->is_ignored =
+            dockerfile_ignore_step(c->ignore, child->path, dir->state, child->state);
     }
     if (child->is_ignored) {
         if (!is_dir || !dockerfile_ignore_may_reinclude(c->ignore, child->path))
@@ -74,7 +80,10 @@ static int judge(struct build_context *c, const struct node *dir, struct node *c
     return 0;
 }
 
-static void adopt(struct build_context *c, struct node *dir, const struct node *child, size_t *capacity)
+static void adopt(struct build_context *c,
+                  struct node *dir,
+                  const struct node *child,
+                  size_t *capacity)
 {
     struct node *n = cas_arena_alloc(&c->arena, sizeof *n);
 
@@ -83,7 +92,12 @@ static void adopt(struct build_context *c, struct node *dir, const struct node *
     dir->children[dir->count++] = n;
 }
 
-static int load_entry(struct build_context *c, int fd, struct node *dir, const char *name, size_t *capacity, struct error *err)
+static int load_entry(struct build_context *c,
+                      int fd,
+                      struct node *dir,
+                      const char *name,
+                      size_t *capacity,
+                      struct error *err)
 {
     struct node child = {.path = cas_arena_join(&c->arena, dir->path, view_of(name))};
     bool kept = false;
@@ -139,7 +153,8 @@ static int load(struct build_context *c, struct node *dir, struct error *err)
 
     if (dir->is_loaded)
         return 0;
-    fd = fs_open_nofollow(c->fd, dir->path.size ? dir->path.data : ".", O_RDONLY | O_DIRECTORY, 0, err);
+    fd = fs_open_nofollow(c->fd, dir->path.size ? dir->path.data : ".",
+                          O_RDONLY | O_DIRECTORY, 0, err);
     if (fd < 0)
         return -1;
     stream = fdopendir(fd);
@@ -225,7 +240,10 @@ static struct node *child_named(struct node *dir, struct view path)
     return NULL;
 }
 
-static int find_node(struct build_context *c, struct view path, struct node **out, struct error *err)
+static int find_node(struct build_context *c,
+                     struct view path,
+                     struct node **out,
+                     struct error *err)
 {
     struct node *n = &c->root;
     size_t end = 0;
@@ -246,7 +264,11 @@ static int find_node(struct build_context *c, struct view path, struct node **ou
     return 0;
 }
 
-static int context_find(void *self, struct view path, bool *found, struct build_tree_entry *out, struct error *err)
+static int context_find(void *self,
+                        struct view path,
+                        bool *found,
+                        struct build_tree_entry *out,
+                        struct error *err)
 {
     struct build_context *c = self;
     struct node *n = NULL;
@@ -261,7 +283,11 @@ static int context_find(void *self, struct view path, bool *found, struct build_
     return status;
 }
 
-static int walk_node(struct build_context *c, struct node *n, build_tree_visit_fn *visit, void *context, struct error *err)
+static int walk_node(struct build_context *c,
+                     struct node *n,
+                     build_tree_visit_fn *visit,
+                     void *context,
+                     struct error *err)
 {
     struct build_tree_entry e;
     int status;
@@ -278,7 +304,11 @@ static int walk_node(struct build_context *c, struct node *n, build_tree_visit_f
     return status;
 }
 
-static int context_walk(void *self, struct view path, build_tree_visit_fn *visit, void *context, struct error *err)
+static int context_walk(void *self,
+                        struct view path,
+                        build_tree_visit_fn *visit,
+                        void *context,
+                        struct error *err)
 {
     struct build_context *c = self;
     struct node *n = NULL;
@@ -296,7 +326,10 @@ static int open_file(const struct build_context *c, struct view path, struct err
     return fs_open_nofollow(c->fd, path.data, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0, err);
 }
 
-static int context_open(void *self, const struct build_tree_place *place, struct cas_content *out, struct error *err)
+static int context_open(void *self,
+                        const struct build_tree_place *place,
+                        struct cas_content *out,
+                        struct error *err)
 {
     *out = (struct cas_content){.fd = open_file(self, place->path, err)};
     return out->fd < 0 ? -1 : 0;
@@ -310,11 +343,15 @@ static bool is_same_time(struct timespec a, struct timespec b)
 /* Did nobody touch the file between the two? */
 static bool is_same_file(const struct stat *a, const struct stat *b)
 {
-    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size && is_same_time(a->st_mtim, b->st_mtim) && is_same_time(a->st_ctim, b->st_ctim);
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+           is_same_time(a->st_mtim, b->st_mtim) && is_same_time(a->st_ctim, b->st_ctim);
 }
 
 /* Hashes the file and remembers the digest if nobody changed it meanwhile. */
-static int hash_file(struct build_context *c, const struct node *n, struct digest *out, struct error *err)
+static int hash_file(struct build_context *c,
+                     const struct node *n,
+                     struct digest *out,
+                     struct error *err)
 {
     enum { CHUNK = 1 << 18 };
     CLEANUP(fd_closep) int fd = open_file(c, n->path, err);
@@ -337,7 +374,10 @@ static int hash_file(struct build_context *c, const struct node *n, struct diges
     return 0;
 }
 
-static int context_digest(void *self, const struct build_tree_place *place, struct digest *out, struct error *err)
+static int context_digest(void *self,
+                          const struct build_tree_place *place,
+                          struct digest *out,
+                          struct error *err)
 {
     struct build_context *c = self;
     const struct node *n = place->origin;
@@ -347,7 +387,9 @@ static int context_digest(void *self, const struct build_tree_place *place, stru
     return hash_file(c, n, out, err);
 }
 
-void build_context_remember(struct build_context *c, const struct build_tree_place *place, const struct digest *d)
+void build_context_remember(struct build_context *c,
+                            const struct build_tree_place *place,
+                            const struct digest *d)
 {
     const struct node *n = place->origin;
 

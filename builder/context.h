@@ -1,10 +1,11 @@
 /*
- * A build context: a directory as the build may see it. .dockerignore is applied, owners are
- * root, sockets are not there. Directories are read when something in them is asked for, once.
+ * A build context: a directory as the build may see it. .dockerignore is applied, owners
+ * are root, sockets are not there. Directories are read when something in them is asked
+ * for, once.
  *
  * Nothing is followed out of the directory: files are opened beneath its descriptor without
- * following symlinks. The digests of files come from the store's stat cache where the file is
- * provably unchanged. Thread-safe.
+ * following symlinks. The digests of files come from the store's stat cache where the file
+ * is provably unchanged. Thread-safe.
  */
 #pragma once
 
@@ -19,7 +20,10 @@
 struct build_context;
 
 /* Opens `path`. `ignore` may be NULL; it is consumed, also on failure. */
-MUST_CHECK struct build_context *build_context_open(struct cas_store *store, const char *path, struct dockerfile_ignore *ignore, struct error *err);
+MUST_CHECK struct build_context *build_context_open(struct cas_store *store,
+                                                    const char *path,
+                                                    struct dockerfile_ignore *ignore,
+                                                    struct error *err);
 /* Also writes the stat cache back; NULL is fine. */
 void build_context_close(struct build_context *c);
 
@@ -28,6 +32,8 @@ int build_context_fd(const struct build_context *c);
 /* The tree of the context; lives as long as the context. */
 struct build_tree *build_context_tree(struct build_context *c);
 /* A file that was read elsewhere (while its layer was written) has this digest. */
-void build_context_remember(struct build_context *c, const struct build_tree_place *place, const struct digest *d);
+void build_context_remember(struct build_context *c,
+                            const struct build_tree_place *place,
+                            const struct digest *d);
 /* Would the path be in the context if there were no .dockerignore? For messages. */
 bool build_context_is_ignored(struct build_context *c, const char *path);

@@ -14,8 +14,8 @@
 
 enum { DEFAULT_DIR_MODE = 0755 };
 
-/* A source directory that the walk is in. Its target may not exist yet: with include patterns
- * directories are only made when something in them is taken. */
+/* A source directory that the walk is in. Its target may not exist yet: with include
+ * patterns directories are only made when something in them is taken. */
 struct level {
     struct build_tree_entry entry;
     size_t dest_size; /* of the target path up to here, in copier.dest */
@@ -35,7 +35,8 @@ struct copier {
     struct level *levels;
     size_t depth;
     size_t capacity;
-    /* Where the first of several names was put; within one source only, as BuildKit does it. */
+    /* Where the first of several names was put; within one source only, as BuildKit does
+     * it. */
     struct build_link_names links;
 };
 
@@ -47,7 +48,8 @@ static uint32_t mode_for(const struct copier *c, const struct cas_entry *e)
         return 0777;
     if (!c->request->op->chmod)
         return e->mode;
-    return build_mode_apply(view_of(c->request->op->chmod), e->mode, e->type == CAS_ENTRY_DIR);
+    return build_mode_apply(view_of(c->request->op->chmod), e->mode,
+                            e->type == CAS_ENTRY_DIR);
 }
 
 static struct cas_entry target_entry(const struct copier *c, const struct cas_entry *from)
@@ -72,7 +74,9 @@ static int make_parents(struct copier *c, struct view path, struct error *err)
 
     if (!chmod || !build_mode_octal(view_of(chmod), &mode))
         mode = DEFAULT_DIR_MODE;
-    return build_delta_mkdir_all(c->delta, path, mode, c->request->has_owner ? c->request->uid : 0, c->request->has_owner ? c->request->gid : 0, err);
+    return build_delta_mkdir_all(c->delta, path, mode,
+                                 c->request->has_owner ? c->request->uid : 0,
+                                 c->request->has_owner ? c->request->gid : 0, err);
 }
 
 /* --- One entry --- */
@@ -85,19 +89,22 @@ static int check_replaceable(struct copier *c, struct error *err)
     if (build_delta_find(c->delta, buf_view(&c->dest), &found, &old, err) < 0)
         return -1;
     if (found && old.type == CAS_ENTRY_DIR)
-        return error_set(err, ERROR_INVALID, "cannot replace directory /%s by a file", buf_text(&c->dest));
+        return error_set(err, ERROR_INVALID, "cannot replace directory /%s by a file",
+                         buf_text(&c->dest));
     return 0;
 }
 
 static int copy_file(struct copier *c, const struct build_tree_entry *e, struct error *err)
 {
     const struct cas_entry target = target_entry(c, &e->entry);
-    const struct build_delta_content content = {.tree = c->request->tree, .place = e->place};
+    const struct build_delta_content content = {.tree = c->request->tree,
+                                                .place = e->place};
     const char *first;
 
     if (check_replaceable(c, err) < 0)
         return -1;
-    first = e->entry.type == CAS_ENTRY_FILE ? build_link_names_find(&c->links, e->link_key) : NULL;
+    first = e->entry.type == CAS_ENTRY_FILE ? build_link_names_find(&c->links, e->link_key)
+                                            : NULL;
     if (first && strcmp(first, buf_text(&c->dest)) != 0)
         return build_delta_link(c->delta, buf_view(&c->dest), view_of(first), err);
     build_delta_put(c->delta, &target, &content);
@@ -108,7 +115,12 @@ static int copy_file(struct copier *c, const struct build_tree_entry *e, struct 
 
 /* Makes the target of a source directory, or gives an existing one the source's attributes.
  * Those of the copy's own root stay as they are. */
-static int make_dir(struct copier *c, const struct build_tree_entry *e, size_t dest_size, bool overwrite, bool full, struct error *err)
+static int make_dir(struct copier *c,
+                    const struct build_tree_entry *e,
+                    size_t dest_size,
+                    bool overwrite,
+                    bool full,
+                    struct error *err)
 {
     const struct view path = {buf_text(&c->dest), dest_size};
     struct cas_entry target = target_entry(c, &e->entry);
@@ -119,7 +131,8 @@ static int make_dir(struct copier *c, const struct build_tree_entry *e, size_t d
     if (build_delta_find(c->delta, path, &found, &old, err) < 0)
         return -1;
     if (found && old.type != CAS_ENTRY_DIR)
-        return error_set(err, ERROR_INVALID, "cannot copy to non-directory: /%.*s", VIEW_ARG(path));
+        return error_set(err, ERROR_INVALID, "cannot copy to non-directory: /%.*s",
+                         VIEW_ARG(path));
     if (!found) {
         build_delta_put(c->delta, &target, NULL);
         return 0;
@@ -167,7 +180,8 @@ static void settle_depth(struct copier *c, struct view path)
     while (c->depth > 0) {
         const struct view dir = c->levels[c->depth - 1].entry.entry.path;
 
-        if (dir.size == 0 || (path.size > dir.size && path.data[dir.size] == '/' && memcmp(path.data, dir.data, dir.size) == 0))
+        if (dir.size == 0 || (path.size > dir.size && path.data[dir.size] == '/' &&
+                              memcmp(path.data, dir.data, dir.size) == 0))
             return;
         leave_level(c);
     }
@@ -214,14 +228,20 @@ static struct verdict judge(const struct copier *c, struct view relative, bool i
     if (relative.size == 0)
         return v;
     if (c->include)
-        v.include = dockerfile_ignore_step(c->include, relative, parent ? parent->include : NULL, v.include_state);
+        v.include = dockerfile_ignore_step(
+            c->include, relative, parent ? parent->include : NULL, v.include_state);
     if (c->exclude)
-        v.excluded = dockerfile_ignore_step(c->exclude, relative, parent ? parent->exclude : NULL, v.exclude_state);
+        v.excluded = dockerfile_ignore_step(
+            c->exclude, relative, parent ? parent->exclude : NULL, v.exclude_state);
     v.include = v.include && !v.excluded;
     return v;
 }
 
-static int enter_dir(struct copier *c, const struct build_tree_entry *e, struct verdict v, struct view relative, struct error *err)
+static int enter_dir(struct copier *c,
+                     const struct build_tree_entry *e,
+                     struct verdict v,
+                     struct view relative,
+                     struct error *err)
 {
     int status = 0;
 
@@ -248,7 +268,8 @@ static int visit(void *context, const struct build_tree_entry *e, struct error *
     settle_depth(c, e->entry.path);
     v = judge(c, relative, is_dir);
     set_dest(c, relative);
-    if (buf_ok(&c->dest, "destination path", err) < 0 || (v.include && make_waiting(c, err) < 0)) {
+    if (buf_ok(&c->dest, "destination path", err) < 0 ||
+        (v.include && make_waiting(c, err) < 0)) {
         free(v.include_state);
         free(v.exclude_state);
         return -1;
@@ -294,7 +315,10 @@ static int make_resolved(struct copier *c, struct view path, struct error *err)
 
 /* The target of one source, whose parents then exist: inside the destination if that is a
  * directory and the source none, else the destination itself. In c->dest. */
-static int choose_dest(struct copier *c, const struct build_tree_entry *source, const char *name, struct error *err)
+static int choose_dest(struct copier *c,
+                       const struct build_tree_entry *source,
+                       const char *name,
+                       struct error *err)
 {
     const bool is_dir = source->entry.type == CAS_ENTRY_DIR;
     const bool contents_only = c->request->source->from != BUILD_FROM_TEXT;
@@ -316,13 +340,18 @@ static int choose_dest(struct copier *c, const struct build_tree_entry *source, 
     if (is_dir && !found && contents_only)
         return make_parents(c, buf_view(&c->dest), err);
     const char *slash = strrchr(buf_text(&c->dest), '/');
-    return slash ? make_parents(c, (struct view){c->dest.data, (size_t)(slash - c->dest.data)}, err) : 0;
+    return slash ? make_parents(
+                       c, (struct view){c->dest.data, (size_t)(slash - c->dest.data)}, err)
+                 : 0;
 }
 
 /* --- Archives --- */
 
 /* Unpacks the source if it is an archive; *done tells. */
-static int try_unpack(struct copier *c, const struct build_tree_entry *source, bool *done, struct error *err)
+static int try_unpack(struct copier *c,
+                      const struct build_tree_entry *source,
+                      bool *done,
+                      struct error *err)
 {
     struct cas_content content;
     CLEANUP(fd_closep) int fd = -1;
@@ -342,17 +371,25 @@ static int try_unpack(struct copier *c, const struct build_tree_entry *source, b
     if (!is_tar)
         return 0;
     dest = build_delta_resolve(c->delta, view_of(c->request->op->dest), err);
-    if (!dest || build_delta_mkdir_all(c->delta, view_of(dest), DEFAULT_DIR_MODE, c->request->has_owner ? c->request->uid : 0, c->request->has_owner ? c->request->gid : 0, err) < 0)
+    if (!dest ||
+        build_delta_mkdir_all(c->delta, view_of(dest), DEFAULT_DIR_MODE,
+                              c->request->has_owner ? c->request->uid : 0,
+                              c->request->has_owner ? c->request->gid : 0, err) < 0)
         return -1;
-    const struct build_archive_options options = {
-        .dest = dest, .has_owner = c->request->has_owner, .uid = c->request->uid, .gid = c->request->gid};
+    const struct build_archive_options options = {.dest = dest,
+                                                  .has_owner = c->request->has_owner,
+                                                  .uid = c->request->uid,
+                                                  .gid = c->request->gid};
     *done = true;
     return build_archive_unpack(fd, c->delta, c->request->spool, &options, err);
 }
 
 /* --- One source path --- */
 
-static int copy_resolved(struct copier *c, const struct build_tree_entry *source, const char *name, struct error *err)
+static int copy_resolved(struct copier *c,
+                         const struct build_tree_entry *source,
+                         const char *name,
+                         struct error *err)
 {
     bool done = false;
     int status;
@@ -361,10 +398,12 @@ static int copy_resolved(struct copier *c, const struct build_tree_entry *source
         return error_wrap(err, "unpack /%.*s", VIEW_ARG(source->entry.path));
     if (done)
         return 0;
-    if (make_resolved(c, parent_to_make(c->request->op->dest), err) < 0 || choose_dest(c, source, name, err) < 0)
+    if (make_resolved(c, parent_to_make(c->request->op->dest), err) < 0 ||
+        choose_dest(c, source, name, err) < 0)
         return -1;
     c->source = source->entry.path;
-    status = c->request->tree->walk(c->request->tree->self, source->entry.path, visit, c, err);
+    status =
+        c->request->tree->walk(c->request->tree->self, source->entry.path, visit, c, err);
     while (c->depth > 0)
         leave_level(c);
     build_link_names_release(&c->links);
@@ -373,7 +412,9 @@ static int copy_resolved(struct copier *c, const struct build_tree_entry *source
 
 static int not_found(const struct copier *c, const char *path, struct error *err)
 {
-    return error_set(err, ERROR_NOT_FOUND, "%s%s: not found", *path == '/' || c->request->source->from == BUILD_FROM_TEXT ? "" : "/", path);
+    return error_set(err, ERROR_NOT_FOUND, "%s%s: not found",
+                     *path == '/' || c->request->source->from == BUILD_FROM_TEXT ? "" : "/",
+                     path);
 }
 
 static int copy_path(struct copier *c, const char *path, struct error *err)
@@ -383,7 +424,8 @@ static int copy_path(struct copier *c, const char *path, struct error *err)
     bool found;
     int status;
 
-    if (build_tree_resolve(c->request->tree, view_of(path), true, &found, &e, &resolved, err) < 0)
+    if (build_tree_resolve(c->request->tree, view_of(path), true, &found, &e, &resolved,
+                           err) < 0)
         return -1;
     status = found ? copy_resolved(c, &e, path, err) : not_found(c, path, err);
     free(resolved);
@@ -393,7 +435,7 @@ static int copy_path(struct copier *c, const char *path, struct error *err)
 /* --- Wildcards --- */
 
 struct matches {
-    struct view base;    /* resolved directory that the pattern applies to */
+    struct view base; /* resolved directory that the pattern applies to */
     struct view pattern;
     char **paths;
     size_t count;
@@ -435,7 +477,10 @@ static void split_pattern(struct view path, struct view *dir, struct view *patte
     }
 }
 
-static int copy_matches(struct copier *c, struct view dir, struct view pattern, struct error *err)
+static int copy_matches(struct copier *c,
+                        struct view dir,
+                        struct view pattern,
+                        struct error *err)
 {
     struct matches m = {.pattern = pattern};
     struct build_tree_entry e;
@@ -469,7 +514,8 @@ static int check_required(struct copier *c, struct error *err)
 
     if (!required)
         return 0;
-    if (build_tree_resolve(c->request->tree, view_of(required), true, &found, &e, NULL, err) < 0)
+    if (build_tree_resolve(c->request->tree, view_of(required), true, &found, &e, NULL,
+                           err) < 0)
         return -1;
     return found ? 0 : not_found(c, required, err);
 }
@@ -493,9 +539,12 @@ static int load_patterns(struct copier *c, struct error *err)
     return 0;
 }
 
-int build_copy_apply(struct build_delta *delta, const struct build_copy_request *request, struct error *err)
+int build_copy_apply(struct build_delta *delta,
+                     const struct build_copy_request *request,
+                     struct error *err)
 {
-    struct copier c = {.request = request, .delta = delta, .dest = BUF_INIT(LIMIT_PATH_SIZE)};
+    struct copier c = {
+        .request = request, .delta = delta, .dest = BUF_INIT(LIMIT_PATH_SIZE)};
     struct view dir, pattern = {0};
     char *clean = path_clean_rooted(view_of(request->source->path));
     int status = load_patterns(&c, err);
@@ -505,7 +554,8 @@ int build_copy_apply(struct build_delta *delta, const struct build_copy_request 
     if (request->source->wildcard)
         split_pattern(view_of(clean), &dir, &pattern);
     if (status == 0)
-        status = pattern.size > 0 ? copy_matches(&c, dir, pattern, err) : copy_path(&c, clean, err);
+        status = pattern.size > 0 ? copy_matches(&c, dir, pattern, err)
+                                  : copy_path(&c, clean, err);
     free(c.levels);
     free(clean);
     buf_release(&c.dest);

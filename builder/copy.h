@@ -27,4 +27,6 @@ struct build_copy_request {
  * Errors: ERROR_NOT_FOUND if the source does not exist; ERROR_INVALID for a file over a
  *         directory and the like; what the trees report.
  */
-MUST_CHECK int build_copy_apply(struct build_delta *delta, const struct build_copy_request *request, struct error *err);
+MUST_CHECK int build_copy_apply(struct build_delta *delta,
+                                const struct build_copy_request *request,
+                                struct error *err);

@@ -51,7 +51,9 @@ static struct slot *slot_of(const struct build_delta *d, struct view path, uint6
 {
     size_t i = (size_t)hash & (d->slot_count - 1);
 
-    while (d->slots[i].node != 0 && (d->slots[i].hash != hash >> 32 || !view_eq(d->nodes[d->slots[i].node - 1]->e.path, path)))
+    while (d->slots[i].node != 0 &&
+           (d->slots[i].hash != hash >> 32 ||
+            !view_eq(d->nodes[d->slots[i].node - 1]->e.path, path)))
         i = (i + 1) & (d->slot_count - 1);
     return &d->slots[i];
 }
@@ -174,7 +176,11 @@ static bool is_below_visible(const struct build_delta *d, struct view path)
     return true;
 }
 
-int build_delta_find(struct build_delta *d, struct view path, bool *found, struct cas_entry *out, struct error *err)
+int build_delta_find(struct build_delta *d,
+                     struct view path,
+                     bool *found,
+                     struct cas_entry *out,
+                     struct error *err)
 {
     const struct node *n = node_at(d, path);
     struct build_tree_entry e;
@@ -193,12 +199,17 @@ int build_delta_find(struct build_delta *d, struct view path, bool *found, struc
             *out = e.entry;
     } else if (path.size == 0) {
         *found = true;
-        *out = (struct cas_entry){.path = VIEW_LIT(""), .type = CAS_ENTRY_DIR, .mode = 0755};
+        *out =
+            (struct cas_entry){.path = VIEW_LIT(""), .type = CAS_ENTRY_DIR, .mode = 0755};
     }
     return 0;
 }
 
-static int find_for_resolve(void *self, struct view path, bool *found, struct build_tree_entry *out, struct error *err)
+static int find_for_resolve(void *self,
+                            struct view path,
+                            bool *found,
+                            struct build_tree_entry *out,
+                            struct error *err)
 {
     *out = (struct build_tree_entry){0};
     return build_delta_find(self, path, found, &out->entry, err);
@@ -216,7 +227,12 @@ char *build_delta_resolve(struct build_delta *d, struct view path, struct error 
     return resolved;
 }
 
-int build_delta_mkdir_all(struct build_delta *d, struct view path, uint32_t mode, uint32_t uid, uint32_t gid, struct error *err)
+int build_delta_mkdir_all(struct build_delta *d,
+                          struct view path,
+                          uint32_t mode,
+                          uint32_t uid,
+                          uint32_t gid,
+                          struct error *err)
 {
     size_t end = 0;
 
@@ -231,16 +247,22 @@ int build_delta_mkdir_all(struct build_delta *d, struct view path, uint32_t mode
         if (build_delta_find(d, part, &found, &e, err) < 0)
             return -1;
         if (found && e.type != CAS_ENTRY_DIR)
-            return error_set(err, ERROR_INVALID, "/%.*s is not a directory", VIEW_ARG(part));
+            return error_set(err, ERROR_INVALID, "/%.*s is not a directory",
+                             VIEW_ARG(part));
         if (found)
             continue;
-        const struct cas_entry dir = {.path = part, .type = CAS_ENTRY_DIR, .mode = mode & 0777, .uid = uid, .gid = gid};
+        const struct cas_entry dir = {.path = part,
+                                      .type = CAS_ENTRY_DIR,
+                                      .mode = mode & 0777,
+                                      .uid = uid,
+                                      .gid = gid};
         build_delta_put(d, &dir, NULL);
     }
     return 0;
 }
 
-/* Other names of a file that is replaced keep its content: the first of them inherits it. */
+/* Other names of a file that is replaced keep its content: the first of them inherits it.
+ */
 static void disinherit(struct build_delta *d, struct node *n)
 {
     struct node *heir = NULL;
@@ -283,7 +305,9 @@ static bool would_be_fresh(struct build_delta *d, struct view path)
     return !found || old.type != CAS_ENTRY_DIR;
 }
 
-void build_delta_put(struct build_delta *d, const struct cas_entry *e, const struct build_delta_content *content)
+void build_delta_put(struct build_delta *d,
+                     const struct cas_entry *e,
+                     const struct build_delta_content *content)
 {
     const bool is_fresh = e->type == CAS_ENTRY_DIR && would_be_fresh(d, e->path);
     struct node *n = node_add(d, e->path);
@@ -294,13 +318,17 @@ void build_delta_put(struct build_delta *d, const struct cas_entry *e, const str
     n->content = content ? *content : (struct build_delta_content){0};
 }
 
-int build_delta_link(struct build_delta *d, struct view path, struct view target, struct error *err)
+int build_delta_link(struct build_delta *d,
+                     struct view path,
+                     struct view target,
+                     struct error *err)
 {
     struct node *first = node_at(d, target);
     struct node *n;
 
     if (!first || first->e.type == CAS_ENTRY_DIR || first->e.type == 0)
-        return error_set(err, ERROR_INVALID, "hard link %.*s to %.*s, which is not there", VIEW_ARG(path), VIEW_ARG(target));
+        return error_set(err, ERROR_INVALID, "hard link %.*s to %.*s, which is not there",
+                         VIEW_ARG(path), VIEW_ARG(target));
     if (first->first)
         first = first->first;
     n = node_add(d, path);
@@ -401,7 +429,10 @@ static void settle_links(struct build_delta *d, size_t count)
 }
 
 /* A removal is only worth a whiteout if something is below, and it is not hidden anyway. */
-static int needs_whiteout(struct build_delta *d, const struct node *n, bool *needed, struct error *err)
+static int needs_whiteout(struct build_delta *d,
+                          const struct node *n,
+                          bool *needed,
+                          struct error *err)
 {
     struct build_tree_entry e;
 
@@ -425,26 +456,32 @@ static int settle_opaque(struct build_delta *d, struct node *n, struct error *er
     return 0;
 }
 
-/* An entry that says again what is there already is no change: a file copied over its equal. */
-static int is_unchanged(struct build_delta *d, struct node *n, bool *same, struct error *err)
+/* An entry that says again what is there already is no change: a file copied over its
+ * equal. */
+static int is_unchanged(struct build_delta *d,
+                        struct node *n,
+                        bool *same,
+                        struct error *err)
 {
     const struct build_delta_content *c = &n->content;
     struct build_tree_entry below;
 
     *same = false;
-    if ((n->e.type != CAS_ENTRY_FILE && n->e.type != CAS_ENTRY_SYMLINK) || n->first || n->is_shared ||
-        !is_below_visible(d, n->e.path))
+    if ((n->e.type != CAS_ENTRY_FILE && n->e.type != CAS_ENTRY_SYMLINK) || n->first ||
+        n->is_shared || !is_below_visible(d, n->e.path))
         return 0;
     if (d->below->find(d->below->self, n->e.path, same, &below, err) < 0)
         return -1;
-    *same = *same && below.entry.type == n->e.type && below.entry.mode == n->e.mode && below.entry.uid == n->e.uid &&
-            below.entry.gid == n->e.gid && below.entry.size == n->e.size && below.entry.mtime_s == n->e.mtime_s &&
+    *same = *same && below.entry.type == n->e.type && below.entry.mode == n->e.mode &&
+            below.entry.uid == n->e.uid && below.entry.gid == n->e.gid &&
+            below.entry.size == n->e.size && below.entry.mtime_s == n->e.mtime_s &&
             below.entry.xattr_count == 0 && n->e.xattr_count == 0;
     if (!*same || n->e.type == CAS_ENTRY_SYMLINK) {
         *same = *same && view_eq(below.entry.target, n->e.target);
         return 0;
     }
-    if (c->tree && c->tree->digest && !digest_is_set(&n->e.content) && c->tree->digest(c->tree->self, &c->place, &n->e.content, err) < 0)
+    if (c->tree && c->tree->digest && !digest_is_set(&n->e.content) &&
+        c->tree->digest(c->tree->self, &c->place, &n->e.content, err) < 0)
         return -1;
     *same = digest_is_set(&n->e.content) && digest_eq(&n->e.content, &below.entry.content);
     return 0;
@@ -472,7 +509,8 @@ static int collect(struct build_delta *d, size_t *count, struct error *err)
 
         if (n->e.path.size == 0)
             continue;
-        if ((!keep && needs_whiteout(d, n, &keep, err) < 0) || settle_opaque(d, n, err) < 0 || is_unchanged(d, n, &same, err) < 0)
+        if ((!keep && needs_whiteout(d, n, &keep, err) < 0) ||
+            settle_opaque(d, n, err) < 0 || is_unchanged(d, n, &same, err) < 0)
             return -1;
         if (keep && !same)
             d->sorted[(*count)++] = n;
@@ -498,7 +536,10 @@ static int add_all_parents(struct build_delta *d, struct error *err)
     return status;
 }
 
-int build_delta_finish(struct build_delta *d, struct cas_entry **entries, size_t *count, struct error *err)
+int build_delta_finish(struct build_delta *d,
+                       struct cas_entry **entries,
+                       size_t *count,
+                       struct error *err)
 {
     assert(!d->sorted);
     if (add_all_parents(d, err) < 0 || collect(d, count, err) < 0)
@@ -521,7 +562,8 @@ int build_delta_finish(struct build_delta *d, struct cas_entry **entries, size_t
     return 0;
 }
 
-const struct build_delta_content *build_delta_content_at(const struct build_delta *d, size_t i)
+const struct build_delta_content *build_delta_content_at(const struct build_delta *d,
+                                                         size_t i)
 {
     return d->entries[i].type == CAS_ENTRY_FILE ? &d->sorted[i]->content : NULL;
 }

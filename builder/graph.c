@@ -22,7 +22,8 @@ struct build_node *build_graph_add(struct build_graph *g,
 
 void build_graph_add_image(struct build_graph *g, struct build_image *image)
 {
-    g->images = base_grow(g->images, g->image_count, &g->image_capacity, sizeof(struct build_image *));
+    g->images = base_grow(g->images, g->image_count, &g->image_capacity,
+                          sizeof(struct build_image *));
     g->images[g->image_count++] = image;
 }
 

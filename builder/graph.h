@@ -3,11 +3,12 @@
  * planner, solved by builder/solve. A node's inputs always come before it in `nodes`.
  *
  *     SOURCE   an image's layers                                  no base
- *     COPY     COPY, ADD, or a local directory taken as a tree    base + what it copies from
- *     MKDIR    WORKDIR                                            base
- *     RUN      a command in the sandbox                           base + what it mounts
+ *     COPY     COPY, ADD, or a local directory taken as a tree    base + what it copies
+ * from MKDIR    WORKDIR                                            base RUN      a command
+ * in the sandbox                           base + what it mounts
  *
- * Everything is owned by the graph and read-only once planned; results are kept by the solver.
+ * Everything is owned by the graph and read-only once planned; results are kept by the
+ * solver.
  */
 #pragma once
 
@@ -37,11 +38,11 @@ struct build_node;
 /* Where an image comes from: its layers are fetched there when their bytes are needed. */
 struct build_image {
     const struct build_environment *env; /* for fetching layers; borrowed */
-    char *name;                    /* as shown: docker.io/library/debian:12 */
-    struct registry_image image;   /* manifest and config are in the store */
-    struct doc *config;            /* the whole image config document */
-    struct registry_reference ref; /* remote images; host NULL otherwise */
-    struct registry_layout *layout; /* oci-layout:// images */
+    char *name;                          /* as shown: docker.io/library/debian:12 */
+    struct registry_image image;         /* manifest and config are in the store */
+    struct doc *config;                  /* the whole image config document */
+    struct registry_reference ref;       /* remote images; host NULL otherwise */
+    struct registry_layout *layout;      /* oci-layout:// images */
 };
 
 /* What is copied from: a tree (node), a context directory, text, or a remote file that was
@@ -52,24 +53,24 @@ struct build_copy_source {
     enum build_from from;
     struct build_node *node;       /* BUILD_FROM_NODE; NULL is the empty tree */
     struct build_context *context; /* BUILD_FROM_CONTEXT; borrowed */
-    char *path;                    /* cleaned rooted, may end in "/" or "/."; text: file name */
-    struct view text;              /* BUILD_FROM_TEXT; owned by the op */
-    char *pattern;                 /* --parents: include pattern below `path`, or NULL */
-    char *required;                /* --parents without wildcards: must exist, or NULL */
-    bool wildcard;                 /* a glob; several or no matches are fine */
-    bool unpack;                   /* local archives are unpacked */
+    char *path;       /* cleaned rooted, may end in "/" or "/."; text: file name */
+    struct view text; /* BUILD_FROM_TEXT; owned by the op */
+    char *pattern;    /* --parents: include pattern below `path`, or NULL */
+    char *required;   /* --parents without wildcards: must exist, or NULL */
+    bool wildcard;    /* a glob; several or no matches are fine */
+    bool unpack;      /* local archives are unpacked */
 };
 
 struct build_copy_op {
     struct build_copy_source *sources;
     size_t source_count;
-    char *dest;          /* absolute, cleaned, may end in "/" or "/." */
-    char *chown;         /* USER[:GROUP] or NULL */
-    char *chmod;         /* octal or symbolic, checked; or NULL */
+    char *dest;            /* absolute, cleaned, may end in "/" or "/." */
+    char *chown;           /* USER[:GROUP] or NULL */
+    char *chmod;           /* octal or symbolic, checked; or NULL */
     struct view *excludes; /* borrow from the Dockerfile */
     size_t exclude_count;
-    bool link;           /* independent of the base */
-    bool is_tree;        /* a local directory taken as a tree: the root's attributes too */
+    bool link;    /* independent of the base */
+    bool is_tree; /* a local directory taken as a tree: the root's attributes too */
 };
 
 struct build_mkdir_op {
@@ -88,7 +89,7 @@ struct build_mount {
     enum dockerfile_sharing sharing;
     bool read_only;
     bool required;
-    bool has_owner;          /* mode, uid, gid were given */
+    bool has_owner; /* mode, uid, gid were given */
     uint32_t mode;
     uint32_t uid;
     uint32_t gid;
@@ -98,13 +99,13 @@ struct build_mount {
 struct build_run_op {
     char **argv;
     size_t argc;
-    char **env;       /* NAME=VALUE, in order */
+    char **env; /* NAME=VALUE, in order */
     size_t env_count;
     char **proxy_env; /* passed on, but part of no key */
     size_t proxy_env_count;
     char *workdir;
-    char *user;       /* or NULL: root */
-    char *script;     /* here-document to be run as /dev/pipes/NAME, or NULL */
+    char *user;   /* or NULL: root */
+    char *script; /* here-document to be run as /dev/pipes/NAME, or NULL */
     char *script_name;
     struct build_mount *mounts;
     size_t mount_count;
@@ -114,8 +115,8 @@ struct build_run_op {
 
 struct build_node {
     enum build_op op;
-    size_t index;           /* in the graph */
-    char *title;            /* "[web 2/5] RUN make" */
+    size_t index; /* in the graph */
+    char *title;  /* "[web 2/5] RUN make" */
     struct source_pos pos;
     struct build_node *base; /* NULL: the empty tree */
     bool no_cache;
@@ -137,10 +138,15 @@ struct build_graph {
 };
 
 /* Appends a zeroed node; the caller fills it in. */
-struct build_node *build_graph_add(struct build_graph *g, enum build_op op, struct build_node *base, struct source_pos pos);
+struct build_node *build_graph_add(struct build_graph *g,
+                                   enum build_op op,
+                                   struct build_node *base,
+                                   struct source_pos pos);
 /* Takes ownership of `image`. */
 void build_graph_add_image(struct build_graph *g, struct build_image *image);
 void build_graph_release(struct build_graph *g); /* idempotent */
 
 /* Calls `visit` for each node that `n` directly needs: base, copy sources, mounts. */
-void build_node_inputs(const struct build_node *n, void (*visit)(void *context, struct build_node *input), void *context);
+void build_node_inputs(const struct build_node *n,
+                       void (*visit)(void *context, struct build_node *input),
+                       void *context);

@@ -66,7 +66,8 @@ static size_t layer_entries(const struct doc *history)
     return count;
 }
 
-/* When the first layer of this build was made: for instructions before it that made none. */
+/* When the first layer of this build was made: for instructions before it that made none.
+ */
 static int64_t first_created(const struct build_solution *s)
 {
     for (size_t i = 0; i < s->count; i++)
@@ -76,7 +77,9 @@ static int64_t first_created(const struct build_solution *s)
 }
 
 /* An instruction that made no layer carries the time of the layer before it. */
-static struct doc *make_history(const struct build_plan *plan, const struct build_solution *s, const char **last)
+static struct doc *make_history(const struct build_plan *plan,
+                                const struct build_solution *s,
+                                const char **last)
 {
     const struct doc *planned = doc_get(plan->config.root, "history");
     struct doc *history = doc_new_array();
@@ -97,12 +100,16 @@ static struct doc *make_history(const struct build_plan *plan, const struct buil
         }
         if (is_base && doc_text(doc_get(from, "created")))
             inherited = doc_text(doc_get(from, "created"));
-        doc_append(history, history_entry(from, is_base ? NULL : created ? created : inherited));
+        doc_append(history, history_entry(from, is_base   ? NULL
+                                                : created ? created
+                                                          : inherited));
         layer += has_layer;
     }
     /* Layers that no instruction speaks of: a directory taken as a base. */
     for (size_t known = layer_entries(history); known < s->count; known++) {
-        CLEANUP(base_freep) char *when = s->created[known] >= 0 ? time_text(clamp(plan, s->created[known])) : NULL;
+        CLEANUP(base_freep)
+        char *when =
+            s->created[known] >= 0 ? time_text(clamp(plan, s->created[known])) : NULL;
         struct doc *entry = doc_new_object();
 
         if (when)
@@ -120,7 +127,8 @@ static struct doc *make_history(const struct build_plan *plan, const struct buil
 /* --- Config --- */
 
 /* In the specification's order of members; what cooper does not know comes after. */
-static struct doc *make_config(const struct build_plan *plan, const struct build_solution *s)
+static struct doc *make_config(const struct build_plan *plan,
+                               const struct build_solution *s)
 {
     static const char *const own[] = {"created", "rootfs", "history"};
     struct doc *out = doc_new_object();
@@ -150,7 +158,13 @@ static struct doc *make_config(const struct build_plan *plan, const struct build
     return out;
 }
 
-static int store_doc(struct cas_store *store, struct doc *d, size_t max, const char *what, struct digest *digest, uint64_t *size, struct error *err)
+static int store_doc(struct cas_store *store,
+                     struct doc *d,
+                     size_t max,
+                     const char *what,
+                     struct digest *digest,
+                     uint64_t *size,
+                     struct error *err)
 {
     CLEANUP(buf_release) struct buf text = BUF_INIT(max);
     int status;
@@ -166,10 +180,12 @@ static int store_doc(struct cas_store *store, struct doc *d, size_t max, const c
 
 /* --- Manifest --- */
 
-/* Docker's names of layer types become those of the specification; the bytes are the same. */
+/* Docker's names of layer types become those of the specification; the bytes are the same.
+ */
 static const char *oci_type(const char *media_type)
 {
-    return strcmp(media_type, MEDIA_DOCKER_LAYER_GZIP) == 0 ? MEDIA_OCI_LAYER_GZIP : media_type;
+    return strcmp(media_type, MEDIA_DOCKER_LAYER_GZIP) == 0 ? MEDIA_OCI_LAYER_GZIP
+                                                            : media_type;
 }
 
 static int add_layers(const struct build_solution *s, struct doc *list, struct error *err)
@@ -195,7 +211,8 @@ static void add_annotations(const struct build_request *request, struct doc *man
         return;
     annotations = doc_new_object();
     for (size_t i = 0; i < request->annotation_count; i++)
-        doc_set_text(annotations, request->annotations[i].name, request->annotations[i].value ? request->annotations[i].value : "");
+        doc_set_text(annotations, request->annotations[i].name,
+                     request->annotations[i].value ? request->annotations[i].value : "");
     doc_set(manifest, "annotations", annotations);
 }
 
@@ -214,7 +231,8 @@ int build_image_make(const struct build_environment *env,
     uint64_t size;
 
     if (add_layers(solution, layers, err) < 0 ||
-        store_doc(env->store, make_config(plan, solution), LIMIT_CONFIG_SIZE, "image config", config, &size, err) < 0) {
+        store_doc(env->store, make_config(plan, solution), LIMIT_CONFIG_SIZE,
+                  "image config", config, &size, err) < 0) {
         doc_unref(layers);
         doc_unref(m);
         return -1;

@@ -12,8 +12,8 @@
 #include "cas/descriptor.h"
 #include "cas/digest.h"
 
-/* Fetches layers of base images that are not here yet, so that the stored image is complete.
- * *manifest and *config are the caller's. */
+/* Fetches layers of base images that are not here yet, so that the stored image is
+ * complete. *manifest and *config are the caller's. */
 MUST_CHECK int build_image_make(const struct build_environment *env,
                                 const struct build_request *request,
                                 const struct build_plan *plan,

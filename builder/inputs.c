@@ -64,7 +64,9 @@ struct build_inputs *build_inputs_new(const struct build_environment *env,
         in->named_count = i + 1;
         if (!in->named[i].name || !pair->value || !*pair->value) {
             if (in->named[i].name)
-                error_set(err, ERROR_INVALID, "it names no place: write NAME=PATH, NAME=docker-image://REF or NAME=oci-layout://PATH");
+                error_set(err, ERROR_INVALID,
+                          "it names no place: write NAME=PATH, NAME=docker-image://REF or "
+                          "NAME=oci-layout://PATH");
             error_wrap(err, "build context %s", pair->name);
             build_inputs_free(in);
             return NULL;
@@ -89,19 +91,25 @@ void build_inputs_free(struct build_inputs *in)
 
 /* --- Dockerfile and contexts --- */
 
-int build_inputs_dockerfile(struct build_inputs *in, struct buf *text, const char **name, struct error *err)
+int build_inputs_dockerfile(struct build_inputs *in,
+                            struct buf *text,
+                            const char **name,
+                            struct error *err)
 {
     const struct build_request *r = in->request;
     CLEANUP(fd_closep) int fd = -1;
 
     if (r->dockerfile && strcmp(r->dockerfile, "-") == 0) {
         *name = "Dockerfile";
-        return fs_read_all(STDIN_FILENO, text, err) < 0 ? error_wrap(err, "Dockerfile on standard input") : 0;
+        return fs_read_all(STDIN_FILENO, text, err) < 0
+                   ? error_wrap(err, "Dockerfile on standard input")
+                   : 0;
     }
     if (r->dockerfile)
         in->dockerfile = base_strdup(r->dockerfile);
     else
-        in->dockerfile = r->context ? base_format("%s/Dockerfile", r->context) : base_strdup("Dockerfile");
+        in->dockerfile = r->context ? base_format("%s/Dockerfile", r->context)
+                                    : base_strdup("Dockerfile");
     *name = path_base(view_of(in->dockerfile)).data;
     fd = fs_open_at(AT_FDCWD, in->dockerfile, O_RDONLY, 0, err);
     if (fd < 0 || fs_read_all(fd, text, err) < 0)
@@ -110,7 +118,10 @@ int build_inputs_dockerfile(struct build_inputs *in, struct buf *text, const cha
 }
 
 /* Reads a .dockerignore if it exists: *out NULL without an error if not. */
-static int read_ignore(int dir_fd, const char *path, struct dockerfile_ignore **out, struct error *err)
+static int read_ignore(int dir_fd,
+                       const char *path,
+                       struct dockerfile_ignore **out,
+                       struct error *err)
 {
     CLEANUP(buf_release) struct buf text = BUF_INIT(LIMIT_DOCKERIGNORE_SIZE);
 
@@ -123,9 +134,13 @@ static int read_ignore(int dir_fd, const char *path, struct dockerfile_ignore **
     return *out ? 0 : -1;
 }
 
-static int find_ignore(const char *path, const char *dockerfile, struct dockerfile_ignore **out, struct error *err)
+static int find_ignore(const char *path,
+                       const char *dockerfile,
+                       struct dockerfile_ignore **out,
+                       struct error *err)
 {
-    CLEANUP(base_freep) char *beside = dockerfile ? base_format("%s.dockerignore", dockerfile) : NULL;
+    CLEANUP(base_freep)
+    char *beside = dockerfile ? base_format("%s.dockerignore", dockerfile) : NULL;
     CLEANUP(base_freep) char *plain = base_format("%s/.dockerignore", path);
 
     *out = NULL;
@@ -134,13 +149,20 @@ static int find_ignore(const char *path, const char *dockerfile, struct dockerfi
     return *out ? 0 : read_ignore(AT_FDCWD, plain, out, err);
 }
 
-int build_inputs_ignore(struct build_inputs *in, struct dockerfile_ignore **out, struct error *err)
+int build_inputs_ignore(struct build_inputs *in,
+                        struct dockerfile_ignore **out,
+                        struct error *err)
 {
     *out = NULL;
-    return in->request->context ? find_ignore(in->request->context, in->dockerfile, out, err) : 0;
+    return in->request->context
+               ? find_ignore(in->request->context, in->dockerfile, out, err)
+               : 0;
 }
 
-static struct build_context *open_context(struct build_inputs *in, const char *path, const char *dockerfile, struct error *err)
+static struct build_context *open_context(struct build_inputs *in,
+                                          const char *path,
+                                          const char *dockerfile,
+                                          struct error *err)
 {
     struct dockerfile_ignore *ignore;
 
@@ -163,13 +185,20 @@ struct build_context *build_inputs_context(struct build_inputs *in, struct error
 
 /* --- Images --- */
 
-static int load_config(struct build_inputs *in, struct build_image *image, struct error *err)
+static int load_config(struct build_inputs *in,
+                       struct build_image *image,
+                       struct error *err)
 {
-    image->config = cas_blob_read_doc(in->env->store, &image->image.config, LIMIT_CONFIG_SIZE, err);
+    image->config =
+        cas_blob_read_doc(in->env->store, &image->image.config, LIMIT_CONFIG_SIZE, err);
     if (!image->config)
         return error_wrap(err, "image config");
-    if (doc_count(doc_get(doc_get(image->config, "rootfs"), "diff_ids")) != image->image.layer_count)
-        return error_set(err, ERROR_CORRUPT, "image config names %zu layers, the manifest %zu", doc_count(doc_get(doc_get(image->config, "rootfs"), "diff_ids")), image->image.layer_count);
+    if (doc_count(doc_get(doc_get(image->config, "rootfs"), "diff_ids")) !=
+        image->image.layer_count)
+        return error_set(err, ERROR_CORRUPT,
+                         "image config names %zu layers, the manifest %zu",
+                         doc_count(doc_get(doc_get(image->config, "rootfs"), "diff_ids")),
+                         image->image.layer_count);
     return 0;
 }
 
@@ -185,7 +214,12 @@ static void image_free(struct build_image *image)
 
 /* Is it in the store under that name, for that platform? Anything amiss there (another
  * platform only, a blob that is gone) means: ask the registry. */
-static int find_in_store(struct build_inputs *in, const struct build_image *image, const struct registry_platform *platform, bool *found, struct registry_image *out, struct error *err)
+static int find_in_store(struct build_inputs *in,
+                         const struct build_image *image,
+                         const struct registry_platform *platform,
+                         bool *found,
+                         struct registry_image *out,
+                         struct error *err)
 {
     CLEANUP(error_clear) struct error local = ERROR_INIT;
     CLEANUP(base_freep) char *name = registry_reference_text(&image->ref);
@@ -199,26 +233,37 @@ static int find_in_store(struct build_inputs *in, const struct build_image *imag
         return 0;
     *found = registry_image_load(in->env->store, &ref.target, platform, out, &local) == 0;
     cas_ref_release(&ref);
-    if (*found && (cas_blob_find(in->env->store, &out->config.digest, &has_config, NULL, &local) < 0 || !has_config)) {
+    if (*found && (cas_blob_find(in->env->store, &out->config.digest, &has_config, NULL,
+                                 &local) < 0 ||
+                   !has_config)) {
         registry_image_release(out);
         *found = false;
     }
     return 0;
 }
 
-static int load_image(struct build_inputs *in, struct build_image *image, const struct registry_platform *platform, struct error *err)
+static int load_image(struct build_inputs *in,
+                      struct build_image *image,
+                      const struct registry_platform *platform,
+                      struct error *err)
 {
-    const struct registry_pull_options lazy = {.lazy = true, .progress = {.sink = &in->env->sink}};
+    const struct registry_pull_options lazy = {.lazy = true,
+                                               .progress = {.sink = &in->env->sink}};
     bool found = false;
 
-    if (!in->request->pull && find_in_store(in, image, platform, &found, &image->image, err) < 0)
+    if (!in->request->pull &&
+        find_in_store(in, image, platform, &found, &image->image, err) < 0)
         return -1;
-    if (!found && registry_pull(in->env->registry, in->env->store, &image->ref, platform, &lazy, &image->image, err) < 0)
+    if (!found && registry_pull(in->env->registry, in->env->store, &image->ref, platform,
+                                &lazy, &image->image, err) < 0)
         return -1;
     return load_config(in, image, err);
 }
 
-struct build_image *build_inputs_image(struct build_inputs *in, const char *reference, const struct registry_platform *platform, struct error *err)
+struct build_image *build_inputs_image(struct build_inputs *in,
+                                       const char *reference,
+                                       const struct registry_platform *platform,
+                                       struct error *err)
 {
     struct build_image *image = base_alloc(sizeof *image);
 
@@ -234,7 +279,10 @@ struct build_image *build_inputs_image(struct build_inputs *in, const char *refe
     return NULL;
 }
 
-static struct build_image *layout_image(struct build_inputs *in, const char *where, const struct registry_platform *platform, struct error *err)
+static struct build_image *layout_image(struct build_inputs *in,
+                                        const char *where,
+                                        const struct registry_platform *platform,
+                                        struct error *err)
 {
     struct build_image *image = base_alloc(sizeof *image);
     struct registry_layout_name name = {0};
@@ -245,10 +293,13 @@ static struct build_image *layout_image(struct build_inputs *in, const char *whe
     image->name = base_strdup(where);
     if (status == 0) {
         image->layout = registry_layout_open(name.path, err);
-        status = image->layout ? registry_layout_resolve(image->layout, name.tag, &name.digest, &root, err) : -1;
+        status = image->layout ? registry_layout_resolve(image->layout, name.tag,
+                                                         &name.digest, &root, err)
+                               : -1;
     }
     if (status == 0)
-        status = registry_layout_load(image->layout, in->env->store, &root, platform, true, &image->image, err);
+        status = registry_layout_load(image->layout, in->env->store, &root, platform, true,
+                                      &image->image, err);
     if (status == 0)
         status = load_config(in, image, err);
     descriptor_release(&root);
@@ -306,7 +357,10 @@ int build_inputs_named(struct build_inputs *in,
         return *image ? 0 : error_wrap(err, "build context %s", n->name);
     }
     if (strstr(n->value, "://"))
-        return error_set(err, ERROR_UNSUPPORTED, "build context %s: %s: only directories, docker-image:// and oci-layout:// can be named contexts", n->name, n->value);
+        return error_set(err, ERROR_UNSUPPORTED,
+                         "build context %s: %s: only directories, docker-image:// and "
+                         "oci-layout:// can be named contexts",
+                         n->name, n->value);
     *kind = BUILD_NAMED_DIRECTORY;
     if (!n->context)
         n->context = open_context(in, n->value, NULL, err);
@@ -314,7 +368,11 @@ int build_inputs_named(struct build_inputs *in,
     return *context ? 0 : error_wrap(err, "build context %s", n->name);
 }
 
-static int find_stored(struct build_inputs *in, const char *reference, const struct registry_platform *platform, struct build_image **out, struct error *err)
+static int find_stored(struct build_inputs *in,
+                       const char *reference,
+                       const struct registry_platform *platform,
+                       struct build_image **out,
+                       struct error *err)
 {
     struct build_image *image = base_alloc(sizeof *image);
     bool found = false;
@@ -335,7 +393,11 @@ static int find_stored(struct build_inputs *in, const char *reference, const str
     return status;
 }
 
-int build_inputs_find_image(struct build_inputs *in, const char *reference, const struct registry_platform *platform, struct build_image **out, struct error *err)
+int build_inputs_find_image(struct build_inputs *in,
+                            const char *reference,
+                            const struct registry_platform *platform,
+                            struct build_image **out,
+                            struct error *err)
 {
     const struct named *n = find_named(in, reference);
 

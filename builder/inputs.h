@@ -1,7 +1,7 @@
 /*
  * What a build takes from outside, by name: the main context, --build-context directories,
- * layouts and images, images of the store and of registries. Each is opened once, when it is
- * first asked for. One thread at a time; what it hands out may be shared.
+ * layouts and images, images of the store and of registries. Each is opened once, when it
+ * is first asked for. One thread at a time; what it hands out may be shared.
  */
 #pragma once
 
@@ -18,23 +18,32 @@ struct build_inputs;
 struct dockerfile_ignore;
 
 /* `request` and `env` are borrowed. Checks the names and values of --build-context. */
-MUST_CHECK struct build_inputs *build_inputs_new(const struct build_environment *env, const struct build_request *request, struct error *err);
+MUST_CHECK struct build_inputs *build_inputs_new(const struct build_environment *env,
+                                                 const struct build_request *request,
+                                                 struct error *err);
 void build_inputs_free(struct build_inputs *in);
 
-/* The Dockerfile's text, the name that stands in messages, and whether .dockerignore beside it
- * (NAME.dockerignore) is to be used. */
-MUST_CHECK int build_inputs_dockerfile(struct build_inputs *in, struct buf *text, const char **name, struct error *err);
+/* The Dockerfile's text, the name that stands in messages, and whether .dockerignore beside
+ * it (NAME.dockerignore) is to be used. */
+MUST_CHECK int build_inputs_dockerfile(struct build_inputs *in,
+                                       struct buf *text,
+                                       const char **name,
+                                       struct error *err);
 
-/* What .dockerignore (or NAME.dockerignore beside the Dockerfile) leaves out of the main context;
- * *out is NULL if there is none. The caller owns it. */
-MUST_CHECK int build_inputs_ignore(struct build_inputs *in, struct dockerfile_ignore **out, struct error *err);
+/* What .dockerignore (or NAME.dockerignore beside the Dockerfile) leaves out of the main
+ * context; *out is NULL if there is none. The caller owns it. */
+MUST_CHECK int build_inputs_ignore(struct build_inputs *in,
+                                   struct dockerfile_ignore **out,
+                                   struct error *err);
 
 /* The main context. ERROR_INVALID if the build has none. */
-MUST_CHECK struct build_context *build_inputs_context(struct build_inputs *in, struct error *err);
+MUST_CHECK struct build_context *build_inputs_context(struct build_inputs *in,
+                                                      struct error *err);
 
 enum build_named { BUILD_NAMED_NONE, BUILD_NAMED_DIRECTORY, BUILD_NAMED_IMAGE };
 
-/* What --build-context gives for `name` (a stage's name or an image reference), if anything. */
+/* What --build-context gives for `name` (a stage's name or an image reference), if
+ * anything. */
 MUST_CHECK int build_inputs_named(struct build_inputs *in,
                                   const char *name,
                                   const struct registry_platform *platform,
@@ -43,12 +52,20 @@ MUST_CHECK int build_inputs_named(struct build_inputs *in,
                                   struct build_image **image,
                                   struct error *err);
 
-/* The same image that build_inputs_named and build_inputs_image would give, if it can be had
- * without asking anybody: *out is NULL if not. The caller owns it (build_image_free). */
-MUST_CHECK int build_inputs_find_image(struct build_inputs *in, const char *reference, const struct registry_platform *platform, struct build_image **out, struct error *err);
+/* The same image that build_inputs_named and build_inputs_image would give, if it can be
+ * had without asking anybody: *out is NULL if not. The caller owns it (build_image_free).
+ */
+MUST_CHECK int build_inputs_find_image(struct build_inputs *in,
+                                       const char *reference,
+                                       const struct registry_platform *platform,
+                                       struct build_image **out,
+                                       struct error *err);
 
 void build_image_free(struct build_image *image); /* NULL is fine */
 
 /* An image by reference: from the store if it is there (and --pull does not ask otherwise),
  * else from its registry; manifest and config only. The caller owns it. */
-MUST_CHECK struct build_image *build_inputs_image(struct build_inputs *in, const char *reference, const struct registry_platform *platform, struct error *err);
+MUST_CHECK struct build_image *build_inputs_image(struct build_inputs *in,
+                                                  const char *reference,
+                                                  const struct registry_platform *platform,
+                                                  struct error *err);

@@ -101,7 +101,9 @@ static void add_mount(struct hasher *h, const struct build_mount *m)
     add_u64(h, (uint64_t)m->size);
 }
 
-static void add_run(struct hasher *h, const struct build_run_op *op, const struct build_variant *v)
+static void add_run(struct hasher *h,
+                    const struct build_run_op *op,
+                    const struct build_variant *v)
 {
     add_u64(h, op->argc);
     for (size_t i = 0; i < op->argc; i++)
@@ -152,7 +154,11 @@ struct digest build_key_operation(const struct build_node *n, const struct build
     return out;
 }
 
-static struct digest combine(const char *kind, const struct digest *operation, const struct digest *inputs, size_t count, const struct digest *selection)
+static struct digest combine(const char *kind,
+                             const struct digest *operation,
+                             const struct digest *inputs,
+                             size_t count,
+                             const struct digest *selection)
 {
     static const struct digest none;
     struct hasher *h = hasher_new(DIGEST_SHA256);
@@ -169,12 +175,18 @@ static struct digest combine(const char *kind, const struct digest *operation, c
     return out;
 }
 
-struct digest build_key_definition(const struct digest *operation, const struct digest *inputs, size_t count, const struct digest *selection)
+struct digest build_key_definition(const struct digest *operation,
+                                   const struct digest *inputs,
+                                   size_t count,
+                                   const struct digest *selection)
 {
     return combine(KEY_VERSION " definition", operation, inputs, count, selection);
 }
 
-struct digest build_key_content(const struct digest *operation, const struct digest *inputs, size_t count, const struct digest *selection)
+struct digest build_key_content(const struct digest *operation,
+                                const struct digest *inputs,
+                                size_t count,
+                                const struct digest *selection)
 {
     return combine(KEY_VERSION " content", operation, inputs, count, selection);
 }

@@ -1,6 +1,6 @@
 /*
- * Keys of the build cache: what a step is (its operation) and what it is applied to, hashed.
- * No time and no path of this machine is part of a key.
+ * Keys of the build cache: what a step is (its operation) and what it is applied to,
+ * hashed. No time and no path of this machine is part of a key.
  *
  *     operation   what the instruction says: command, environment, flags
  *     definition  operation + definition keys of the inputs + content taken from contexts
@@ -26,12 +26,20 @@ struct build_variant {
     size_t host_count;
 };
 
-struct digest build_key_operation(const struct build_node *n, const struct build_variant *v);
-/* `inputs`: keys of the inputs in the order of build_node_inputs, base first (a zero digest if
- * there is none); `selection`: what is copied from contexts, or NULL. */
-struct digest build_key_definition(const struct digest *operation, const struct digest *inputs, size_t count, const struct digest *selection);
-struct digest build_key_content(const struct digest *operation, const struct digest *inputs, size_t count, const struct digest *selection);
-struct digest build_key_result(const struct digest *operation, const struct digest *outcome);
+struct digest build_key_operation(const struct build_node *n,
+                                  const struct build_variant *v);
+/* `inputs`: keys of the inputs in the order of build_node_inputs, base first (a zero digest
+ * if there is none); `selection`: what is copied from contexts, or NULL. */
+struct digest build_key_definition(const struct digest *operation,
+                                   const struct digest *inputs,
+                                   size_t count,
+                                   const struct digest *selection);
+struct digest build_key_content(const struct digest *operation,
+                                const struct digest *inputs,
+                                size_t count,
+                                const struct digest *selection);
+struct digest build_key_result(const struct digest *operation,
+                               const struct digest *outcome);
 /* Which layers the inputs consist of: `chains` has a digest of each one's stack. */
 struct digest build_key_inputs(const struct digest *chains, size_t count);
 /* Of an image's layers. */

@@ -58,7 +58,9 @@ static void read_who(struct clause *c)
 /* The three bits of a class copied to all three. */
 static uint32_t copied_bits(char from, uint32_t mode)
 {
-    const uint32_t bits = from == 'u' ? mode >> 6 & 7 : from == 'g' ? mode >> 3 & 7 : mode & 7;
+    const uint32_t bits = from == 'u'   ? mode >> 6 & 7
+                          : from == 'g' ? mode >> 3 & 7
+                                        : mode & 7;
 
     return bits << 6 | bits << 3 | bits;
 }
@@ -154,9 +156,15 @@ int build_mode_check(struct view text, struct error *err)
     if (build_mode_octal(text, &mode))
         return 0;
     if (view_to_u64(text, &number))
-        return error_set(err, ERROR_INVALID, "invalid chmod parameter: '%.*s': it should be an octal number between 0 and 07777", VIEW_ARG(text));
+        return error_set(err, ERROR_INVALID,
+                         "invalid chmod parameter: '%.*s': it should be an octal number "
+                         "between 0 and 07777",
+                         VIEW_ARG(text));
     if (!apply(text, &mode, false))
-        return error_set(err, ERROR_INVALID, "invalid chmod parameter: '%.*s': write an octal number (0755) or a symbolic mode (u=rwX,go=rX)", VIEW_ARG(text));
+        return error_set(err, ERROR_INVALID,
+                         "invalid chmod parameter: '%.*s': write an octal number (0755) or "
+                         "a symbolic mode (u=rwX,go=rX)",
+                         VIEW_ARG(text));
     return 0;
 }
 

@@ -14,14 +14,20 @@ struct passwd_line {
     struct view home;
 };
 
-static int read_from_tree(void *context, const char *path, struct buf *out, struct error *err)
+static int read_from_tree(void *context,
+                          const char *path,
+                          struct buf *out,
+                          struct error *err)
 {
     bool found;
 
     return context ? cas_tree_read(context, view_of(path), out, &found, err) : 0;
 }
 
-static int read_file(const struct build_user_files *files, const char *path, struct buf *out, struct error *err)
+static int read_file(const struct build_user_files *files,
+                     const char *path,
+                     struct buf *out,
+                     struct error *err)
 {
     return files->read(files->context, path, out, err);
 }
@@ -48,7 +54,10 @@ static bool next_passwd(struct view *rest, struct passwd_line *out)
     return false;
 }
 
-static bool next_group(struct view *rest, struct view *name, uint64_t *gid, struct view *members)
+static bool next_group(struct view *rest,
+                       struct view *name,
+                       uint64_t *gid,
+                       struct view *members)
 {
     struct view line, field;
 
@@ -64,7 +73,10 @@ static bool next_group(struct view *rest, struct view *name, uint64_t *gid, stru
     return false;
 }
 
-static bool passwd_find(const struct buf *file, struct view name, const uint64_t *uid, struct passwd_line *out)
+static bool passwd_find(const struct buf *file,
+                        struct view name,
+                        const uint64_t *uid,
+                        struct passwd_line *out)
 {
     struct view rest = buf_view(file);
 
@@ -90,7 +102,10 @@ static bool is_id(struct view text, uint64_t *id)
     return view_to_u64(text, id) && *id <= UINT32_MAX;
 }
 
-static int group_id(const struct build_user_files *files, struct view group, uint32_t *gid, struct error *err)
+static int group_id(const struct build_user_files *files,
+                    struct view group,
+                    uint32_t *gid,
+                    struct error *err)
 {
     CLEANUP(buf_release) struct buf file = BUF_INIT(LIMIT_PASSWD_SIZE);
     uint64_t id;
@@ -99,14 +114,20 @@ static int group_id(const struct build_user_files *files, struct view group, uin
         if (read_file(files, "etc/group", &file, err) < 0)
             return -1;
         if (!group_find(&file, group, &id) || id > UINT32_MAX)
-            return error_set(err, ERROR_NOT_FOUND, "unable to find group %.*s: no matching entries in the image's /etc/group", VIEW_ARG(group));
+            return error_set(
+                err, ERROR_NOT_FOUND,
+                "unable to find group %.*s: no matching entries in the image's /etc/group",
+                VIEW_ARG(group));
     }
     *gid = (uint32_t)id;
     return 0;
 }
 
 /* As group_id, but an unknown group is left at what it was. */
-static int group_of_files(const struct build_user_files *files, struct view group, uint32_t *gid, struct error *err)
+static int group_of_files(const struct build_user_files *files,
+                          struct view group,
+                          uint32_t *gid,
+                          struct error *err)
 {
     struct error local = ERROR_INIT;
 
@@ -118,7 +139,11 @@ static int group_of_files(const struct build_user_files *files, struct view grou
     return 0;
 }
 
-int build_owner_of_files(struct cas_tree *tree, const char *spec, uint32_t *uid, uint32_t *gid, struct error *err)
+int build_owner_of_files(struct cas_tree *tree,
+                         const char *spec,
+                         uint32_t *uid,
+                         uint32_t *gid,
+                         struct error *err)
 {
     CLEANUP(buf_release) struct buf file = BUF_INIT(LIMIT_PASSWD_SIZE);
     struct view user, group;
@@ -133,7 +158,8 @@ int build_owner_of_files(struct cas_tree *tree, const char *spec, uint32_t *uid,
     } else if (user.size > 0) {
         if (read_file(&files, "etc/passwd", &file, err) < 0)
             return -1;
-        if (passwd_find(&file, user, NULL, &line) && line.uid <= UINT32_MAX && line.gid <= UINT32_MAX) {
+        if (passwd_find(&file, user, NULL, &line) && line.uid <= UINT32_MAX &&
+            line.gid <= UINT32_MAX) {
             *uid = (uint32_t)line.uid;
             *gid = (uint32_t)line.gid;
         }
@@ -160,7 +186,10 @@ static bool lists_member(struct view members, struct view name)
     return false;
 }
 
-static int add_groups(const struct build_user_files *files, struct view name, struct build_process_user *out, struct error *err)
+static int add_groups(const struct build_user_files *files,
+                      struct view name,
+                      struct build_process_user *out,
+                      struct error *err)
 {
     CLEANUP(buf_release) struct buf file = BUF_INIT(LIMIT_PASSWD_SIZE);
     struct view rest, group, members;
@@ -173,7 +202,8 @@ static int add_groups(const struct build_user_files *files, struct view name, st
     while (next_group(&rest, &group, &gid, &members)) {
         if (gid > UINT32_MAX || !lists_member(members, name))
             continue;
-        out->groups = base_grow(out->groups, out->group_count, &capacity, sizeof *out->groups);
+        out->groups =
+            base_grow(out->groups, out->group_count, &capacity, sizeof *out->groups);
         out->groups[out->group_count++] = (uint32_t)gid;
     }
     return 0;
@@ -194,26 +224,34 @@ static void add_own_group(struct build_process_user *u)
     u->group_count = kept;
 }
 
-int build_user_of_process(struct cas_tree *tree, const char *spec, struct build_process_user *out, struct error *err)
+int build_user_of_process(struct cas_tree *tree,
+                          const char *spec,
+                          struct build_process_user *out,
+                          struct error *err)
 {
     const struct build_user_files files = {.read = read_from_tree, .context = tree};
 
     return build_user_of_process_in(&files, spec, out, err);
 }
 
-int build_user_of_process_in(const struct build_user_files *files, const char *spec, struct build_process_user *out, struct error *err)
+int build_user_of_process_in(const struct build_user_files *files,
+                             const char *spec,
+                             struct build_process_user *out,
+                             struct error *err)
 {
     CLEANUP(buf_release) struct buf file = BUF_INIT(LIMIT_PASSWD_SIZE);
     struct view user, group;
     struct passwd_line line;
     uint64_t id = 0;
-    const bool has_group = view_cut(view_of(spec && *spec ? spec : "0"), ':', &user, &group) && group.size > 0;
+    const bool has_group =
+        view_cut(view_of(spec && *spec ? spec : "0"), ':', &user, &group) && group.size > 0;
     const bool by_id = user.size == 0 || is_id(user, &id);
 
     *out = (struct build_process_user){0};
     if (read_file(files, "etc/passwd", &file, err) < 0)
         return -1;
-    if (passwd_find(&file, user, by_id ? &id : NULL, &line) && line.uid <= UINT32_MAX && line.gid <= UINT32_MAX) {
+    if (passwd_find(&file, user, by_id ? &id : NULL, &line) && line.uid <= UINT32_MAX &&
+        line.gid <= UINT32_MAX) {
         out->uid = (uint32_t)line.uid;
         out->gid = (uint32_t)line.gid;
         out->home = view_dup(line.home);
@@ -222,7 +260,10 @@ int build_user_of_process_in(const struct build_user_files *files, const char *s
     } else if (by_id) {
         out->uid = (uint32_t)id;
     } else {
-        return error_set(err, ERROR_NOT_FOUND, "unable to find user %.*s: no matching entries in the image's /etc/passwd", VIEW_ARG(user));
+        return error_set(
+            err, ERROR_NOT_FOUND,
+            "unable to find user %.*s: no matching entries in the image's /etc/passwd",
+            VIEW_ARG(user));
     }
     if (!out->home || !*out->home) {
         free(out->home);

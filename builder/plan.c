@@ -19,7 +19,8 @@ static int read_build_args(struct planner *p, struct error *err)
         const char *value = r->args[i].value ? r->args[i].value : getenv(r->args[i].name);
 
         if (!*r->args[i].name)
-            return error_set(err, ERROR_INVALID, "a build argument has no name: write --build-arg NAME=VALUE");
+            return error_set(err, ERROR_INVALID,
+                             "a build argument has no name: write --build-arg NAME=VALUE");
         if (value)
             plan_env_set(&p->build_args, view_of(r->args[i].name), view_of(value));
     }
@@ -37,12 +38,20 @@ static int read_epoch(struct planner *p, struct error *err)
         if (value.size == 0)
             return 0;
         if (!view_to_u64(value, &seconds))
-            return error_set(err, ERROR_INVALID, "invalid SOURCE_DATE_EPOCH: %.*s: it counts seconds since 1970", VIEW_ARG(value));
+            return error_set(
+                err, ERROR_INVALID,
+                "invalid SOURCE_DATE_EPOCH: %.*s: it counts seconds since 1970",
+                VIEW_ARG(value));
         if (seconds > (uint64_t)EPOCH_MAX)
-            return error_set(err, ERROR_INVALID, "invalid SOURCE_DATE_EPOCH: %.*s: it lies behind the year 2261", VIEW_ARG(value));
+            return error_set(
+                err, ERROR_INVALID,
+                "invalid SOURCE_DATE_EPOCH: %.*s: it lies behind the year 2261",
+                VIEW_ARG(value));
         p->plan->epoch = (int64_t)seconds;
     } else if (p->request->epoch > EPOCH_MAX) {
-        return error_set(err, ERROR_INVALID, "invalid SOURCE_DATE_EPOCH: %lld: it lies behind the year 2261", (long long)p->request->epoch);
+        return error_set(err, ERROR_INVALID,
+                         "invalid SOURCE_DATE_EPOCH: %lld: it lies behind the year 2261",
+                         (long long)p->request->epoch);
     } else if (p->request->epoch >= 0) {
         char *text = base_format("%lld", (long long)p->request->epoch);
 
@@ -56,7 +65,8 @@ static int choose_platform(struct planner *p, struct error *err)
 {
     p->build_platform = registry_platform_host();
     p->plan->platform = p->build_platform;
-    if (p->request->platform && registry_platform_parse(view_of(p->request->platform), &p->plan->platform, err) < 0)
+    if (p->request->platform &&
+        registry_platform_parse(view_of(p->request->platform), &p->plan->platform, err) < 0)
         return error_wrap(err, "--platform %s", p->request->platform);
     return 0;
 }
@@ -77,7 +87,9 @@ static struct plan_stage *find_target(const struct planner *p, struct error *err
         if (*p->stages[i]->name)
             names[count++] = p->stages[i]->name;
     near = dockerfile_suggest(view_of(p->request->target), names, count, true);
-    error_set(err, ERROR_INVALID, "target stage \"%s\" could not be found%s%s%s", p->request->target, near ? " (did you mean " : "", near ? near : "", near ? "?)" : "");
+    error_set(err, ERROR_INVALID, "target stage \"%s\" could not be found%s%s%s",
+              p->request->target, near ? " (did you mean " : "", near ? near : "",
+              near ? "?)" : "");
     free(names);
     return NULL;
 }
@@ -101,7 +113,9 @@ static void finish(struct planner *p, struct plan_stage *target)
     p->plan->result = target->node;
     build_config_copy(config, &target->config);
     for (size_t i = 0; i < p->request->label_count; i++)
-        build_config_set_key(config, "Labels", p->request->labels[i].name, p->request->labels[i].value ? p->request->labels[i].value : "");
+        build_config_set_key(config, "Labels", p->request->labels[i].name,
+                             p->request->labels[i].value ? p->request->labels[i].value
+                                                         : "");
     if (p->request->platform) {
         doc_set_text(config->root, "os", platform->os);
         doc_set_text(config->root, "architecture", platform->architecture);
@@ -116,7 +130,10 @@ static int plan(struct planner *p, struct error *err)
     const char *target_name;
 
     if (p->file->stage_count == 0)
-        return error_set(err, ERROR_INVALID, p->file->instruction_count ? "dockerfile contains no stages to build: it needs a FROM" : "the Dockerfile cannot be empty");
+        return error_set(err, ERROR_INVALID,
+                         p->file->instruction_count
+                             ? "dockerfile contains no stages to build: it needs a FROM"
+                             : "the Dockerfile cannot be empty");
     target_name = p->request->target ? p->request->target : "";
     char *last = view_dup(p->file->stages[p->file->stage_count - 1].from->from->stage_name);
     int status = choose_platform(p, err);
@@ -130,7 +147,8 @@ static int plan(struct planner *p, struct error *err)
     if (status < 0 || plan_stages_add(p, err) < 0)
         return -1;
     target = find_target(p, err);
-    if (!target || plan_stages_link(p, err) < 0 || plan_stages_resolve(p, target, err) < 0 || dispatch_stages(p, err) < 0)
+    if (!target || plan_stages_link(p, err) < 0 ||
+        plan_stages_resolve(p, target, err) < 0 || dispatch_stages(p, err) < 0)
         return -1;
     finish(p, target);
     return 0;
@@ -144,7 +162,8 @@ static void keep_stages(struct planner *p)
         const struct plan_stage *s = p->stages[i];
 
         if (s->ast)
-            p->plan->stages[s->ast - p->file->stages] = (struct build_plan_stage){s->is_reachable, s->image};
+            p->plan->stages[s->ast - p->file->stages] =
+                (struct build_plan_stage){s->is_reachable, s->image};
     }
 }
 
@@ -155,7 +174,11 @@ int build_plan_make(const struct build_environment *env,
                     struct build_plan *out,
                     struct error *err)
 {
-    struct planner p = {.environment = env, .request = request, .inputs = inputs, .file = file, .plan = out};
+    struct planner p = {.environment = env,
+                        .request = request,
+                        .inputs = inputs,
+                        .file = file,
+                        .plan = out};
     int status;
 
     *out = (struct build_plan){.epoch = -1};

@@ -27,7 +27,7 @@ struct build_plan {
     struct build_node *result; /* NULL: an image without layers */
     struct build_config config;
     struct registry_platform platform;
-    int64_t epoch;             /* SOURCE_DATE_EPOCH or negative */
+    int64_t epoch;                /* SOURCE_DATE_EPOCH or negative */
     struct dockerfile **triggers; /* trees of ONBUILD triggers: nodes borrow their texts */
     size_t trigger_count;
     size_t trigger_capacity;

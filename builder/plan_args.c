@@ -14,7 +14,9 @@ static bool lookup(void *context, struct view name, struct view *value)
     return plan_env_get(context, name, value);
 }
 
-static struct dockerfile_expand how_to(const struct planner *p, const struct plan_env *env, unsigned flags)
+static struct dockerfile_expand how_to(const struct planner *p,
+                                       const struct plan_env *env,
+                                       unsigned flags)
 {
     union {
         const struct plan_env *in;
@@ -29,7 +31,11 @@ static struct dockerfile_expand how_to(const struct planner *p, const struct pla
     };
 }
 
-char *plan_expand_in(const struct planner *p, struct view word, const struct plan_env *env, unsigned flags, struct error *err)
+char *plan_expand_in(const struct planner *p,
+                     struct view word,
+                     const struct plan_env *env,
+                     unsigned flags,
+                     struct error *err)
 {
     CLEANUP(buf_release) struct buf out = BUF_INIT(LIMIT_DOCKERFILE_SIZE);
     const struct dockerfile_expand how = how_to(p, env, flags);
@@ -39,26 +45,39 @@ char *plan_expand_in(const struct planner *p, struct view word, const struct pla
     return out.size ? buf_take(&out) : base_strdup("");
 }
 
-int plan_expand_words(const struct planner *p, const struct plan_stage *s, struct view word, struct dockerfile_strings *out, struct error *err)
+int plan_expand_words(const struct planner *p,
+                      const struct plan_stage *s,
+                      struct view word,
+                      struct dockerfile_strings *out,
+                      struct error *err)
 {
     const struct dockerfile_expand how = how_to(p, &s->env, 0);
 
     return dockerfile_expand_words(word, &how, out, err);
 }
 
-int plan_expand_mount(const struct planner *p, const struct plan_stage *s, struct dockerfile_word value, struct dockerfile_mount *out, struct error *err)
+int plan_expand_mount(const struct planner *p,
+                      const struct plan_stage *s,
+                      struct dockerfile_word value,
+                      struct dockerfile_mount *out,
+                      struct error *err)
 {
     const struct dockerfile_expand how = how_to(p, &s->env, 0);
 
     return dockerfile_mount_parse(value, &how, out, err);
 }
 
-char *plan_expand(const struct planner *p, struct plan_stage *s, struct view word, struct error *err)
+char *plan_expand(const struct planner *p,
+                  struct plan_stage *s,
+                  struct view word,
+                  struct error *err)
 {
     return plan_expand_in(p, word, &s->env, 0, err);
 }
 
-static void set_platform(struct plan_env *e, const char *prefix, const struct registry_platform *p)
+static void set_platform(struct plan_env *e,
+                         const char *prefix,
+                         const struct registry_platform *p)
 {
     const struct registry_platform_text whole = registry_platform_format(p);
     const struct {
@@ -91,7 +110,9 @@ static void override(struct planner *p)
     }
 }
 
-static int add_global(struct planner *p, const struct dockerfile_pair *pair, struct error *err)
+static int add_global(struct planner *p,
+                      const struct dockerfile_pair *pair,
+                      struct error *err)
 {
     struct view given;
     char *value;
@@ -114,7 +135,8 @@ int plan_globals(struct planner *p, const char *target, struct error *err)
 {
     set_platform(&p->globals, "BUILD", &p->build_platform);
     set_platform(&p->globals, "TARGET", &p->plan->platform);
-    plan_env_set(&p->globals, VIEW_LIT("TARGETSTAGE"), view_of(*target ? target : "default"));
+    plan_env_set(&p->globals, VIEW_LIT("TARGETSTAGE"),
+                 view_of(*target ? target : "default"));
     override(p);
     for (size_t i = 0; i < p->file->global_count; i++) {
         const struct dockerfile_instruction *in = &p->file->instructions[i];

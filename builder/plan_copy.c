@@ -40,27 +40,39 @@ static int refuse_remote(const char *source, bool is_add, struct error *err)
     if (!is_git(source) && !is_http(source))
         return 0;
     if (!is_add)
-        return error_set(err, ERROR_INVALID, "%s: source can't be a %s for COPY", source, is_git(source) ? "git ref" : "URL");
-    return error_set(err, ERROR_UNSUPPORTED, "ADD %s: this version adds local files only; fetch it in a RUN step, or before the build", source);
+        return error_set(err, ERROR_INVALID, "%s: source can't be a %s for COPY", source,
+                         is_git(source) ? "git ref" : "URL");
+    return error_set(err, ERROR_UNSUPPORTED,
+                     "ADD %s: this version adds local files only; fetch it in a RUN step, "
+                     "or before the build",
+                     source);
 }
 
 /* "/a/./b*" -> copy below /a what matches b*; without a pivot all is below the root. */
 static void read_parents(const char *typed, struct build_copy_source *out)
 {
     const char *pivot = strstr(typed, "/./");
-    CLEANUP(base_freep) char *base = pivot ? base_strndup(typed, (size_t)(pivot - typed)) : base_strdup("/");
-    CLEANUP(base_freep) char *pattern = path_clean_rooted(view_of(pivot ? pivot + 3 : typed));
+    CLEANUP(base_freep)
+    char *base = pivot ? base_strndup(typed, (size_t)(pivot - typed)) : base_strdup("/");
+    CLEANUP(base_freep)
+    char *pattern = path_clean_rooted(view_of(pivot ? pivot + 3 : typed));
 
     out->pattern = base_strdup(pattern + 1);
     out->path = path_clean_rooted(view_of(base));
-    if (!dockerfile_glob_has_wildcards(view_of(base)) && !dockerfile_glob_has_wildcards(view_of(pattern))) {
+    if (!dockerfile_glob_has_wildcards(view_of(base)) &&
+        !dockerfile_glob_has_wildcards(view_of(pattern))) {
         CLEANUP(base_freep) char *required = base_format("%s/%s", base, pattern);
 
         out->required = path_clean_rooted(view_of(required));
     }
 }
 
-static int read_source(struct planner *p, struct plan_stage *s, const struct dockerfile_instruction *in, struct view word, struct build_copy_source *out, struct error *err)
+static int read_source(struct planner *p,
+                       struct plan_stage *s,
+                       const struct dockerfile_instruction *in,
+                       struct view word,
+                       struct build_copy_source *out,
+                       struct error *err)
 {
     const struct dockerfile_copy *copy = in->copy;
     const bool is_add = in->kind == DOCKERFILE_ADD;
@@ -73,13 +85,21 @@ static int read_source(struct planner *p, struct plan_stage *s, const struct doc
     else
         out->path = path_clean_rooted(view_of(typed));
     out->wildcard = dockerfile_glob_has_wildcards(view_of(out->path));
-    out->unpack = copy->unpack == DOCKERFILE_SWITCH_UNSET ? is_add : copy->unpack == DOCKERFILE_SWITCH_ON;
+    out->unpack = copy->unpack == DOCKERFILE_SWITCH_UNSET
+                      ? is_add
+                      : copy->unpack == DOCKERFILE_SWITCH_ON;
     return 0;
 }
 
-static int read_inline(struct planner *p, struct plan_stage *s, const struct dockerfile_heredoc *doc, struct build_copy_source *out, struct error *err)
+static int read_inline(struct planner *p,
+                       struct plan_stage *s,
+                       const struct dockerfile_heredoc *doc,
+                       struct build_copy_source *out,
+                       struct error *err)
 {
-    char *text = doc->expand ? plan_expand_in(p, doc->body, &s->env, DOCKERFILE_EXPAND_CONTENT, err) : view_dup(doc->body);
+    char *text = doc->expand
+                     ? plan_expand_in(p, doc->body, &s->env, DOCKERFILE_EXPAND_CONTENT, err)
+                     : view_dup(doc->body);
 
     if (!text)
         return -1;
@@ -90,13 +110,20 @@ static int read_inline(struct planner *p, struct plan_stage *s, const struct doc
 }
 
 /* Where the sources are taken from: a stage, an image, or the context. */
-static int set_origin(struct planner *p, struct plan_stage *s, const struct plan_command *c, struct build_copy_op *op, struct error *err)
+static int set_origin(struct planner *p,
+                      struct plan_stage *s,
+                      const struct plan_command *c,
+                      struct build_copy_op *op,
+                      struct error *err)
 {
     struct plan_stage *from = c->source_count ? c->sources[0] : NULL;
     struct build_context *context = NULL;
 
     if (from && !from->is_dispatched && (from->ast || !from->config.root))
-        return error_set(err, ERROR_INVALID, "cannot copy from stage \"%.*s\", it needs to be defined before current stage \"%s\"", VIEW_ARG(c->instruction->copy->from.text), s->shown);
+        return error_set(err, ERROR_INVALID,
+                         "cannot copy from stage \"%.*s\", it needs to be defined before "
+                         "current stage \"%s\"",
+                         VIEW_ARG(c->instruction->copy->from.text), s->shown);
     for (size_t i = 0; i < op->source_count; i++) {
         if (op->sources[i].from == BUILD_FROM_TEXT)
             continue;
@@ -115,12 +142,18 @@ static bool is_numeric_owner(const char *owner)
     uint64_t id;
 
     view_cut(view_of(owner), ':', &user, &group);
-    return (user.size == 0 || view_to_u64(user, &id)) && (group.size == 0 || view_to_u64(group, &id));
+    return (user.size == 0 || view_to_u64(user, &id)) &&
+           (group.size == 0 || view_to_u64(group, &id));
 }
 
-static int read_flags(struct planner *p, struct plan_stage *s, const struct dockerfile_copy *copy, struct build_copy_op *op, struct error *err)
+static int read_flags(struct planner *p,
+                      struct plan_stage *s,
+                      const struct dockerfile_copy *copy,
+                      struct build_copy_op *op,
+                      struct error *err)
 {
-    if (copy->chown.text.size > 0 && !(op->chown = plan_expand(p, s, copy->chown.text, err)))
+    if (copy->chown.text.size > 0 &&
+        !(op->chown = plan_expand(p, s, copy->chown.text, err)))
         return -1;
     if (copy->chmod.text.size > 0) {
         op->chmod = plan_expand(p, s, copy->chmod.text, err);
@@ -141,14 +174,19 @@ static int read_flags(struct planner *p, struct plan_stage *s, const struct dock
         if (!checksum)
             return -1;
         if (*checksum && copy->sources.count != 1)
-            return error_set(err, ERROR_INVALID, "checksum can't be specified for multiple sources");
+            return error_set(err, ERROR_INVALID,
+                             "checksum can't be specified for multiple sources");
         if (*checksum)
-            return error_set(err, ERROR_INVALID, "checksum requires HTTP(S) or Git sources");
+            return error_set(err, ERROR_INVALID,
+                             "checksum requires HTTP(S) or Git sources");
     }
     /* As BuildKit has it: a layer of its own only without --chmod. */
     op->link = copy->link && !op->chmod;
     if (op->link && op->chown && !is_numeric_owner(op->chown))
-        return error_set(err, ERROR_INVALID, "--link with --chown=%s: a linked layer knows no passwd file, so the owner must be numeric", op->chown);
+        return error_set(err, ERROR_INVALID,
+                         "--link with --chown=%s: a linked layer knows no passwd file, so "
+                         "the owner must be numeric",
+                         op->chown);
     op->exclude_count = copy->excludes.count;
     op->excludes = base_alloc_array(op->exclude_count + 1, sizeof *op->excludes);
     for (size_t i = 0; i < op->exclude_count; i++)
@@ -156,7 +194,10 @@ static int read_flags(struct planner *p, struct plan_stage *s, const struct dock
     return 0;
 }
 
-static void append_history(struct plan_stage *s, const struct dockerfile_instruction *in, const struct build_copy_op *op, const char *dest)
+static void append_history(struct plan_stage *s,
+                           const struct dockerfile_instruction *in,
+                           const struct build_copy_op *op,
+                           const char *dest)
 {
     CLEANUP(buf_release) struct buf text = BUF_INIT(LIMIT_TEXT_SIZE);
 
@@ -168,27 +209,34 @@ static void append_history(struct plan_stage *s, const struct dockerfile_instruc
     if (op->chmod)
         buf_printf(&text, " --chmod=%s", op->chmod);
     for (size_t i = 0; i < op->source_count; i++)
-        buf_printf(&text, " %s%s", op->sources[i].from == BUILD_FROM_TEXT ? "<<" : "", op->sources[i].path);
+        buf_printf(&text, " %s%s", op->sources[i].from == BUILD_FROM_TEXT ? "<<" : "",
+                   op->sources[i].path);
     buf_printf(&text, " %s # cooper", dest);
     build_config_history(&s->config, buf_text(&text), false);
 }
 
-int plan_copy(struct planner *p, struct plan_stage *s, const struct plan_command *c, struct error *err)
+int plan_copy(struct planner *p,
+              struct plan_stage *s,
+              const struct plan_command *c,
+              struct error *err)
 {
     const struct dockerfile_copy *copy = c->instruction->copy;
     struct build_node *n = plan_add_node(p, s, c, BUILD_OP_COPY);
     struct build_copy_op *op = &n->copy;
     CLEANUP(base_freep) char *dest = plan_expand(p, s, copy->dest.text, err);
 
-    op->sources = base_alloc_array(copy->sources.count + copy->inlines.count + 1, sizeof *op->sources);
+    op->sources = base_alloc_array(copy->sources.count + copy->inlines.count + 1,
+                                   sizeof *op->sources);
     if (!dest || read_flags(p, s, copy, op, err) < 0)
         return -1;
     op->dest = plan_path(s, dest);
     for (size_t i = 0; i < copy->sources.count; i++)
-        if (read_source(p, s, c->instruction, copy->sources.items[i].text, &op->sources[op->source_count++], err) < 0)
+        if (read_source(p, s, c->instruction, copy->sources.items[i].text,
+                        &op->sources[op->source_count++], err) < 0)
             return -1;
     for (size_t i = 0; i < copy->inlines.count; i++)
-        if (read_inline(p, s, &copy->inlines.items[i], &op->sources[op->source_count++], err) < 0)
+        if (read_inline(p, s, &copy->inlines.items[i], &op->sources[op->source_count++],
+                        err) < 0)
             return -1;
     if (set_origin(p, s, c, op, err) < 0)
         return -1;
@@ -197,7 +245,11 @@ int plan_copy(struct planner *p, struct plan_stage *s, const struct plan_command
     return 0;
 }
 
-struct build_node *plan_context_node(struct planner *p, struct build_context *context, const char *path, struct source_pos pos, const char *title)
+struct build_node *plan_context_node(struct planner *p,
+                                     struct build_context *context,
+                                     const char *path,
+                                     struct source_pos pos,
+                                     const char *title)
 {
     struct build_node *n = build_graph_add(&p->plan->graph, BUILD_OP_COPY, NULL, pos);
 

@@ -37,7 +37,8 @@ char *plan_title(struct plan_stage *s, const struct plan_command *c, const char 
 
     if (s->step_count > 0) {
         s->step++;
-        buf_printf(&out, "[%s%s%*u/%u] ", s->shown, *s->shown ? " " : "", (int)digits(s->step_count), s->step, s->step_count);
+        buf_printf(&out, "[%s%s%*u/%u] ", s->shown, *s->shown ? " " : "",
+                   (int)digits(s->step_count), s->step, s->step_count);
     }
     if (c && c->is_trigger)
         buf_append_text(&out, "ONBUILD ");
@@ -47,9 +48,13 @@ char *plan_title(struct plan_stage *s, const struct plan_command *c, const char 
     return buf_take(&out);
 }
 
-struct build_node *plan_add_node(struct planner *p, struct plan_stage *s, const struct plan_command *c, enum build_op op)
+struct build_node *plan_add_node(struct planner *p,
+                                 struct plan_stage *s,
+                                 const struct plan_command *c,
+                                 enum build_op op)
 {
-    struct build_node *n = build_graph_add(&p->plan->graph, op, s->node, c->instruction->pos);
+    struct build_node *n =
+        build_graph_add(&p->plan->graph, op, s->node, c->instruction->pos);
     char *text = view_dup(c->instruction->original);
 
     n->title = plan_title(s, c, text);
@@ -103,7 +108,10 @@ static void load_env(struct plan_stage *s)
     }
 }
 
-static int dispatch(struct planner *p, struct plan_stage *s, const struct plan_command *c, struct error *err)
+static int dispatch(struct planner *p,
+                    struct plan_stage *s,
+                    const struct plan_command *c,
+                    struct error *err)
 {
     switch ((int)c->instruction->kind) {
     case DOCKERFILE_ADD:

@@ -24,7 +24,11 @@ struct expanded {
     char *value;
 };
 
-static int expand_pairs(struct planner *p, struct plan_stage *s, const struct dockerfile_env *env, struct expanded *out, struct error *err)
+static int expand_pairs(struct planner *p,
+                        struct plan_stage *s,
+                        const struct dockerfile_env *env,
+                        struct expanded *out,
+                        struct error *err)
 {
     for (size_t i = 0; i < env->count; i++) {
         out[i].name = plan_expand(p, s, env->pairs[i].name.text, err);
@@ -38,7 +42,10 @@ static int expand_pairs(struct planner *p, struct plan_stage *s, const struct do
 }
 
 /* All values are expanded with the variables as they stood before the instruction. */
-static int meta_pairs(struct planner *p, struct plan_stage *s, const struct dockerfile_instruction *in, struct error *err)
+static int meta_pairs(struct planner *p,
+                      struct plan_stage *s,
+                      const struct dockerfile_instruction *in,
+                      struct error *err)
 {
     const bool is_env = in->kind == DOCKERFILE_ENV;
     struct expanded *pairs = base_alloc_array(in->env->count + 1, sizeof *pairs);
@@ -49,11 +56,13 @@ static int meta_pairs(struct planner *p, struct plan_stage *s, const struct dock
     for (size_t i = 0; i < in->env->count; i++) {
         if (status == 0 && is_env) {
             plan_env_set(&s->env, view_of(pairs[i].name), view_of(pairs[i].value));
-            build_config_env_set(&s->config, view_of(pairs[i].name), view_of(pairs[i].value));
+            build_config_env_set(&s->config, view_of(pairs[i].name),
+                                 view_of(pairs[i].value));
         } else if (status == 0) {
             build_config_set_key(&s->config, "Labels", pairs[i].name, pairs[i].value);
         }
-        buf_printf(&text, " %s=%s", pairs[i].name ? pairs[i].name : "", pairs[i].value ? pairs[i].value : "");
+        buf_printf(&text, " %s=%s", pairs[i].name ? pairs[i].name : "",
+                   pairs[i].value ? pairs[i].value : "");
         free(pairs[i].name);
         free(pairs[i].value);
     }
@@ -64,7 +73,11 @@ static int meta_pairs(struct planner *p, struct plan_stage *s, const struct dock
 }
 
 /* What the build arguments say; else what the Dockerfile says; else the global value. */
-static int arg_value(struct planner *p, struct plan_stage *s, const struct dockerfile_pair *pair, char **out, struct error *err)
+static int arg_value(struct planner *p,
+                     struct plan_stage *s,
+                     const struct dockerfile_pair *pair,
+                     char **out,
+                     struct error *err)
 {
     struct view value;
 
@@ -85,10 +98,14 @@ static int arg_value(struct planner *p, struct plan_stage *s, const struct docke
 /* What these say is for the builder: no step sees it. */
 static bool is_env_arg(struct view name)
 {
-    return !view_eq_text(name, "BUILDKIT_SBOM_SCAN_CONTEXT") && !view_eq_text(name, "BUILDKIT_SBOM_SCAN_STAGE");
+    return !view_eq_text(name, "BUILDKIT_SBOM_SCAN_CONTEXT") &&
+           !view_eq_text(name, "BUILDKIT_SBOM_SCAN_STAGE");
 }
 
-static int meta_arg(struct planner *p, struct plan_stage *s, const struct dockerfile_arg *arg, struct error *err)
+static int meta_arg(struct planner *p,
+                    struct plan_stage *s,
+                    const struct dockerfile_arg *arg,
+                    struct error *err)
 {
     CLEANUP(buf_release) struct buf text = BUF_INIT(LIMIT_TEXT_SIZE);
 
@@ -114,7 +131,9 @@ static int meta_arg(struct planner *p, struct plan_stage *s, const struct docker
 
 /* --- Commands --- */
 
-static char **command_list(const struct plan_stage *s, const struct dockerfile_command *c, size_t *count)
+static char **command_list(const struct plan_stage *s,
+                           const struct dockerfile_command *c,
+                           size_t *count)
 {
     const struct doc *shell = doc_get(doc_get(s->config.root, "config"), "Shell");
     const size_t shell_count = doc_count(shell);
@@ -213,7 +232,10 @@ static void meta_healthcheck(struct plan_stage *s, const struct dockerfile_healt
 
 /* --- One word or several --- */
 
-static int meta_expose(struct planner *p, struct plan_stage *s, const struct dockerfile_words *words, struct error *err)
+static int meta_expose(struct planner *p,
+                       struct plan_stage *s,
+                       const struct dockerfile_words *words,
+                       struct error *err)
 {
     CLEANUP(buf_release) struct buf text = BUF_INIT(LIMIT_TEXT_SIZE);
     CLEANUP(dockerfile_strings_release) struct dockerfile_strings ports = {0};
@@ -230,7 +252,10 @@ static int meta_expose(struct planner *p, struct plan_stage *s, const struct doc
     return 0;
 }
 
-static int meta_volume(struct planner *p, struct plan_stage *s, const struct dockerfile_words *words, struct error *err)
+static int meta_volume(struct planner *p,
+                       struct plan_stage *s,
+                       const struct dockerfile_words *words,
+                       struct error *err)
 {
     CLEANUP(buf_release) struct buf text = BUF_INIT(LIMIT_TEXT_SIZE);
 
@@ -241,7 +266,8 @@ static int meta_volume(struct planner *p, struct plan_stage *s, const struct doc
         if (!path)
             return -1;
         if (*path == '\0')
-            return error_set(err, ERROR_INVALID, "VOLUME specified can not be an empty string");
+            return error_set(err, ERROR_INVALID,
+                             "VOLUME specified can not be an empty string");
         build_config_set_key(&s->config, "Volumes", path, NULL);
         buf_printf(&text, "%s%s", i ? " " : "", path);
     }
@@ -263,9 +289,10 @@ static bool is_signal_number(const char *text)
 static bool is_signal_name(const char *name)
 {
     static const char *const names[] = {
-        "ABRT", "ALRM", "BUS", "CHLD", "CLD", "CONT", "FPE", "HUP", "ILL", "INT", "IO", "IOT",
-        "KILL", "PIPE", "POLL", "PROF", "PWR", "QUIT", "SEGV", "STKFLT", "STOP", "SYS", "TERM",
-        "TRAP", "TSTP", "TTIN", "TTOU", "URG", "USR1", "USR2", "VTALRM", "WINCH", "XCPU", "XFSZ"};
+        "ABRT", "ALRM",   "BUS",  "CHLD",   "CLD",   "CONT", "FPE",  "HUP",  "ILL",
+        "INT",  "IO",     "IOT",  "KILL",   "PIPE",  "POLL", "PROF", "PWR",  "QUIT",
+        "SEGV", "STKFLT", "STOP", "SYS",    "TERM",  "TRAP", "TSTP", "TTIN", "TTOU",
+        "URG",  "USR1",   "USR2", "VTALRM", "WINCH", "XCPU", "XFSZ"};
     uint64_t offset;
 
     if (strncasecmp(name, "SIG", 3) == 0)
@@ -274,13 +301,20 @@ static bool is_signal_name(const char *name)
         if (strcasecmp(name, names[i]) == 0)
             return true;
     if (strncasecmp(name, "RTMIN", 5) == 0)
-        return name[5] == '\0' || (name[5] == '+' && view_to_u64(view_of(name + 6), &offset) && offset >= 1 && offset <= 15);
+        return name[5] == '\0' ||
+               (name[5] == '+' && view_to_u64(view_of(name + 6), &offset) && offset >= 1 &&
+                offset <= 15);
     if (strncasecmp(name, "RTMAX", 5) == 0)
-        return name[5] == '\0' || (name[5] == '-' && view_to_u64(view_of(name + 6), &offset) && offset >= 1 && offset <= 14);
+        return name[5] == '\0' ||
+               (name[5] == '-' && view_to_u64(view_of(name + 6), &offset) && offset >= 1 &&
+                offset <= 14);
     return false;
 }
 
-static int meta_stopsignal(struct planner *p, struct plan_stage *s, struct view word, struct error *err)
+static int meta_stopsignal(struct planner *p,
+                           struct plan_stage *s,
+                           struct view word,
+                           struct error *err)
 {
     CLEANUP(buf_release) struct buf text = BUF_INIT(LIMIT_TEXT_SIZE);
     CLEANUP(base_freep) char *name = plan_expand(p, s, word, err);
@@ -294,7 +328,10 @@ static int meta_stopsignal(struct planner *p, struct plan_stage *s, struct view 
     return 0;
 }
 
-static int meta_user(struct planner *p, struct plan_stage *s, struct view word, struct error *err)
+static int meta_user(struct planner *p,
+                     struct plan_stage *s,
+                     struct view word,
+                     struct error *err)
 {
     CLEANUP(buf_release) struct buf text = BUF_INIT(LIMIT_TEXT_SIZE);
     CLEANUP(base_freep) char *user = plan_expand(p, s, word, err);
@@ -318,7 +355,10 @@ static char *workdir_of(const struct plan_stage *s, const char *path)
     return path_clean_rooted(view_of(joined));
 }
 
-static int meta_workdir(struct planner *p, struct plan_stage *s, const struct plan_command *c, struct error *err)
+static int meta_workdir(struct planner *p,
+                        struct plan_stage *s,
+                        const struct plan_command *c,
+                        struct error *err)
 {
     CLEANUP(buf_release) struct buf text = BUF_INIT(LIMIT_TEXT_SIZE);
     CLEANUP(base_freep) char *typed = plan_expand(p, s, c->instruction->word->text, err);
@@ -361,7 +401,10 @@ static void meta_onbuild(struct plan_stage *s, struct view expression)
     doc_set(build_config_inner(&s->config), "OnBuild", list);
 }
 
-int plan_meta(struct planner *p, struct plan_stage *s, const struct plan_command *c, struct error *err)
+int plan_meta(struct planner *p,
+              struct plan_stage *s,
+              const struct plan_command *c,
+              struct error *err)
 {
     const struct dockerfile_instruction *in = c->instruction;
 
@@ -403,5 +446,6 @@ int plan_meta(struct planner *p, struct plan_stage *s, const struct plan_command
     case DOCKERFILE_RUN:
         break;
     }
-    return error_set(err, ERROR_INVALID, "%s cannot stand here", dockerfile_kind_name(in->kind));
+    return error_set(err, ERROR_INVALID, "%s cannot stand here",
+                     dockerfile_kind_name(in->kind));
 }

@@ -15,7 +15,7 @@ struct plan_env {
     struct plan_variable {
         char *name;
         char *value;
-    } *items;
+    } * items;
     size_t count;
     size_t capacity;
 };
@@ -28,7 +28,8 @@ struct plan_stage;
 
 struct plan_command {
     const struct dockerfile_instruction *instruction;
-    struct plan_stage **sources; /* COPY --from: one; RUN: one a mount; NULL entries: none */
+    struct plan_stage *
+        *sources; /* COPY --from: one; RUN: one a mount; NULL entries: none */
     size_t source_count;
     bool is_trigger;
 };
@@ -87,25 +88,60 @@ void plan_stage_free(struct plan_stage *s);
 /* plan_args.c */
 int plan_globals(struct planner *p, const char *target, struct error *err);
 /* Expands a word with the variables of `env`; NULL with err set. malloc'ed. */
-char *plan_expand_in(const struct planner *p, struct view word, const struct plan_env *env, unsigned flags, struct error *err);
-char *plan_expand(const struct planner *p, struct plan_stage *s, struct view word, struct error *err);
+char *plan_expand_in(const struct planner *p,
+                     struct view word,
+                     const struct plan_env *env,
+                     unsigned flags,
+                     struct error *err);
+char *plan_expand(const struct planner *p,
+                  struct plan_stage *s,
+                  struct view word,
+                  struct error *err);
 /* Expands a word to several, split at white space. */
-int plan_expand_words(const struct planner *p, const struct plan_stage *s, struct view word, struct dockerfile_strings *out, struct error *err);
-int plan_expand_mount(const struct planner *p, const struct plan_stage *s, struct dockerfile_word value, struct dockerfile_mount *out, struct error *err);
+int plan_expand_words(const struct planner *p,
+                      const struct plan_stage *s,
+                      struct view word,
+                      struct dockerfile_strings *out,
+                      struct error *err);
+int plan_expand_mount(const struct planner *p,
+                      const struct plan_stage *s,
+                      struct dockerfile_word value,
+                      struct dockerfile_mount *out,
+                      struct error *err);
 
 /* plan_dispatch.c */
 int plan_stage_dispatch(struct planner *p, struct plan_stage *s, struct error *err);
 /* The title of the stage's next step: "[web 2/5] RUN make". malloc'ed. */
 char *plan_title(struct plan_stage *s, const struct plan_command *c, const char *text);
-struct build_node *plan_add_node(struct planner *p, struct plan_stage *s, const struct plan_command *c, enum build_op op);
-/* A path relative to the stage's working directory; a trailing "/" or "/." is kept. malloc'ed. */
+struct build_node *plan_add_node(struct planner *p,
+                                 struct plan_stage *s,
+                                 const struct plan_command *c,
+                                 enum build_op op);
+/* A path relative to the stage's working directory; a trailing "/" or "/." is kept.
+ * malloc'ed. */
 char *plan_path(const struct plan_stage *s, const char *path);
 
 /* plan_copy.c, plan_run.c, plan_meta.c */
-int plan_copy(struct planner *p, struct plan_stage *s, const struct plan_command *c, struct error *err);
-int plan_run(struct planner *p, struct plan_stage *s, const struct plan_command *c, struct error *err);
-int plan_meta(struct planner *p, struct plan_stage *s, const struct plan_command *c, struct error *err);
+int plan_copy(struct planner *p,
+              struct plan_stage *s,
+              const struct plan_command *c,
+              struct error *err);
+int plan_run(struct planner *p,
+             struct plan_stage *s,
+             const struct plan_command *c,
+             struct error *err);
+int plan_meta(struct planner *p,
+              struct plan_stage *s,
+              const struct plan_command *c,
+              struct error *err);
 /* A node that holds a part of a context as a tree of its own. */
-struct build_node *plan_context_node(struct planner *p, struct build_context *context, const char *path, struct source_pos pos, const char *title);
+struct build_node *plan_context_node(struct planner *p,
+                                     struct build_context *context,
+                                     const char *path,
+                                     struct source_pos pos,
+                                     const char *title);
 /* plan_expose.c */
-int plan_expose(struct build_config *config, const char *port, struct buf *history, struct error *err);
+int plan_expose(struct build_config *config,
+                const char *port,
+                struct buf *history,
+                struct error *err);

@@ -15,7 +15,9 @@
 
 /* --- What is run --- */
 
-static void set_argv(const struct plan_stage *s, const struct dockerfile_run *run, struct build_run_op *op)
+static void set_argv(const struct plan_stage *s,
+                     const struct dockerfile_run *run,
+                     struct build_run_op *op)
 {
     const struct doc *shell = doc_get(doc_get(s->config.root, "config"), "Shell");
     const size_t shell_count = doc_count(shell);
@@ -46,14 +48,16 @@ static void set_env(const struct plan_stage *s, struct build_run_op *op)
 {
     op->env = base_alloc_array(s->env.count + 1, sizeof(char *));
     for (size_t i = 0; i < s->env.count; i++)
-        op->env[op->env_count++] = base_format("%s=%s", s->env.items[i].name, s->env.items[i].value);
+        op->env[op->env_count++] =
+            base_format("%s=%s", s->env.items[i].name, s->env.items[i].value);
 }
 
-/* A proxy given as build argument is seen by every RUN, in capitals and small letters, without
- * ARG and without a trace in cache or history. */
+/* A proxy given as build argument is seen by every RUN, in capitals and small letters,
+ * without ARG and without a trace in cache or history. */
 static void set_proxies(const struct planner *p, struct build_run_op *op)
 {
-    static const char *const names[] = {"HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"};
+    static const char *const names[] = {"HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY",
+                                        "NO_PROXY", "ALL_PROXY"};
 
     op->proxy_env = base_alloc_array(2 * ARRAY_COUNT(names) + 1, sizeof(char *));
     for (size_t k = 0; k < ARRAY_COUNT(names); k++) {
@@ -84,13 +88,17 @@ static char *mount_target(const struct plan_stage *s, const char *target)
     return path_clean_rooted(view_of(joined));
 }
 
-static int read_secret(const struct plan_stage *s, const struct dockerfile_mount *m, struct build_mount *out, struct error *err)
+static int read_secret(const struct plan_stage *s,
+                       const struct dockerfile_mount *m,
+                       struct build_mount *out,
+                       struct error *err)
 {
     const char *id = m->source && *m->source ? m->source : m->id && *m->id ? m->id : NULL;
     const bool has_target = m->target && *m->target;
 
     if (!id && !has_target)
-        return error_set(err, ERROR_INVALID, "secret mount: one of id, source, target is required");
+        return error_set(err, ERROR_INVALID,
+                         "secret mount: one of id, source, target is required");
     out->id = id ? base_strdup(id) : view_dup(path_base(view_of(m->target)));
     out->as_file = has_target || !m->env;
     out->env = m->env ? base_strdup(*m->env ? m->env : out->id) : NULL;
@@ -107,14 +115,22 @@ static int read_secret(const struct plan_stage *s, const struct dockerfile_mount
 }
 
 /* Where a bind or cache mount has its files from. */
-static int set_from(struct planner *p, const struct plan_command *c, size_t i, const struct dockerfile_mount *m, struct build_mount *out, struct error *err)
+static int set_from(struct planner *p,
+                    const struct plan_command *c,
+                    size_t i,
+                    const struct dockerfile_mount *m,
+                    struct build_mount *out,
+                    struct error *err)
 {
     struct plan_stage *from = c->sources[i];
     struct build_context *context;
 
     if (from) {
         if (!from->is_dispatched && (from->ast || !from->config.root))
-            return error_set(err, ERROR_INVALID, "cannot mount from stage \"%s\" to \"%s\", stage needs to be defined before current command", m->from, out->target);
+            return error_set(err, ERROR_INVALID,
+                             "cannot mount from stage \"%s\" to \"%s\", stage needs to be "
+                             "defined before current command",
+                             m->from, out->target);
         out->from = from->node;
         return 0;
     }
@@ -123,11 +139,13 @@ static int set_from(struct planner *p, const struct plan_command *c, size_t i, c
     context = build_inputs_context(p->inputs, err);
     if (!context)
         return -1;
-    out->from = plan_context_node(p, context, out->source, c->instruction->pos, "[internal] load build context");
+    out->from = plan_context_node(p, context, out->source, c->instruction->pos,
+                                  "[internal] load build context");
     return 0;
 }
 
-/* The target as it is written, whatever the working directory, names a cache without an id. */
+/* The target as it is written, whatever the working directory, names a cache without an id.
+ */
 static char *cache_id(const char *target)
 {
     CLEANUP(buf_release) struct buf clean = BUF_INIT(LIMIT_TEXT_SIZE);
@@ -136,26 +154,41 @@ static char *cache_id(const char *target)
     return base_strdup(buf_text(&clean));
 }
 
-static int read_tree(struct planner *p, const struct plan_stage *s, const struct plan_command *c, size_t i, const struct dockerfile_mount *m, struct build_mount *out, struct error *err)
+static int read_tree(struct planner *p,
+                     const struct plan_stage *s,
+                     const struct plan_command *c,
+                     size_t i,
+                     const struct dockerfile_mount *m,
+                     struct build_mount *out,
+                     struct error *err)
 {
     out->target = mount_target(s, m->target ? m->target : "");
     if (strcmp(out->target, "/") == 0)
         return error_set(err, ERROR_INVALID, "invalid mount target \"/\"");
     out->source = path_clean_rooted(view_of(m->source ? m->source : ""));
     if (m->type == DOCKERFILE_MOUNT_CACHE)
-        out->id = m->id && *m->id ? base_strdup(m->id) : cache_id(m->target ? m->target : "");
+        out->id =
+            m->id && *m->id ? base_strdup(m->id) : cache_id(m->target ? m->target : "");
     if (!out->has_owner)
         out->mode = 0755;
     return m->type == DOCKERFILE_MOUNT_TMPFS ? 0 : set_from(p, c, i, m, out, err);
 }
 
-static int convert_mount(struct planner *p, const struct plan_stage *s, const struct plan_command *c, size_t i, const struct dockerfile_mount *m, struct build_run_op *op, struct error *err)
+static int convert_mount(struct planner *p,
+                         const struct plan_stage *s,
+                         const struct plan_command *c,
+                         size_t i,
+                         const struct dockerfile_mount *m,
+                         struct build_run_op *op,
+                         struct error *err)
 {
     struct build_mount *out = &op->mounts[op->mount_count];
 
     if (m->type == DOCKERFILE_MOUNT_SSH) {
         if (m->required)
-            return error_set(err, ERROR_UNSUPPORTED, "RUN --mount=type=ssh,required: no ssh agent is forwarded to this build");
+            return error_set(
+                err, ERROR_UNSUPPORTED,
+                "RUN --mount=type=ssh,required: no ssh agent is forwarded to this build");
         return 0;
     }
     op->mount_count++;
@@ -164,14 +197,21 @@ static int convert_mount(struct planner *p, const struct plan_stage *s, const st
                                 .read_only = m->read_only,
                                 .required = m->required,
                                 .has_owner = m->has_mode || m->has_uid || m->has_gid,
-                                .mode = m->has_mode ? m->mode & 07777 : m->type == DOCKERFILE_MOUNT_SECRET ? 0400 : 0755,
+                                .mode = m->has_mode ? m->mode & 07777
+                                        : m->type == DOCKERFILE_MOUNT_SECRET ? 0400
+                                                                             : 0755,
                                 .uid = m->has_uid ? m->uid : 0,
                                 .gid = m->has_gid ? m->gid : 0,
                                 .size = m->size};
-    return m->type == DOCKERFILE_MOUNT_SECRET ? read_secret(s, m, out, err) : read_tree(p, s, c, i, m, out, err);
+    return m->type == DOCKERFILE_MOUNT_SECRET ? read_secret(s, m, out, err)
+                                              : read_tree(p, s, c, i, m, out, err);
 }
 
-static int set_mounts(struct planner *p, const struct plan_stage *s, const struct plan_command *c, struct build_run_op *op, struct error *err)
+static int set_mounts(struct planner *p,
+                      const struct plan_stage *s,
+                      const struct plan_command *c,
+                      struct build_run_op *op,
+                      struct error *err)
 {
     const struct dockerfile_run *run = c->instruction->run;
     int status = 0;
@@ -189,23 +229,34 @@ static int set_mounts(struct planner *p, const struct plan_stage *s, const struc
 
 /* --- The rest --- */
 
-static int check_rights(const struct planner *p, const struct dockerfile_run *run, struct error *err)
+static int check_rights(const struct planner *p,
+                        const struct dockerfile_run *run,
+                        struct error *err)
 {
     if (run->insecure && !p->request->allow_insecure)
-        return error_set(err, ERROR_DENIED, "RUN --security=insecure is not allowed: give --allow security.insecure if you trust this Dockerfile");
+        return error_set(err, ERROR_DENIED,
+                         "RUN --security=insecure is not allowed: give --allow "
+                         "security.insecure if you trust this Dockerfile");
     if (run->network == DOCKERFILE_NETWORK_HOST && !p->request->allow_host_network)
-        return error_set(err, ERROR_DENIED, "RUN --network=host is not allowed: give --allow network.host if you trust this Dockerfile");
+        return error_set(err, ERROR_DENIED,
+                         "RUN --network=host is not allowed: give --allow network.host if "
+                         "you trust this Dockerfile");
     if (run->device_count > 0)
-        return error_set(err, ERROR_UNSUPPORTED, "RUN --device=%.*s: this version gives no devices to build steps", VIEW_ARG(run->devices[0].name.text));
+        return error_set(err, ERROR_UNSUPPORTED,
+                         "RUN --device=%.*s: this version gives no devices to build steps",
+                         VIEW_ARG(run->devices[0].name.text));
     return 0;
 }
 
 /* --network is the default of what the instruction says. */
-static enum dockerfile_network network_of(const struct planner *p, const struct dockerfile_run *run)
+static enum dockerfile_network network_of(const struct planner *p,
+                                          const struct dockerfile_run *run)
 {
     const char *given = p->request->network;
 
-    return run->network == DOCKERFILE_NETWORK_DEFAULT && given && strcmp(given, "none") == 0 ? DOCKERFILE_NETWORK_NONE : run->network;
+    return run->network == DOCKERFILE_NETWORK_DEFAULT && given && strcmp(given, "none") == 0
+               ? DOCKERFILE_NETWORK_NONE
+               : run->network;
 }
 
 static void append_history(struct plan_stage *s, const struct build_run_op *op)
@@ -227,7 +278,10 @@ static void append_history(struct plan_stage *s, const struct build_run_op *op)
     build_config_history(&s->config, buf_text(&text), false);
 }
 
-int plan_run(struct planner *p, struct plan_stage *s, const struct plan_command *c, struct error *err)
+int plan_run(struct planner *p,
+             struct plan_stage *s,
+             const struct plan_command *c,
+             struct error *err)
 {
     const struct dockerfile_run *run = c->instruction->run;
     const char *user = build_config_text(&s->config, "User");

@@ -11,7 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct plan_stage *new_stage(struct planner *p, char *base_name, struct source_pos pos)
+static struct plan_stage *new_stage(struct planner *p,
+                                    char *base_name,
+                                    struct source_pos pos)
 {
     struct plan_stage *s = base_alloc(sizeof *s);
 
@@ -28,7 +30,8 @@ static void add_stage(struct planner *p, struct plan_stage *s)
     for (size_t i = p->stage_count; i-- > 0 && !s->base;)
         if (*p->stages[i]->name && strcmp(p->stages[i]->name, s->base_name) == 0)
             s->base = p->stages[i];
-    p->stages = base_grow(p->stages, p->stage_count, &p->stage_capacity, sizeof(struct plan_stage *));
+    p->stages = base_grow(p->stages, p->stage_count, &p->stage_capacity,
+                          sizeof(struct plan_stage *));
     p->stages[p->stage_count++] = s;
 }
 
@@ -54,7 +57,10 @@ struct plan_stage *plan_stage_find(const struct planner *p, struct view name)
     return NULL;
 }
 
-static int read_platform(struct planner *p, struct plan_stage *s, const struct dockerfile_from *from, struct error *err)
+static int read_platform(struct planner *p,
+                         struct plan_stage *s,
+                         const struct dockerfile_from *from,
+                         struct error *err)
 {
     char *text;
     int status = 0;
@@ -63,9 +69,11 @@ static int read_platform(struct planner *p, struct plan_stage *s, const struct d
         return 0;
     text = plan_expand_in(p, from->platform.text, &p->globals, 0, err);
     if (!text)
-        return error_wrap(err, "failed to process arguments for platform %.*s", VIEW_ARG(from->platform.text));
+        return error_wrap(err, "failed to process arguments for platform %.*s",
+                          VIEW_ARG(from->platform.text));
     if (*text == '\0')
-        status = error_set(err, ERROR_INVALID, "empty platform value from expression %.*s", VIEW_ARG(from->platform.text));
+        status = error_set(err, ERROR_INVALID, "empty platform value from expression %.*s",
+                           VIEW_ARG(from->platform.text));
     else if (registry_platform_parse(view_of(text), &s->platform, err) < 0)
         status = error_wrap(err, "failed to parse platform %s", text);
     s->has_platform = status == 0;
@@ -96,7 +104,9 @@ static bool is_no_cache(const struct planner *p, const struct plan_stage *s)
     return p->request->no_cache;
 }
 
-static int add_from_ast(struct planner *p, const struct dockerfile_stage *ast, struct error *err)
+static int add_from_ast(struct planner *p,
+                        const struct dockerfile_stage *ast,
+                        struct error *err)
 {
     const struct dockerfile_from *from = ast->from->from;
     char *base_name = plan_expand_in(p, from->image.text, &p->globals, 0, err);
@@ -107,7 +117,8 @@ static int add_from_ast(struct planner *p, const struct dockerfile_stage *ast, s
         return -1;
     if (*base_name == '\0') {
         free(base_name);
-        return error_set(err, ERROR_INVALID, "base name (%.*s) should not be blank", VIEW_ARG(from->image.text));
+        return error_set(err, ERROR_INVALID, "base name (%.*s) should not be blank",
+                         VIEW_ARG(from->image.text));
     }
     s = new_stage(p, base_name, ast->from->pos);
     s->ast = ast;
@@ -119,7 +130,9 @@ static int add_from_ast(struct planner *p, const struct dockerfile_stage *ast, s
     }
     status = read_platform(p, s, from, err);
     if (status == 0 && *s->name)
-        status = build_inputs_named(p->inputs, s->name, s->has_platform ? &s->platform : &p->plan->platform, &s->override, &s->override_context, &s->image, err);
+        status = build_inputs_named(p->inputs, s->name,
+                                    s->has_platform ? &s->platform : &p->plan->platform,
+                                    &s->override, &s->override_context, &s->image, err);
     add_stage(p, s);
     if (s->image)
         build_graph_add_image(&p->plan->graph, s->image);
@@ -141,7 +154,9 @@ int plan_stages_add(struct planner *p, struct error *err)
 
 /* --- Dependencies --- */
 
-static struct plan_stage *outside_image(struct planner *p, struct view name, struct source_pos pos)
+static struct plan_stage *outside_image(struct planner *p,
+                                        struct view name,
+                                        struct source_pos pos)
 {
     struct plan_stage *s = new_stage(p, view_dup(name), pos);
 
@@ -149,7 +164,11 @@ static struct plan_stage *outside_image(struct planner *p, struct view name, str
     return s;
 }
 
-static int copy_source(struct planner *p, struct view from, struct source_pos pos, struct plan_stage **out, struct error *err)
+static int copy_source(struct planner *p,
+                       struct view from,
+                       struct source_pos pos,
+                       struct plan_stage **out,
+                       struct error *err)
 {
     const struct plan_env none = {0};
     CLEANUP(base_freep) char *plain = plan_expand_in(p, from, &none, 0, err);
@@ -159,12 +178,16 @@ static int copy_source(struct planner *p, struct view from, struct source_pos po
     if (!plain)
         return -1;
     if (!view_eq_text(from, plain))
-        return error_set(err, ERROR_INVALID, "variable expansion is not supported for --from, define a new stage with FROM using ARG from global scope as a workaround");
+        return error_set(err, ERROR_INVALID,
+                         "variable expansion is not supported for --from, define a new "
+                         "stage with FROM using ARG from global scope as a workaround");
     if (from.size > 1 && (*from.data == '+' || *from.data == '-'))
         digits = view_sub(from, 1, from.size);
     if (view_to_u64(digits, &number)) {
         if (number >= p->stage_count || (number > 0 && *from.data == '-'))
-            return error_set(err, ERROR_INVALID, "invalid stage index %.*s: there are %zu stages", VIEW_ARG(from), p->file->stage_count);
+            return error_set(err, ERROR_INVALID,
+                             "invalid stage index %.*s: there are %zu stages",
+                             VIEW_ARG(from), p->file->stage_count);
         *out = p->stages[number];
         return 0;
     }
@@ -203,22 +226,29 @@ static int link_command(struct planner *p, struct plan_command *c, struct error 
 enum { DEPTH_MAX = 10000 };
 
 /* `from` is where the stage is asked for. */
-static int find_circle(struct plan_stage *s, struct source_pos from, unsigned depth, struct error *err)
+static int find_circle(struct plan_stage *s,
+                       struct source_pos from,
+                       unsigned depth,
+                       struct error *err)
 {
     enum { OPEN = 1, DONE = 2 };
 
     if (s->mark == DONE)
         return 0;
     if (s->mark == OPEN)
-        return error_at(err, from, ERROR_INVALID, "circular dependency detected on stage: %s", s->shown);
+        return error_at(err, from, ERROR_INVALID,
+                        "circular dependency detected on stage: %s", s->shown);
     if (depth > DEPTH_MAX)
-        return error_at(err, from, ERROR_LIMIT, "more than %d stages need each other in a row", DEPTH_MAX);
+        return error_at(err, from, ERROR_LIMIT,
+                        "more than %d stages need each other in a row", DEPTH_MAX);
     s->mark = OPEN;
     if (s->base && find_circle(s->base, s->pos, depth + 1, err) < 0)
         return -1;
     for (size_t i = 0; i < s->command_count; i++)
         for (size_t k = 0; k < s->commands[i].source_count; k++)
-            if (s->commands[i].sources[k] && find_circle(s->commands[i].sources[k], s->commands[i].instruction->pos, depth + 1, err) < 0)
+            if (s->commands[i].sources[k] &&
+                find_circle(s->commands[i].sources[k], s->commands[i].instruction->pos,
+                            depth + 1, err) < 0)
                 return -1;
     s->mark = DONE;
     return 0;
@@ -301,7 +331,8 @@ static void take_image(struct planner *p, struct plan_stage *s)
 
 static int resolve_base(struct planner *p, struct plan_stage *s, struct error *err)
 {
-    const struct registry_platform *platform = s->has_platform ? &s->platform : &p->plan->platform;
+    const struct registry_platform *platform =
+        s->has_platform ? &s->platform : &p->plan->platform;
     struct build_context *context = s->override_context;
     enum build_named kind = s->override;
     CLEANUP(base_freep) char *full = NULL;
@@ -317,12 +348,14 @@ static int resolve_base(struct planner *p, struct plan_stage *s, struct error *e
             return error_wrap(err, "failed to parse stage name \"%s\"", s->base_name);
         if (!s->is_reachable)
             return 0;
-        if (build_inputs_named(p->inputs, full, platform, &kind, &context, &s->image, err) < 0)
+        if (build_inputs_named(p->inputs, full, platform, &kind, &context, &s->image, err) <
+            0)
             return -1;
     }
     if (kind == BUILD_NAMED_DIRECTORY) {
         build_config_init_empty(&s->config, platform);
-        s->node = plan_context_node(p, context, "/", s->pos, "[internal] load build context");
+        s->node =
+            plan_context_node(p, context, "/", s->pos, "[internal] load build context");
         return 0;
     }
     if (kind == BUILD_NAMED_NONE)
@@ -337,13 +370,18 @@ static int resolve_base(struct planner *p, struct plan_stage *s, struct error *e
 
 /* --- ONBUILD --- */
 
-static int add_trigger(struct planner *p, struct plan_stage *s, struct view text, struct plan_command *out, struct error *err)
+static int add_trigger(struct planner *p,
+                       struct plan_stage *s,
+                       struct view text,
+                       struct plan_command *out,
+                       struct error *err)
 {
     struct dockerfile *tree = dockerfile_parse_trigger(text, s->pos, err);
 
     if (!tree)
         return -1;
-    p->plan->triggers = base_grow(p->plan->triggers, p->plan->trigger_count, &p->plan->trigger_capacity, sizeof(struct dockerfile *));
+    p->plan->triggers = base_grow(p->plan->triggers, p->plan->trigger_count,
+                                  &p->plan->trigger_capacity, sizeof(struct dockerfile *));
     p->plan->triggers[p->plan->trigger_count++] = tree;
     *out = (struct plan_command){.instruction = &tree->instructions[0], .is_trigger = true};
     if (out->instruction->kind == DOCKERFILE_FROM)
@@ -375,11 +413,15 @@ static size_t trigger_texts(const struct plan_stage *s, struct view *texts)
 }
 
 /* Puts the triggers of the base before the stage's own instructions. */
-static int add_triggers(struct planner *p, struct plan_stage *s, bool *added, struct error *err)
+static int add_triggers(struct planner *p,
+                        struct plan_stage *s,
+                        bool *added,
+                        struct error *err)
 {
     const size_t count = trigger_texts(s, NULL);
     struct view *texts = base_alloc_array(count + 1, sizeof *texts);
-    struct plan_command *commands = base_alloc_array(count + s->command_count + 1, sizeof *commands);
+    struct plan_command *commands =
+        base_alloc_array(count + s->command_count + 1, sizeof *commands);
     int status = 0;
 
     trigger_texts(s, texts);
@@ -411,13 +453,15 @@ int plan_stages_resolve(struct planner *p, struct plan_stage *target, struct err
         for (size_t i = 0; i < p->stage_count; i++) {
             struct plan_stage *s = p->stages[i];
 
-            if (!s->base && (!s->is_resolved || (s->is_reachable && !s->config.root)) && resolve_base(p, s, err) < 0)
+            if (!s->base && (!s->is_resolved || (s->is_reachable && !s->config.root)) &&
+                resolve_base(p, s, err) < 0)
                 return error_locate(err, s->pos);
         }
         for (size_t i = 0; i < p->stage_count; i++) {
             struct plan_stage *s = p->stages[i];
 
-            if (s->is_reachable && s->ast && !s->triggers_done && s->override == BUILD_NAMED_NONE && add_triggers(p, s, &changed, err) < 0)
+            if (s->is_reachable && s->ast && !s->triggers_done &&
+                s->override == BUILD_NAMED_NONE && add_triggers(p, s, &changed, err) < 0)
                 return -1;
         }
     }

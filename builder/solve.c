@@ -48,14 +48,19 @@ struct cas_layer_options solve_layer_options(const struct solve_node *n)
 
 void solve_event(struct solve_node *n, enum event_type type, const char *text)
 {
-    const struct event e = {.type = type, .step = n->step, .name = n->node->title, .text = text, .pos = n->node->pos};
+    const struct event e = {.type = type,
+                            .step = n->step,
+                            .name = n->node->title,
+                            .text = text,
+                            .pos = n->node->pos};
 
     event_send(&n->solver->env->sink, e);
 }
 
 void solve_set_result(struct solve_node *n, struct cas_layer *layer, int64_t created)
 {
-    const struct solve_node *base = n->node->base ? solve_of(n->solver, n->node->base) : NULL;
+    const struct solve_node *base =
+        n->node->base ? solve_of(n->solver, n->node->base) : NULL;
     const size_t below = base ? base->count : 0;
 
     n->layers = base_alloc_array(below + 1, sizeof(struct cas_layer *));
@@ -82,13 +87,15 @@ static int fetch_layer(void *context, const struct descriptor *blob, struct erro
 
     if (image->layout)
         return registry_layout_fetch_blob(image->layout, env->store, blob, err);
-    return registry_fetch_blob(env->registry, env->store, &image->ref, blob, &progress, err);
+    return registry_fetch_blob(env->registry, env->store, &image->ref, blob, &progress,
+                               err);
 }
 
 int step_source(struct solve_node *n, struct error *err)
 {
     const struct registry_image *image = &n->node->image->image;
-    const struct doc *diff_ids = doc_get(doc_get(n->node->image->config, "rootfs"), "diff_ids");
+    const struct doc *diff_ids =
+        doc_get(doc_get(n->node->image->config, "rootfs"), "diff_ids");
 
     n->layers = base_alloc_array(image->layer_count + 1, sizeof(struct cas_layer *));
     n->created = base_alloc_array(image->layer_count + 1, sizeof *n->created);
@@ -97,7 +104,8 @@ int step_source(struct solve_node *n, struct error *err)
 
         if (digest_parse(doc_view(doc_at(diff_ids, i)), &diff_id, err) < 0)
             return error_wrap(err, "%s: image config: diff_ids", n->node->image->name);
-        n->layers[n->count] = cas_layer_new(n->solver->env->store, &diff_id, &image->layers[i], fetch_layer, n->node->image);
+        n->layers[n->count] = cas_layer_new(n->solver->env->store, &diff_id,
+                                            &image->layers[i], fetch_layer, n->node->image);
         n->created[n->count++] = -1;
     }
     return 0;
@@ -302,7 +310,8 @@ static void finish_node(struct solver *s, struct solve_node *n, struct error *fi
     if (n->error.code != ERROR_NONE) {
         __atomic_store_n(&s->stop, true, __ATOMIC_RELAXED);
         /* What was cancelled because of a failure elsewhere is not the reason. */
-        if (first->code == ERROR_NONE || (error_is(first, ERROR_CANCELLED) && !error_is(&n->error, ERROR_CANCELLED)))
+        if (first->code == ERROR_NONE ||
+            (error_is(first, ERROR_CANCELLED) && !error_is(&n->error, ERROR_CANCELLED)))
             error_move(first, &n->error);
         return;
     }
@@ -354,7 +363,10 @@ static int check_depth(struct solver *s, struct solve_node *n, struct error *err
     n->depth = node->op == BUILD_OP_SOURCE ? node->image->image.layer_count : 1;
     if (node->base)
         n->depth += solve_of(s, node->base)->depth;
-    return n->depth <= LIMIT_LAYERS ? 0 : error_set(err, ERROR_LIMIT, "more than %d layers: join some of the steps", LIMIT_LAYERS);
+    return n->depth <= LIMIT_LAYERS
+               ? 0
+               : error_set(err, ERROR_LIMIT, "more than %d layers: join some of the steps",
+                           LIMIT_LAYERS);
 }
 
 static int prepare(struct solver *s, struct error *err)

@@ -1,6 +1,7 @@
 /*
- * The solver: works off the nodes that the target needs, several at once, each from the cache
- * where it can. One thread (the caller's) owns the graph; workers own one node at a time.
+ * The solver: works off the nodes that the target needs, several at once, each from the
+ * cache where it can. One thread (the caller's) owns the graph; workers own one node at a
+ * time.
  */
 #pragma once
 
@@ -23,8 +24,9 @@ struct build_solution {
     unsigned steps_cached;
 };
 
-/* Every layer of the solution is published when this returns. ERROR_FAILED with the position
- * of the step that failed; records of steps that succeeded are kept all the same. */
+/* Every layer of the solution is published when this returns. ERROR_FAILED with the
+ * position of the step that failed; records of steps that succeeded are kept all the same.
+ */
 MUST_CHECK int build_solve(const struct build_environment *env,
                            const struct build_request *request,
                            const struct build_plan *plan,

@@ -17,16 +17,17 @@ enum solve_phase {
     SOLVE_DONE,
 };
 
-/* A node while it is solved. A worker that has it owns everything but `phase`, `missing` and
- * `is_needed`, which are the scheduler's. */
+/* A node while it is solved. A worker that has it owns everything but `phase`, `missing`
+ * and `is_needed`, which are the scheduler's. */
 struct solve_node {
     const struct build_node *node;
     struct solver *solver;
     enum solve_phase phase;
     bool is_needed;
-    bool needs_files; /* a step will see its files: they are unpacked while they are written */
-    size_t missing; /* inputs that are not done */
-    size_t depth;   /* layers of the result, before anything is known of them */
+    bool needs_files; /* a step will see its files: they are unpacked while they are written
+                       */
+    size_t missing;   /* inputs that are not done */
+    size_t depth;     /* layers of the result, before anything is known of them */
 
     struct digest operation;
     struct digest definition; /* alg NONE: not known before the step has run */
@@ -35,8 +36,9 @@ struct solve_node {
     struct digest selection;  /* COPY: content of what it takes; alg NONE: not known */
     bool has_records;         /* some record of this operation exists */
     bool is_hit;
-    bool hit_late; /* found only when its inputs were done: its definition is recorded anew */
-    struct doc *record;       /* of a hit */
+    bool hit_late; /* found only when its inputs were done: its definition is recorded anew
+                    */
+    struct doc *record; /* of a hit */
 
     struct cas_layer **layers; /* the result: base's layers and perhaps one more */
     int64_t *created;
@@ -52,16 +54,16 @@ struct solver {
     struct build_variant variant;
     struct solve_node *nodes; /* as the graph's */
     size_t count;
-    struct pool *workers;     /* run nodes */
-    struct pool *cpus;        /* read ahead and compress */
-    struct queue *finished;   /* nodes that come back from workers */
-    struct queue *to_record;  /* nodes whose layers are still being written */
+    struct pool *workers;    /* run nodes */
+    struct pool *cpus;       /* read ahead and compress */
+    struct queue *finished;  /* nodes that come back from workers */
+    struct queue *to_record; /* nodes whose layers are still being written */
     pthread_t recorder;
     bool has_recorder;
     struct error record_error; /* the recorder's; read after it has ended */
-    pthread_mutex_t lock;     /* guards next_step */
+    pthread_mutex_t lock;      /* guards next_step */
     uint32_t next_step;
-    bool stop;                /* a node failed: end the others; atomic */
+    bool stop; /* a node failed: end the others; atomic */
 };
 
 /* Is the build to end? */
@@ -82,8 +84,12 @@ int solve_lookup(struct solve_node *n, struct error *err);
 int solve_apply_hit(struct solve_node *n, struct error *err);
 /* After its layer is written: stores the records. */
 int solve_store(struct solve_node *n, struct error *err);
-/* An equal outcome of the same operation was seen before: its layer replaces the new one. */
-int solve_adopt(struct solve_node *n, struct cas_layer **layer, int64_t *created, struct error *err);
+/* An equal outcome of the same operation was seen before: its layer replaces the new one.
+ */
+int solve_adopt(struct solve_node *n,
+                struct cas_layer **layer,
+                int64_t *created,
+                struct error *err);
 
 /* step_*.c: run the node and set its result. */
 int step_source(struct solve_node *n, struct error *err);

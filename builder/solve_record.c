@@ -1,13 +1,13 @@
 /*
  * The cache: keys of nodes, look-ups, records.
  *
- * A record is {"diff_id": "sha256:...", "created": ns}. It counts only while the store has a
- * blob of that layer.
+ * A record is {"diff_id": "sha256:...", "created": ns}. It counts only while the store has
+ * a blob of that layer.
  *
- * A definition says what is done, not what came of it: where a step was run anew with another
- * outcome, those that follow have their old definitions and records that were made of the old
- * outcome. So a record under a definition also tells of which layers it was made ("inputs"),
- * and counts for these only. Content keys need no such thing.
+ * A definition says what is done, not what came of it: where a step was run anew with
+ * another outcome, those that follow have their old definitions and records that were made
+ * of the old outcome. So a record under a definition also tells of which layers it was made
+ * ("inputs"), and counts for these only. Content keys need no such thing.
  */
 #include "builder/solve_priv.h"
 
@@ -64,7 +64,9 @@ static int definition_of(const struct solve_node *n, struct digest *out, struct 
 }
 
 /* For the recorder alone. */
-static int recorded_definition_of(const struct solve_node *n, struct digest *out, struct error *err)
+static int recorded_definition_of(const struct solve_node *n,
+                                  struct digest *out,
+                                  struct error *err)
 {
     (void)err;
     *out = digest_is_set(&n->recorded) ? n->recorded : n->definition;
@@ -117,9 +119,12 @@ static void add_input(void *context, struct build_node *input)
     in->keys[in->count++] = key;
 }
 
-/* The keys of all inputs, the base's first; in->is_known false: one of them has none yet. */
-static int
-collect_inputs(struct solve_node *n, input_key_fn *key_of, struct input_keys *in, struct error *err)
+/* The keys of all inputs, the base's first; in->is_known false: one of them has none yet.
+ */
+static int collect_inputs(struct solve_node *n,
+                          input_key_fn *key_of,
+                          struct input_keys *in,
+                          struct error *err)
 {
     size_t count = 1;
 
@@ -143,8 +148,10 @@ static const struct digest *selection_of(const struct solve_node *n)
     return digest_is_set(&n->selection) ? &n->selection : NULL;
 }
 
-static int
-make_definition(struct solve_node *n, input_key_fn *key_of, struct digest *out, struct error *err)
+static int make_definition(struct solve_node *n,
+                           input_key_fn *key_of,
+                           struct digest *out,
+                           struct error *err)
 {
     struct input_keys in;
     const int status = collect_inputs(n, key_of, &in, err);
@@ -156,8 +163,10 @@ make_definition(struct solve_node *n, input_key_fn *key_of, struct digest *out, 
 }
 
 /* *out stays unset if some input's layers are not known. */
-static int
-make_inputs(struct solve_node *n, input_key_fn *chain_of, struct digest *out, struct error *err)
+static int make_inputs(struct solve_node *n,
+                       input_key_fn *chain_of,
+                       struct digest *out,
+                       struct error *err)
 {
     struct input_keys in;
     const int status = collect_inputs(n, chain_of, &in, err);
@@ -188,7 +197,8 @@ static int check_record(struct solve_node *n,
     CLEANUP(error_clear) struct error damage = ERROR_INIT;
 
     *found = false;
-    if (inputs && !view_eq_text(doc_view(doc_get(record, "inputs")), digest_format(inputs).text))
+    if (inputs &&
+        !view_eq_text(doc_view(doc_get(record, "inputs")), digest_format(inputs).text))
         return 0;
     if (digest_parse(doc_view(doc_get(record, "diff_id")), diff_id, &damage) < 0)
         return 0;
@@ -197,7 +207,8 @@ static int check_record(struct solve_node *n,
 
 static void set_hit(struct solve_node *n, struct doc *record, const struct digest *diff_id)
 {
-    const struct solve_node *base = n->node->base ? solve_of(n->solver, n->node->base) : NULL;
+    const struct solve_node *base =
+        n->node->base ? solve_of(n->solver, n->node->base) : NULL;
 
     n->is_hit = true;
     n->record = record;
@@ -209,7 +220,10 @@ static void set_hit(struct solve_node *n, struct doc *record, const struct diges
         chain_add(&n->chain, diff_id);
 }
 
-static int find(struct solve_node *n, const struct digest *key, const struct digest *inputs, struct error *err)
+static int find(struct solve_node *n,
+                const struct digest *key,
+                const struct digest *inputs,
+                struct error *err)
 {
     struct descriptor blob = {0};
     struct doc *record = NULL;
@@ -251,7 +265,8 @@ static bool is_local_copy(const struct solve_node *n)
 static void prepare_source(struct solve_node *n)
 {
     CLEANUP(error_clear) struct error ignored = ERROR_INIT;
-    const struct doc *diff_ids = doc_get(doc_get(n->node->image->config, "rootfs"), "diff_ids");
+    const struct doc *diff_ids =
+        doc_get(doc_get(n->node->image->config, "rootfs"), "diff_ids");
     struct digest chain;
 
     n->definition = build_key_image(n->node->image);
@@ -292,7 +307,8 @@ int solve_prepare(struct solve_node *n, struct error *err)
         n->has_records = true;
         return 0;
     }
-    return is_local_copy(n) ? 0 : cas_cache_has_op(store, &n->operation, &n->has_records, err);
+    return is_local_copy(n) ? 0
+                            : cas_cache_has_op(store, &n->operation, &n->has_records, err);
 }
 
 /* A COPY from a stage is known by what it takes, whatever else the stage holds. */
@@ -313,7 +329,9 @@ static int content_key(struct solve_node *n, struct digest *out, struct error *e
     /* What is selected stands for the sources: only the base counts besides. */
     status = collect_inputs(n, stack_content, &in, err);
     if (status == 0)
-        *out = build_key_content(&n->operation, in.keys, n->node->op == BUILD_OP_COPY ? 1 : in.count, selection_of(n));
+        *out =
+            build_key_content(&n->operation, in.keys,
+                              n->node->op == BUILD_OP_COPY ? 1 : in.count, selection_of(n));
     free(in.keys);
     return status;
 }
@@ -324,7 +342,8 @@ int solve_lookup(struct solve_node *n, struct error *err)
 
     if (n->node->op == BUILD_OP_SOURCE || n->is_hit)
         return 0;
-    if (!digest_is_set(&n->definition) && !(is_local_copy(n) && !digest_is_set(&n->selection)) &&
+    if (!digest_is_set(&n->definition) &&
+        !(is_local_copy(n) && !digest_is_set(&n->selection)) &&
         make_definition(n, definition_of, &n->definition, err) < 0)
         return -1;
     if (!is_cacheable(n) || !n->has_records)
@@ -346,21 +365,28 @@ int solve_apply_hit(struct solve_node *n, struct error *err)
     bool found = false;
 
     if (digest_parse(doc_view(doc_get(n->record, "diff_id")), &diff_id, err) < 0 ||
-        cas_layer_record_find(n->solver->env->store, &diff_id, NULL, &found, &blob, err) < 0)
+        cas_layer_record_find(n->solver->env->store, &diff_id, NULL, &found, &blob, err) <
+            0)
         return -1;
     if (!found)
-        return error_set(err, ERROR_CORRUPT, "a cached layer vanished from the store during the build");
+        return error_set(err, ERROR_CORRUPT,
+                         "a cached layer vanished from the store during the build");
     doc_int(doc_get(n->record, "created"), &created);
-    solve_set_result(n, cas_layer_new(n->solver->env->store, &diff_id, &blob, NULL, NULL), created);
+    solve_set_result(n, cas_layer_new(n->solver->env->store, &diff_id, &blob, NULL, NULL),
+                     created);
     descriptor_release(&blob);
     return 0;
 }
 
 /* --- Records --- */
 
-static int put(struct solve_node *n, const struct digest *key, const struct digest *inputs, struct error *err)
+static int put(struct solve_node *n,
+               const struct digest *key,
+               const struct digest *inputs,
+               struct error *err)
 {
-    const struct digest_text diff_id = digest_format(cas_layer_diff_id(n->layers[n->count - 1]));
+    const struct digest_text diff_id =
+        digest_format(cas_layer_diff_id(n->layers[n->count - 1]));
     struct doc *record = doc_new_object();
     int status;
 
@@ -391,7 +417,8 @@ int solve_store(struct solve_node *n, struct error *err)
         return 0;
     if (cas_layer_wait(n->layers[n->count - 1], err) < 0)
         return -1;
-    if (content_key(n, &key, err) < 0 || put(n, &key, NULL, err) < 0 || put_definition(n, err) < 0)
+    if (content_key(n, &key, err) < 0 || put(n, &key, NULL, err) < 0 ||
+        put_definition(n, err) < 0)
         return -1;
     if (n->is_hit)
         return 0;
@@ -401,7 +428,10 @@ int solve_store(struct solve_node *n, struct error *err)
     return put(n, &key, NULL, err);
 }
 
-int solve_adopt(struct solve_node *n, struct cas_layer **layer, int64_t *created, struct error *err)
+int solve_adopt(struct solve_node *n,
+                struct cas_layer **layer,
+                int64_t *created,
+                struct error *err)
 {
     struct descriptor blob = {0};
     struct digest outcome, key, diff_id;

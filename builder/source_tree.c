@@ -62,12 +62,16 @@ static bool is_last(const struct resolver *r)
     return true;
 }
 
-static int follow_link(struct resolver *r, struct view target, struct view path, struct error *err)
+static int follow_link(struct resolver *r,
+                       struct view target,
+                       struct view path,
+                       struct error *err)
 {
     struct buf todo;
 
     if (++r->links > LIMIT_SYMLINKS)
-        return error_set(err, ERROR_INVALID, "%.*s: more than %d symlinks", VIEW_ARG(path), LIMIT_SYMLINKS);
+        return error_set(err, ERROR_INVALID, "%.*s: more than %d symlinks", VIEW_ARG(path),
+                         LIMIT_SYMLINKS);
     buf_init(&todo, LIMIT_TEXT_SIZE);
     buf_append_view(&todo, target);
     buf_append_char(&todo, '/');
@@ -81,13 +85,19 @@ static int follow_link(struct resolver *r, struct view target, struct view path,
     return buf_ok(&r->todo, "symlink", err);
 }
 
-static int resolve_step(struct resolver *r, struct view name, bool follow, bool *found, struct build_tree_entry *e, struct error *err)
+static int resolve_step(struct resolver *r,
+                        struct view name,
+                        bool follow,
+                        bool *found,
+                        struct build_tree_entry *e,
+                        struct error *err)
 {
     if (view_eq_text(name, "."))
         return 0;
     if (view_eq_text(name, "..")) {
         if (r->tree->is_beneath && r->done.size == 0)
-            return error_set(err, ERROR_INVALID, "it tries to leave the root through a symlink");
+            return error_set(err, ERROR_INVALID,
+                             "it tries to leave the root through a symlink");
         to_parent(&r->done);
         return r->tree->find(r->tree->self, buf_view(&r->done), found, e, err);
     }
@@ -109,7 +119,8 @@ int build_tree_resolve(const struct build_tree *t,
                        char **resolved,
                        struct error *err)
 {
-    struct resolver r = {.tree = t, .done = BUF_INIT(LIMIT_TEXT_SIZE), .todo = BUF_INIT(LIMIT_TEXT_SIZE)};
+    struct resolver r = {
+        .tree = t, .done = BUF_INIT(LIMIT_TEXT_SIZE), .todo = BUF_INIT(LIMIT_TEXT_SIZE)};
     struct view name;
     int status;
 
@@ -147,19 +158,23 @@ static int to_entry(struct build_layer_tree *t,
     struct cas_entry file = from->entry;
     size_t at = 0;
 
-    *out = (struct build_tree_entry){.entry = from->entry, .place = {.at = from->layer, .path = from->entry.path}};
+    *out = (struct build_tree_entry){
+        .entry = from->entry, .place = {.at = from->layer, .path = from->entry.path}};
     if (from->entry.type != CAS_ENTRY_FILE && from->entry.type != CAS_ENTRY_HARDLINK)
         return 0;
     index = cas_layer_index(t->layers[from->layer], err);
     if (!index)
         return -1;
-    /* The tree may have resolved the link already: what the index says of this name counts. */
+    /* The tree may have resolved the link already: what the index says of this name counts.
+     */
     if (!cas_index_find(index, file.path, &at))
         return 0;
     cas_index_at(index, at, &file);
     for (unsigned hops = 0; file.type == CAS_ENTRY_HARDLINK; hops++) {
         if (hops > LIMIT_SYMLINKS || !cas_index_find(index, file.target, &at))
-            return error_set(err, ERROR_CORRUPT, "%.*s: hard link to %.*s, which the layer does not hold", VIEW_ARG(from->entry.path), VIEW_ARG(file.target));
+            return error_set(err, ERROR_CORRUPT,
+                             "%.*s: hard link to %.*s, which the layer does not hold",
+                             VIEW_ARG(from->entry.path), VIEW_ARG(file.target));
         cas_index_at(index, at, &file);
     }
     out->entry = file;
@@ -171,7 +186,11 @@ static int to_entry(struct build_layer_tree *t,
     return 0;
 }
 
-static int layers_find(void *self, struct view path, bool *found, struct build_tree_entry *out, struct error *err)
+static int layers_find(void *self,
+                       struct view path,
+                       bool *found,
+                       struct build_tree_entry *out,
+                       struct error *err)
 {
     struct build_layer_tree *t = self;
     struct cas_tree_entry e;
@@ -197,7 +216,11 @@ static int layers_visit(void *context, const struct cas_tree_entry *e, struct er
     return v->visit(v->context, &entry, err);
 }
 
-static int layers_walk(void *self, struct view path, build_tree_visit_fn *visit, void *context, struct error *err)
+static int layers_walk(void *self,
+                       struct view path,
+                       build_tree_visit_fn *visit,
+                       void *context,
+                       struct error *err)
 {
     struct build_layer_tree *t = self;
     struct layers_visitor v = {.tree = t, .visit = visit, .context = context};
@@ -205,11 +228,15 @@ static int layers_walk(void *self, struct view path, build_tree_visit_fn *visit,
     return cas_tree_walk(t->cas, path, layers_visit, &v, err);
 }
 
-static int layers_open(void *self, const struct build_tree_place *place, struct cas_content *out, struct error *err)
+static int layers_open(void *self,
+                       const struct build_tree_place *place,
+                       struct cas_content *out,
+                       struct error *err)
 {
     struct build_layer_tree *t = self;
-    const struct cas_tree_entry entry = {.entry = {.path = place->path, .type = CAS_ENTRY_FILE, .size = place->size},
-                                         .layer = (size_t)place->at};
+    const struct cas_tree_entry entry = {
+        .entry = {.path = place->path, .type = CAS_ENTRY_FILE, .size = place->size},
+        .layer = (size_t)place->at};
 
     *out = (struct cas_content){.fd = cas_tree_open(t->cas, &entry, err)};
     return out->fd < 0 ? -1 : 0;
@@ -260,7 +287,8 @@ struct build_text_tree {
 
 static struct build_tree_entry text_root(void)
 {
-    return (struct build_tree_entry){.entry = {.path = VIEW_LIT(""), .type = CAS_ENTRY_DIR, .mode = 0755}};
+    return (struct build_tree_entry){
+        .entry = {.path = VIEW_LIT(""), .type = CAS_ENTRY_DIR, .mode = 0755}};
 }
 
 static struct build_tree_entry text_file(const struct build_text_tree *t)
@@ -274,7 +302,11 @@ static struct build_tree_entry text_file(const struct build_text_tree *t)
         .place = {.size = t->text.size}};
 }
 
-static int text_find(void *self, struct view path, bool *found, struct build_tree_entry *out, struct error *err)
+static int text_find(void *self,
+                     struct view path,
+                     bool *found,
+                     struct build_tree_entry *out,
+                     struct error *err)
 {
     const struct build_text_tree *t = self;
 
@@ -285,7 +317,11 @@ static int text_find(void *self, struct view path, bool *found, struct build_tre
     return 0;
 }
 
-static int text_walk(void *self, struct view path, build_tree_visit_fn *visit, void *context, struct error *err)
+static int text_walk(void *self,
+                     struct view path,
+                     build_tree_visit_fn *visit,
+                     void *context,
+                     struct error *err)
 {
     const struct build_text_tree *t = self;
     struct build_tree_entry root = text_root();
@@ -299,7 +335,10 @@ static int text_walk(void *self, struct view path, build_tree_visit_fn *visit, v
     return more < 0 ? -1 : 0;
 }
 
-static int text_open(void *self, const struct build_tree_place *place, struct cas_content *out, struct error *err)
+static int text_open(void *self,
+                     const struct build_tree_place *place,
+                     struct cas_content *out,
+                     struct error *err)
 {
     const struct build_text_tree *t = self;
 

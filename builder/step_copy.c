@@ -1,5 +1,6 @@
 /*
- * COPY, ADD and WORKDIR: a delta over the trees of the layers, written as a layer in one pass.
+ * COPY, ADD and WORKDIR: a delta over the trees of the layers, written as a layer in one
+ * pass.
  */
 #include "builder/solve_priv.h"
 
@@ -39,7 +40,8 @@ static void open_trees(struct solve_node *n, bool with_base, struct step_trees *
         } else if (s->from == BUILD_FROM_NODE) {
             const struct solve_node *from = s->node ? solve_of(n->solver, s->node) : NULL;
 
-            t->nodes[i] = build_layer_tree_new(from ? from->layers : NULL, from ? from->count : 0);
+            t->nodes[i] =
+                build_layer_tree_new(from ? from->layers : NULL, from ? from->count : 0);
         }
     }
 }
@@ -55,7 +57,9 @@ static void close_trees(struct step_trees *t)
     free(t->texts);
 }
 
-static struct build_tree *tree_of(const struct step_trees *t, const struct build_copy_source *s, size_t i)
+static struct build_tree *tree_of(const struct step_trees *t,
+                                  const struct build_copy_source *s,
+                                  size_t i)
 {
     if (s->from == BUILD_FROM_TEXT)
         return build_text_tree_tree(t->texts[i]);
@@ -74,7 +78,11 @@ static int explain_missing(const struct build_copy_source *s, struct error *err)
     return error_wrap(err, "in the build context %s", build_context_path(s->context));
 }
 
-static int apply_sources(struct solve_node *n, const struct step_trees *t, struct build_delta *delta, const struct build_copy_request *common, struct error *err)
+static int apply_sources(struct solve_node *n,
+                         const struct step_trees *t,
+                         struct build_delta *delta,
+                         const struct build_copy_request *common,
+                         struct error *err)
 {
     const struct build_copy_op *op = common->op;
 
@@ -104,7 +112,10 @@ bool step_copy_is_local(const struct build_node *n)
     return true;
 }
 
-static int digest_files(struct build_delta *delta, struct cas_entry *entries, size_t count, struct error *err)
+static int digest_files(struct build_delta *delta,
+                        struct cas_entry *entries,
+                        size_t count,
+                        struct error *err)
 {
     for (size_t i = 0; i < count; i++) {
         const struct build_delta_content *c = build_delta_content_at(delta, i);
@@ -140,21 +151,30 @@ int step_copy_selection(struct solve_node *n, struct digest *out, struct error *
 
 /* --- The layer --- */
 
-/* Digests that the writing found are worth keeping: the next build need not read the files. */
-static void remember_digests(const struct build_node *n, struct build_delta *delta, const struct cas_entry *entries, size_t count)
+/* Digests that the writing found are worth keeping: the next build need not read the files.
+ */
+static void remember_digests(const struct build_node *n,
+                             struct build_delta *delta,
+                             const struct cas_entry *entries,
+                             size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         const struct build_delta_content *c = build_delta_content_at(delta, i);
 
-        for (size_t k = 0; c && digest_is_set(&entries[i].content) && k < n->copy.source_count; k++)
-            if (n->copy.sources[k].from == BUILD_FROM_CONTEXT && c->tree == build_context_tree(n->copy.sources[k].context)) {
-                build_context_remember(n->copy.sources[k].context, &c->place, &entries[i].content);
+        for (size_t k = 0;
+             c && digest_is_set(&entries[i].content) && k < n->copy.source_count; k++)
+            if (n->copy.sources[k].from == BUILD_FROM_CONTEXT &&
+                c->tree == build_context_tree(n->copy.sources[k].context)) {
+                build_context_remember(n->copy.sources[k].context, &c->place,
+                                       &entries[i].content);
                 break;
             }
     }
 }
 
-static struct cas_layer *write_layer(struct solve_node *n, struct build_delta *delta, struct error *err)
+static struct cas_layer *write_layer(struct solve_node *n,
+                                     struct build_delta *delta,
+                                     struct error *err)
 {
     const struct cas_layer_options options = solve_layer_options(n);
     struct cas_layer *layer;
@@ -163,7 +183,8 @@ static struct cas_layer *write_layer(struct solve_node *n, struct build_delta *d
 
     if (build_delta_finish(delta, &entries, &count, err) < 0)
         return NULL;
-    layer = cas_layer_write(n->solver->env->store, entries, count, build_delta_content, delta, &options, err);
+    layer = cas_layer_write(n->solver->env->store, entries, count, build_delta_content,
+                            delta, &options, err);
     if (layer && n->node->op == BUILD_OP_COPY)
         remember_digests(n->node, delta, entries, count);
     return layer;
@@ -184,14 +205,21 @@ static int finish(struct solve_node *n, struct build_delta *delta, struct error 
     return 0;
 }
 
-static int copy_into(struct solve_node *n, const struct step_trees *trees, struct build_archive_spool *spool, struct error *err)
+static int copy_into(struct solve_node *n,
+                     const struct step_trees *trees,
+                     struct build_archive_spool *spool,
+                     struct error *err)
 {
     const struct build_copy_op *op = &n->node->copy;
-    struct build_tree *below = trees->base && !op->link ? build_layer_tree_tree(trees->base) : NULL;
+    struct build_tree *below =
+        trees->base && !op->link ? build_layer_tree_tree(trees->base) : NULL;
     CLEANUP(build_delta_freep) struct build_delta *delta = build_delta_new(below);
-    struct build_copy_request request = {.op = op, .spool = spool, .has_owner = op->chown != NULL};
+    struct build_copy_request request = {
+        .op = op, .spool = spool, .has_owner = op->chown != NULL};
 
-    if (op->chown && build_owner_of_files(trees->base ? build_layer_tree_cas(trees->base) : NULL, op->chown, &request.uid, &request.gid, err) < 0)
+    if (op->chown &&
+        build_owner_of_files(trees->base ? build_layer_tree_cas(trees->base) : NULL,
+                             op->chown, &request.uid, &request.gid, err) < 0)
         return error_wrap(err, "--chown=%s", op->chown);
     if (apply_sources(n, trees, delta, &request, err) < 0)
         return -1;
@@ -200,7 +228,8 @@ static int copy_into(struct solve_node *n, const struct step_trees *trees, struc
 
 int step_copy(struct solve_node *n, struct error *err)
 {
-    struct build_archive_spool *spool = build_archive_spool_new(cas_store_fd(n->solver->env->store));
+    struct build_archive_spool *spool =
+        build_archive_spool_new(cas_store_fd(n->solver->env->store));
     struct step_trees trees;
     int status;
 
@@ -213,8 +242,10 @@ int step_copy(struct solve_node *n, struct error *err)
 
 int step_mkdir(struct solve_node *n, struct error *err)
 {
-    const struct solve_node *base = n->node->base ? solve_of(n->solver, n->node->base) : NULL;
-    struct build_layer_tree *tree = build_layer_tree_new(base ? base->layers : NULL, base ? base->count : 0);
+    const struct solve_node *base =
+        n->node->base ? solve_of(n->solver, n->node->base) : NULL;
+    struct build_layer_tree *tree =
+        build_layer_tree_new(base ? base->layers : NULL, base ? base->count : 0);
     struct build_delta *delta = build_delta_new(build_layer_tree_tree(tree));
     CLEANUP(base_freep) char *path = NULL;
     uint32_t uid = 0;
@@ -222,10 +253,12 @@ int step_mkdir(struct solve_node *n, struct error *err)
     int status = 0;
 
     if (n->node->mkdir.user)
-        status = build_owner_of_files(build_layer_tree_cas(tree), n->node->mkdir.user, &uid, &gid, err);
+        status = build_owner_of_files(build_layer_tree_cas(tree), n->node->mkdir.user, &uid,
+                                      &gid, err);
     if (status == 0) {
         path = build_delta_resolve(delta, view_of(n->node->mkdir.path), err);
-        status = path ? build_delta_mkdir_all(delta, view_of(path), 0755, uid, gid, err) : -1;
+        status =
+            path ? build_delta_mkdir_all(delta, view_of(path), 0755, uid, gid, err) : -1;
     }
     if (status == 0)
         status = finish(n, delta, err);

@@ -33,12 +33,13 @@ void step_pipes_close(struct step_pipes *p)
         fd_closep(&p->theirs[i]);
 }
 
-int step_pipes_pump(struct step_pipes *p,
-                    struct sandbox_process *process,
-                    void (*output)(void *context, int stream, const char *data, size_t size),
-                    bool (*is_cancelled)(void *context),
-                    void *context,
-                    struct error *err)
+int step_pipes_pump(
+    struct step_pipes *p,
+    struct sandbox_process *process,
+    void (*output)(void *context, int stream, const char *data, size_t size),
+    bool (*is_cancelled)(void *context),
+    void *context,
+    struct error *err)
 {
     bool killed = false;
     char chunk[CHUNK];
@@ -46,7 +47,8 @@ int step_pipes_pump(struct step_pipes *p,
     for (int i = 0; i < 3; i++)
         fd_closep(&p->theirs[i]);
     while (p->ours[0] >= 0 || p->ours[1] >= 0) {
-        struct pollfd polls[2] = {{.fd = p->ours[0], .events = POLLIN}, {.fd = p->ours[1], .events = POLLIN}};
+        struct pollfd polls[2] = {{.fd = p->ours[0], .events = POLLIN},
+                                  {.fd = p->ours[1], .events = POLLIN}};
 
         if (poll(polls, 2, POLL_MS) < 0 && errno != EINTR)
             return error_sys(err, "wait for the step's output");

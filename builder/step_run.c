@@ -1,6 +1,6 @@
 /*
- * RUN: one command in the sandbox, on a snapshot of the layers below; what it changed becomes
- * a layer.
+ * RUN: one command in the sandbox, on a snapshot of the layers below; what it changed
+ * becomes a layer.
  */
 #include "builder/solve_priv.h"
 
@@ -41,12 +41,16 @@ static void run_init(struct run *r, struct solve_node *n)
 {
     const struct build_run_op *op = &n->node->run;
 
-    *r = (struct run){.n = n, .op = op, .hosts = BUF_INIT(LIMIT_TEXT_SIZE), .resolv = BUF_INIT(LIMIT_TEXT_SIZE)};
+    *r = (struct run){.n = n,
+                      .op = op,
+                      .hosts = BUF_INIT(LIMIT_TEXT_SIZE),
+                      .resolv = BUF_INIT(LIMIT_TEXT_SIZE)};
     r->snapshots = base_alloc_array(op->mount_count + 1, sizeof(struct cas_snapshot *));
     r->caches = base_alloc_array(op->mount_count + 1, sizeof *r->caches);
     r->secrets = base_alloc_array(op->mount_count + 1, sizeof *r->secrets);
     r->mounts = base_alloc_array(op->mount_count + 2, sizeof *r->mounts);
-    r->env = base_alloc_array(op->env_count + op->proxy_env_count + op->mount_count + 3, sizeof(char *));
+    r->env = base_alloc_array(op->env_count + op->proxy_env_count + op->mount_count + 3,
+                              sizeof(char *));
     for (size_t i = 0; i < op->mount_count; i++) {
         r->caches[i] = (struct build_cache_mount){.dir_fd = -1, .lock_fd = -1};
         buf_init(&r->secrets[i], LIMIT_SECRET_SIZE);
@@ -132,12 +136,15 @@ static const struct build_secret *find_secret(const struct run *r, const char *i
     return NULL;
 }
 
-static int read_secret(const struct build_secret *secret, struct buf *out, struct error *err)
+static int read_secret(const struct build_secret *secret,
+                       struct buf *out,
+                       struct error *err)
 {
     const char *value = secret->env ? getenv(secret->env) : NULL;
 
     if (secret->env && !value)
-        return error_set(err, ERROR_NOT_FOUND, "environment variable %s is not set", secret->env);
+        return error_set(err, ERROR_NOT_FOUND, "environment variable %s is not set",
+                         secret->env);
     if (!secret->env)
         return fs_read_file_at(AT_FDCWD, secret->file, out, err);
     buf_append_text(out, value);
@@ -152,19 +159,22 @@ static int add_secret(struct run *r, size_t i, struct error *err)
     if (secret && read_secret(secret, &r->secrets[i], err) < 0)
         return error_wrap(err, "secret %s", m->id);
     if (!secret && m->required)
-        return error_set(err, ERROR_NOT_FOUND, "secret %s: not found: give it with --secret id=%s,src=FILE", m->id, m->id);
+        return error_set(err, ERROR_NOT_FOUND,
+                         "secret %s: not found: give it with --secret id=%s,src=FILE",
+                         m->id, m->id);
     /* As BuildKit has it: without the secret the variable is there, and empty. */
     if (m->env)
         env_set(r, m->env, buf_text(&r->secrets[i]));
     if (!m->as_file || !secret)
         return 0;
-    r->mounts[r->mount_count++] = (struct sandbox_mount){.type = SANDBOX_MOUNT_FILE,
-                                                         .target = m->target,
-                                                         .readonly = true,
-                                                         .content = buf_view(&r->secrets[i]),
-                                                         .mode = m->mode,
-                                                         .uid = m->uid,
-                                                         .gid = m->gid};
+    r->mounts[r->mount_count++] =
+        (struct sandbox_mount){.type = SANDBOX_MOUNT_FILE,
+                               .target = m->target,
+                               .readonly = true,
+                               .content = buf_view(&r->secrets[i]),
+                               .mode = m->mode,
+                               .uid = m->uid,
+                               .gid = m->gid};
     return 0;
 }
 
@@ -173,14 +183,16 @@ static int add_bind(struct run *r, size_t i, struct error *err)
     const struct build_mount *m = &r->op->mounts[i];
     const struct solve_node *from = m->from ? solve_of(r->n->solver, m->from) : NULL;
 
-    r->snapshots[i] = cas_snapshot_new(r->n->solver->env->store, from ? from->layers : NULL, from ? from->count : 0, CAS_SNAPSHOT_AUTO, err);
+    r->snapshots[i] = cas_snapshot_new(r->n->solver->env->store, from ? from->layers : NULL,
+                                       from ? from->count : 0, CAS_SNAPSHOT_AUTO, err);
     if (!r->snapshots[i])
         return -1;
-    r->mounts[r->mount_count++] = (struct sandbox_mount){.type = SANDBOX_MOUNT_SNAPSHOT,
-                                                         .target = m->target,
-                                                         .readonly = m->read_only,
-                                                         .snapshot = cas_snapshot_mount(r->snapshots[i]),
-                                                         .source = m->source};
+    r->mounts[r->mount_count++] =
+        (struct sandbox_mount){.type = SANDBOX_MOUNT_SNAPSHOT,
+                               .target = m->target,
+                               .readonly = m->read_only,
+                               .snapshot = cas_snapshot_mount(r->snapshots[i]),
+                               .source = m->source};
     return 0;
 }
 
@@ -207,7 +219,10 @@ static int compare_caches(const void *a, const void *b)
 }
 
 /* Finds the cache mounts and what they are called. */
-static int name_caches(const struct run *r, struct named_cache *out, size_t *count, struct error *err)
+static int name_caches(const struct run *r,
+                       struct named_cache *out,
+                       size_t *count,
+                       struct error *err)
 {
     for (size_t i = 0; i < r->op->mount_count; i++) {
         const struct build_mount *m = &r->op->mounts[i];
@@ -218,23 +233,31 @@ static int name_caches(const struct run *r, struct named_cache *out, size_t *cou
         for (size_t k = 0; from && k < from->count; k++)
             if (cas_layer_wait(from->layers[k], err) < 0)
                 return -1;
-        out[(*count)++] = (struct named_cache){build_cache_mount_name(m, from ? from->layers : NULL, from ? from->count : 0), i, from};
+        out[(*count)++] = (struct named_cache){
+            build_cache_mount_name(m, from ? from->layers : NULL, from ? from->count : 0),
+            i, from};
     }
     if (*count > 1)
         qsort(out, *count, sizeof *out, compare_caches);
     return 0;
 }
 
-static int open_cache(struct run *r, const struct named_cache *c, const struct named_cache *previous, struct error *err)
+static int open_cache(struct run *r,
+                      const struct named_cache *c,
+                      const struct named_cache *previous,
+                      struct error *err)
 {
     const struct build_mount *m = &r->op->mounts[c->at];
     const struct build_cache_wait wait = {is_cancelled, r};
     int status;
 
-    if (previous && strcmp(previous->name, c->name) == 0 && r->op->mounts[previous->at].sharing == m->sharing)
+    if (previous && strcmp(previous->name, c->name) == 0 &&
+        r->op->mounts[previous->at].sharing == m->sharing)
         status = build_cache_mount_share(&r->caches[previous->at], &r->caches[c->at], err);
     else
-        status = build_cache_mount_open(r->n->solver->env->store, m, c->from ? c->from->layers : NULL, c->from ? c->from->count : 0, &wait, &r->caches[c->at], err);
+        status = build_cache_mount_open(
+            r->n->solver->env->store, m, c->from ? c->from->layers : NULL,
+            c->from ? c->from->count : 0, &wait, &r->caches[c->at], err);
     return status < 0 ? error_wrap(err, "cache mount %s", m->id) : 0;
 }
 
@@ -303,12 +326,15 @@ static void set_hosts(struct run *r)
 {
     const struct build_request *request = r->n->solver->request;
 
-    buf_append_text(&r->hosts, "127.0.0.1\tlocalhost buildkitsandbox\n::1\tlocalhost ip6-localhost ip6-loopback\n");
+    buf_append_text(&r->hosts, "127.0.0.1\tlocalhost buildkitsandbox\n::1\tlocalhost "
+                               "ip6-localhost ip6-loopback\n");
     for (size_t i = 0; i < request->add_host_count; i++)
-        buf_printf(&r->hosts, "%s\t%s\n", request->add_hosts[i].value, request->add_hosts[i].name);
+        buf_printf(&r->hosts, "%s\t%s\n", request->add_hosts[i].value,
+                   request->add_hosts[i].name);
 }
 
-/* The host's own resolver, since the step has the host's network. Without one there is none. */
+/* The host's own resolver, since the step has the host's network. Without one there is
+ * none. */
 static void set_resolv(struct run *r)
 {
     CLEANUP(error_clear) struct error ignored = ERROR_INIT;
@@ -319,7 +345,8 @@ static void set_resolv(struct run *r)
 
 static enum sandbox_network network_of(const struct run *r)
 {
-    return r->op->network == DOCKERFILE_NETWORK_NONE ? SANDBOX_NETWORK_NONE : SANDBOX_NETWORK_HOST;
+    return r->op->network == DOCKERFILE_NETWORK_NONE ? SANDBOX_NETWORK_NONE
+                                                     : SANDBOX_NETWORK_HOST;
 }
 
 /* --- Running --- */
@@ -327,8 +354,11 @@ static enum sandbox_network network_of(const struct run *r)
 static void output(void *context, int stream, const char *data, size_t size)
 {
     const struct run *r = context;
-    const struct event e = {
-        .type = EVENT_STEP_OUTPUT, .step = r->n->step, .stream = stream, .name = r->n->node->title, .data = {data, size}};
+    const struct event e = {.type = EVENT_STEP_OUTPUT,
+                            .step = r->n->step,
+                            .stream = stream,
+                            .name = r->n->node->title,
+                            .data = {data, size}};
 
     event_send(&r->n->solver->env->sink, e);
 }
@@ -342,7 +372,9 @@ static char *command_text(const struct build_run_op *op)
     return text.size ? buf_take(&text) : base_strdup("");
 }
 
-static int check_status(const struct run *r, const struct sandbox_status *status, struct error *err)
+static int check_status(const struct run *r,
+                        const struct sandbox_status *status,
+                        struct error *err)
 {
     CLEANUP(base_freep) char *command = NULL;
 
@@ -352,11 +384,19 @@ static int check_status(const struct run *r, const struct sandbox_status *status
         return 0;
     command = command_text(r->op);
     if (status->signal)
-        return error_set(err, ERROR_FAILED, "process \"%s\" did not complete successfully: killed by signal %d (%s)%s", command, status->signal, strsignal(status->signal), status->signal == 9 ? ": perhaps out of memory" : "");
-    return error_set(err, ERROR_FAILED, "process \"%s\" did not complete successfully: exit code: %d", command, status->exit_code);
+        return error_set(
+            err, ERROR_FAILED,
+            "process \"%s\" did not complete successfully: killed by signal %d (%s)%s",
+            command, status->signal, strsignal(status->signal),
+            status->signal == 9 ? ": perhaps out of memory" : "");
+    return error_set(err, ERROR_FAILED,
+                     "process \"%s\" did not complete successfully: exit code: %d", command,
+                     status->exit_code);
 }
 
-static int start_failed(const struct run *r, const struct sandbox_process *p, struct error *err)
+static int start_failed(const struct run *r,
+                        const struct sandbox_process *p,
+                        struct error *err)
 {
     CLEANUP(base_freep) char *command = command_text(r->op);
 
@@ -365,9 +405,13 @@ static int start_failed(const struct run *r, const struct sandbox_process *p, st
     return error_wrap(err, "process \"%s\" could not be started", command);
 }
 
-static int run_process(struct run *r, const struct sandbox_spec *spec, struct step_pipes *pipes, struct error *err)
+static int run_process(struct run *r,
+                       const struct sandbox_spec *spec,
+                       struct step_pipes *pipes,
+                       struct error *err)
 {
-    CLEANUP(sandbox_discardp) struct sandbox_process *p = sandbox_spawn(r->n->solver->env->sandbox, spec, err);
+    CLEANUP(sandbox_discardp)
+    struct sandbox_process *p = sandbox_spawn(r->n->solver->env->sandbox, spec, err);
     struct sandbox_status status;
     int result;
 
@@ -377,7 +421,9 @@ static int run_process(struct run *r, const struct sandbox_spec *spec, struct st
     for (size_t i = 0; sandbox_stub_at(p, i); i++)
         cas_snapshot_add_stub(r->root, sandbox_stub_at(p, i));
     if (result < 0)
-        return solve_is_cancelled(r->n->solver) ? error_set(err, ERROR_CANCELLED, "interrupted") : start_failed(r, p, err);
+        return solve_is_cancelled(r->n->solver)
+                   ? error_set(err, ERROR_CANCELLED, "interrupted")
+                   : start_failed(r, p, err);
     return check_status(r, &status, err);
 }
 
@@ -429,7 +475,8 @@ static int commit(struct run *r, struct error *err)
     if (!layer && err->code != ERROR_NONE)
         return -1;
     /* A step that changed nothing still has its layer, as in every docker image. */
-    if (!layer && !(layer = cas_layer_write(r->n->solver->env->store, NULL, 0, NULL, NULL, &options, err)))
+    if (!layer && !(layer = cas_layer_write(r->n->solver->env->store, NULL, 0, NULL, NULL,
+                                            &options, err)))
         return -1;
     if (solve_adopt(r->n, &layer, &created, err) < 0) {
         cas_layer_unref(layer);
@@ -441,12 +488,14 @@ static int commit(struct run *r, struct error *err)
 
 static int prepare(struct run *r, struct error *err)
 {
-    const struct solve_node *base = r->n->node->base ? solve_of(r->n->solver, r->n->node->base) : NULL;
+    const struct solve_node *base =
+        r->n->node->base ? solve_of(r->n->solver, r->n->node->base) : NULL;
     struct cas_layer *const *layers = base ? base->layers : NULL;
     const size_t count = base ? base->count : 0;
     struct cas_snapshot_mount mount;
 
-    r->root = cas_snapshot_new(r->n->solver->env->store, layers, count, CAS_SNAPSHOT_AUTO, err);
+    r->root =
+        cas_snapshot_new(r->n->solver->env->store, layers, count, CAS_SNAPSHOT_AUTO, err);
     if (!r->root)
         return -1;
     mount = cas_snapshot_mount(r->root);
@@ -470,7 +519,8 @@ int step_run(struct solve_node *n, struct error *err)
     int status;
 
     if (!n->solver->env->sandbox)
-        return error_set(err, ERROR_UNSUPPORTED, "RUN needs a sandbox, which this process could not start");
+        return error_set(err, ERROR_UNSUPPORTED,
+                         "RUN needs a sandbox, which this process could not start");
     run_init(&r, n);
     status = prepare(&r, err);
     if (status == 0) {

@@ -23,7 +23,8 @@ static bool is_opaque(int dir)
 static enum look look_at(int layer, const char *path, int *out)
 {
     const uint64_t resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
-    CLEANUP(fd_closep) int dir = fs_openat2(layer, "etc", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0, resolve);
+    CLEANUP(fd_closep)
+    int dir = fs_openat2(layer, "etc", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0, resolve);
     CLEANUP(fd_closep) int fd = -1;
     struct stat st;
 
@@ -45,7 +46,10 @@ struct files {
     bool is_unsure;
 };
 
-static int read_from_layers(void *context, const char *path, struct buf *out, struct error *err)
+static int read_from_layers(void *context,
+                            const char *path,
+                            struct buf *out,
+                            struct error *err)
 {
     struct files *f = context;
 

@@ -12,9 +12,9 @@
 #include <stddef.h>
 
 /*
- * As build_user_of_process, on the layers' unpacked directories: the indexes of layers that are
- * still being written would have to be waited for. Where symlinks make a plain look unsafe,
- * the layers' tree is asked after all.
+ * As build_user_of_process, on the layers' unpacked directories: the indexes of layers that
+ * are still being written would have to be waited for. Where symlinks make a plain look
+ * unsafe, the layers' tree is asked after all.
  */
 MUST_CHECK int step_user(const struct cas_snapshot_mount *mount,
                          struct cas_layer *const *layers,

@@ -1,7 +1,7 @@
 /*
  * A layer as the running process knows it: a shared handle to its blob, diffID, index and,
- * when needed, its unpacked directory. Any of them may still be in the making: the functions
- * that need one wait for it. Handles are reference counted and thread-safe.
+ * when needed, its unpacked directory. Any of them may still be in the making: the
+ * functions that need one wait for it. Handles are reference counted and thread-safe.
  *
  * Spec: OCI image-spec layer.md, config.md "Layer DiffID".
  */
@@ -22,14 +22,17 @@ struct cas_layer;
 struct cas_index;
 
 /*
- * A layer whose blob is known by descriptor, and may not be in the store yet: `fetch` (may be
- * NULL) is called, once and on the thread that first needs the bytes, to bring it there.
- * `context` is borrowed until the last handle is gone. `diff_id` comes from the image config.
+ * A layer whose blob is known by descriptor, and may not be in the store yet: `fetch` (may
+ * be NULL) is called, once and on the thread that first needs the bytes, to bring it there.
+ * `context` is borrowed until the last handle is gone. `diff_id` comes from the image
+ * config.
  */
 struct cas_layer *cas_layer_new(struct cas_store *s,
                                 const struct digest *diff_id,
                                 const struct descriptor *blob,
-                                int (*fetch)(void *context, const struct descriptor *blob, struct error *err),
+                                int (*fetch)(void *context,
+                                             const struct descriptor *blob,
+                                             struct error *err),
                                 void *context);
 struct cas_layer *cas_layer_ref(struct cas_layer *l);
 void cas_layer_unref(struct cas_layer *l); /* NULL is fine */
@@ -41,17 +44,25 @@ MUST_CHECK int cas_layer_wait(struct cas_layer *l, struct error *err);
 /* Asks a layer that is still being written to end soon; those who wait for it then get
  * ERROR_CANCELLED. Does nothing to a finished one. Any thread. */
 void cas_layer_cancel(struct cas_layer *l);
-/* After cas_layer_wait (or for layers made with cas_layer_new) these are known; borrowed. */
+/* After cas_layer_wait (or for layers made with cas_layer_new) these are known; borrowed.
+ */
 const struct digest *cas_layer_diff_id(const struct cas_layer *l);
 const struct descriptor *cas_layer_blob(const struct cas_layer *l);
 /* Makes sure that the blob is in the store (fetching it), verified. */
 MUST_CHECK int cas_layer_require_blob(struct cas_layer *l, struct error *err);
-/* The layer's index, made from the blob if it does not exist yet; borrowed from the layer. */
+/* The layer's index, made from the blob if it does not exist yet; borrowed from the layer.
+ */
 MUST_CHECK const struct cas_index *cas_layer_index(struct cas_layer *l, struct error *err);
 /* A digest of what the layer changes, times left out: the content key of builder/key. */
-MUST_CHECK int cas_layer_content_key(struct cas_layer *l, struct digest *out, struct error *err);
+MUST_CHECK int cas_layer_content_key(struct cas_layer *l,
+                                     struct digest *out,
+                                     struct error *err);
 
-enum cas_compression { CAS_COMPRESSION_GZIP = 0, CAS_COMPRESSION_ZSTD, CAS_COMPRESSION_NONE };
+enum cas_compression {
+    CAS_COMPRESSION_GZIP = 0,
+    CAS_COMPRESSION_ZSTD,
+    CAS_COMPRESSION_NONE
+};
 
 /* Where the bytes of a file come from: a descriptor to read from its start (consumed), or
  * memory that lives as long as the call (then fd is -1). */
@@ -62,26 +73,29 @@ struct cas_content {
 
 struct cas_layer_options {
     enum cas_compression compression;
-    int level;            /* 0: the default of the compression */
-    int64_t epoch;        /* SOURCE_DATE_EPOCH: later times become this; < 0: none */
-    struct pool *pool;    /* for reading ahead and compressing; borrowed */
-    bool unpack;          /* also make the unpacked directory from the same read */
-    const bool *cancel;   /* looked at between blocks; NULL: never */
+    int level;          /* 0: the default of the compression */
+    int64_t epoch;      /* SOURCE_DATE_EPOCH: later times become this; < 0: none */
+    struct pool *pool;  /* for reading ahead and compressing; borrowed */
+    bool unpack;        /* also make the unpacked directory from the same read */
+    const bool *cancel; /* looked at between blocks; NULL: never */
 };
 
 /* Gives the content of entries[i], a file with size > 0; called from several threads. */
-typedef int cas_content_fn(void *context, size_t i, struct cas_content *out, struct error *err);
+typedef int cas_content_fn(void *context,
+                           size_t i,
+                           struct cas_content *out,
+                           struct error *err);
 
 /*
- * Writes a layer: `entries` sorted by cas_entry_path_compare without duplicates, holding all
- * parent directories of each entry (the caller knows their attributes), a hard link after the
- * file it names. One pass: tar, diffID, compression in blocks on the pool, blob digest, file;
- * the index with each file's SHA-256 (taken from entry->content where it is known) beside it.
- * Same entries and options: same bytes, whatever the pool. A file whose size differs from its
- * entry when it is read is ERROR_FAILED: "changed while it was read".
+ * Writes a layer: `entries` sorted by cas_entry_path_compare without duplicates, holding
+ * all parent directories of each entry (the caller knows their attributes), a hard link
+ * after the file it names. One pass: tar, diffID, compression in blocks on the pool, blob
+ * digest, file; the index with each file's SHA-256 (taken from entry->content where it is
+ * known) beside it. Same entries and options: same bytes, whatever the pool. A file whose
+ * size differs from its entry when it is read is ERROR_FAILED: "changed while it was read".
  *
- * On return the blob is published and the layer record written. Entries are borrowed for the
- * call; files' digests found on the way are written back into entries[i].content.
+ * On return the blob is published and the layer record written. Entries are borrowed for
+ * the call; files' digests found on the way are written back into entries[i].content.
  */
 MUST_CHECK struct cas_layer *cas_layer_write(struct cas_store *s,
                                              struct cas_entry *entries,

@@ -41,8 +41,8 @@ struct cas_entry tar_entry_written(const struct cas_entry *e, int64_t epoch);
  * Errors: ERROR_LIMIT for a path, name or symlink's target that Linux cannot have;
  * ERROR_INVALID for NUL in a path or link, a symlink without target, a device number out of
  * range; ERROR_UNSUPPORTED for what would mean something else to whoever unpacks the layer
- * (names that begin with ".wh.", overlayfs' attributes and 0/0 devices) and for an attribute
- * with '=' in its name, which PAX cannot express.
+ * (names that begin with ".wh.", overlayfs' attributes and 0/0 devices) and for an
+ * attribute with '=' in its name, which PAX cannot express.
  */
 MUST_CHECK int tar_entry_check(const struct cas_entry *e, struct error *err);
 

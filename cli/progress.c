@@ -191,8 +191,8 @@ void cli_warnings_append(const struct cli_steps *steps, struct buf *out)
 {
     if (steps->warning_count == 0)
         return;
-    buf_printf(out, "\n %zu warning%s found (use 'cooper check' to expand):\n", steps->warning_count,
-               steps->warning_count == 1 ? "" : "s");
+    buf_printf(out, "\n %zu warning%s found (use 'cooper check' to expand):\n",
+               steps->warning_count, steps->warning_count == 1 ? "" : "s");
     for (size_t i = 0; i < steps->warning_count; i++) {
         const struct cli_warning *const w = &steps->warnings[i];
 

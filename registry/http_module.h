@@ -1,7 +1,7 @@
 /*
  * The door between registry/http.c and the module libcooper-http.so, which is all that
- * knows libcurl (see base/module.h). It moves bytes: redirects, limits and rules are decided
- * on this side.
+ * knows libcurl (see base/module.h). It moves bytes: redirects, limits and rules are
+ * decided on this side.
  */
 #pragma once
 

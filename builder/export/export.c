@@ -37,7 +37,8 @@ static int open_temporary(struct build_export_file *f, struct error *err)
     if (getrandom(&number, sizeof number, 0) != sizeof number)
         return error_sys(err, "random number");
     f->temporary = base_format("%s.%016llx.tmp", f->path, (unsigned long long)number);
-    f->fd = fs_open_at(AT_FDCWD, f->temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0666, err);
+    f->fd = fs_open_at(AT_FDCWD, f->temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW,
+                       0666, err);
     if (f->fd >= 0)
         return 0;
     free(f->temporary);

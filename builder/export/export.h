@@ -37,10 +37,12 @@ MUST_CHECK int build_export_tar(const struct build_export *x, struct error *err)
 /* A file that appears at `path` only when everything is written; "-" is standard output,
  * and what is no regular file (a pipe, a device) is written directly. */
 struct build_export_file {
-    char *path;      /* where it will be; NULL: nothing is renamed */
+    char *path; /* where it will be; NULL: nothing is renamed */
     char *temporary;
     int fd;
 };
-MUST_CHECK int build_export_file_open(const char *path, struct build_export_file *f, struct error *err);
+MUST_CHECK int build_export_file_open(const char *path,
+                                      struct build_export_file *f,
+                                      struct error *err);
 MUST_CHECK int build_export_file_commit(struct build_export_file *f, struct error *err);
 void build_export_file_discard(struct build_export_file *f); /* idempotent */

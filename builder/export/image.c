@@ -18,7 +18,10 @@
 /* --- Archives --- */
 
 /* Names of the output's own name=, or the build's tags. */
-static int names_of(const struct build_export *x, char ***out, size_t *count, struct error *err)
+static int names_of(const struct build_export *x,
+                    char ***out,
+                    size_t *count,
+                    struct error *err)
 {
     struct view rest = view_of(x->output->name ? x->output->name : "");
     struct view name;
@@ -61,14 +64,19 @@ static int copy_bytes(int from, int to, struct error *err)
 }
 
 /* Replaces what is there: a blob left by one who was killed may be half a blob. */
-static int copy_blob(const struct build_export *x, const struct digest *d, struct error *err)
+static int copy_blob(const struct build_export *x,
+                     const struct digest *d,
+                     struct error *err)
 {
-    CLEANUP(base_freep) char *path = base_format("%s/blobs/%s/%s", x->output->dest, digest_alg_name(d->alg), digest_hex(d).text);
+    CLEANUP(base_freep)
+    char *path = base_format("%s/blobs/%s/%s", x->output->dest, digest_alg_name(d->alg),
+                             digest_hex(d).text);
     CLEANUP(base_freep) char *dir = view_dup(path_dir(view_of(path)));
     CLEANUP(fd_closep) int from = cas_blob_open(x->env->store, d, err);
     struct build_export_file to;
 
-    if (from < 0 || fs_mkdir_all_at(AT_FDCWD, dir, 0777, err) < 0 || build_export_file_open(path, &to, err) < 0)
+    if (from < 0 || fs_mkdir_all_at(AT_FDCWD, dir, 0777, err) < 0 ||
+        build_export_file_open(path, &to, err) < 0)
         return -1;
     if (copy_bytes(from, to.fd, err) == 0)
         return build_export_file_commit(&to, err);
@@ -76,7 +84,9 @@ static int copy_blob(const struct build_export *x, const struct digest *d, struc
     return error_wrap(err, "%s", path);
 }
 
-static struct doc *layout_index(const struct build_export *x, char *const *names, size_t count)
+static struct doc *layout_index(const struct build_export *x,
+                                char *const *names,
+                                size_t count)
 {
     struct doc *index = doc_new_object();
     struct doc *manifests = doc_new_array();
@@ -102,7 +112,10 @@ static struct doc *layout_index(const struct build_export *x, char *const *names
 }
 
 /* tar=false: an OCI image layout as a directory; index.json comes last. */
-static int write_layout(const struct build_export *x, char *const *names, size_t count, struct error *err)
+static int write_layout(const struct build_export *x,
+                        char *const *names,
+                        size_t count,
+                        struct error *err)
 {
     CLEANUP(buf_release) struct buf text = BUF_INIT(LIMIT_MANIFEST_SIZE);
     CLEANUP(fd_closep) int dir = -1;
@@ -126,16 +139,22 @@ static int write_layout(const struct build_export *x, char *const *names, size_t
     index = layout_index(x, names, count);
     doc_write(index, DOC_WRITE_COMPACT, &text);
     doc_unref(index);
-    if (fs_replace_file_at(dir, "oci-layout", VIEW_LIT("{\"imageLayoutVersion\":\"1.0.0\"}"), 0644, err) < 0)
+    if (fs_replace_file_at(dir, "oci-layout",
+                           VIEW_LIT("{\"imageLayoutVersion\":\"1.0.0\"}"), 0644, err) < 0)
         return -1;
     return fs_replace_file_at(dir, "index.json", buf_view(&text), 0644, err);
 }
 
-static int write_archive(const struct build_export *x, char *const *names, size_t count, struct error *err)
+static int write_archive(const struct build_export *x,
+                         char *const *names,
+                         size_t count,
+                         struct error *err)
 {
     const struct registry_archive_image image = {
         .root = x->manifest, .names = (const char *const *)names, .name_count = count};
-    const enum registry_archive_format format = x->output->type == BUILD_OUTPUT_DOCKER ? REGISTRY_ARCHIVE_DOCKER : REGISTRY_ARCHIVE_OCI;
+    const enum registry_archive_format format = x->output->type == BUILD_OUTPUT_DOCKER
+                                                    ? REGISTRY_ARCHIVE_DOCKER
+                                                    : REGISTRY_ARCHIVE_OCI;
     struct build_export_file f;
     int status;
 
@@ -158,7 +177,8 @@ int build_export_archive(const struct build_export *x, struct error *err)
         return error_set(err, ERROR_USAGE, "output needs dest=PATH");
     status = names_of(x, &names, &count, err);
     if (status == 0)
-        status = x->output->directory ? write_layout(x, names, count, err) : write_archive(x, names, count, err);
+        status = x->output->directory ? write_layout(x, names, count, err)
+                                      : write_archive(x, names, count, err);
     free_names(names, count);
     return status < 0 ? error_wrap(err, "write %s", x->output->dest) : 0;
 }
@@ -197,7 +217,8 @@ static int push(const struct build_export *x, const char *name, struct error *er
     int status = registry_reference_parse(view_of(name), &ref, err);
 
     if (status == 0)
-        status = registry_push(x->env->registry, x->env->store, x->manifest, &ref, &options, &confirmed, err);
+        status = registry_push(x->env->registry, x->env->store, x->manifest, &ref, &options,
+                               &confirmed, err);
     free(made.blobs);
     registry_reference_release(&ref);
     return status < 0 ? error_wrap(err, "push %s", name) : 0;
@@ -210,7 +231,8 @@ int build_export_registry(const struct build_export *x, struct error *err)
     int status = names_of(x, &names, &count, err);
 
     if (status == 0 && count == 0)
-        status = error_set(err, ERROR_USAGE, "nothing to push to: give the image a name with -t NAME");
+        status = error_set(err, ERROR_USAGE,
+                           "nothing to push to: give the image a name with -t NAME");
     for (size_t i = 0; status == 0 && i < count; i++)
         status = push(x, names[i], err);
     free_names(names, count);

@@ -32,16 +32,22 @@ struct local_output {
     size_t dir_capacity;
 };
 
-static void times_of(const struct local_output *o, const struct cas_entry *e, struct timespec times[2])
+static void times_of(const struct local_output *o,
+                     const struct cas_entry *e,
+                     struct timespec times[2])
 {
     const int64_t seconds = o->epoch >= 0 && e->mtime_s > o->epoch ? o->epoch : e->mtime_s;
 
-    times[0] = times[1] = (struct timespec){.tv_sec = seconds, .tv_nsec = seconds == e->mtime_s ? (long)e->mtime_ns : 0};
+    times[0] = times[1] = (struct timespec){
+        .tv_sec = seconds, .tv_nsec = seconds == e->mtime_s ? (long)e->mtime_ns : 0};
 }
 
 /* The directory that holds the path, opened without following any link: what stands in the
  * destination from before is not to be trusted either. */
-static int open_parent(const struct local_output *o, struct view path, char **name, struct error *err)
+static int open_parent(const struct local_output *o,
+                       struct view path,
+                       char **name,
+                       struct error *err)
 {
     const struct view base = path_base(path);
     const struct view dir = path_dir(path);
@@ -53,15 +59,21 @@ static int open_parent(const struct local_output *o, struct view path, char **na
     return fd;
 }
 
-static int write_file(const struct local_output *o, int dir, const char *name, const struct build_tree_entry *e, struct error *err)
+static int write_file(const struct local_output *o,
+                      int dir,
+                      const char *name,
+                      const struct build_tree_entry *e,
+                      struct error *err)
 {
     CLEANUP(fd_closep) int from = -1;
-    CLEANUP(fd_closep) int to = fs_open_at(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600, err);
+    CLEANUP(fd_closep)
+    int to = fs_open_at(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600, err);
     struct cas_content content = {.fd = -1};
     struct timespec times[2];
     ssize_t n = 0;
 
-    if (to < 0 || (e->entry.size > 0 && o->tree->open(o->tree->self, &e->place, &content, err) < 0))
+    if (to < 0 ||
+        (e->entry.size > 0 && o->tree->open(o->tree->self, &e->place, &content, err) < 0))
         return -1;
     from = content.fd;
     while (from >= 0 && (n = read(from, o->chunk, CHUNK)) > 0)
@@ -73,7 +85,11 @@ static int write_file(const struct local_output *o, int dir, const char *name, c
     return 0;
 }
 
-static int make_dir(struct local_output *o, int dir, const char *name, const struct cas_entry *e, struct error *err)
+static int make_dir(struct local_output *o,
+                    int dir,
+                    const char *name,
+                    const struct cas_entry *e,
+                    struct error *err)
 {
     struct late_dir late = {.path = view_dup(e->path), .mode = e->mode};
     struct stat st;
@@ -85,16 +101,22 @@ static int make_dir(struct local_output *o, int dir, const char *name, const str
         return 0;
     if (unlinkat(dir, name, 0) < 0 && errno != ENOENT)
         return error_sys(err, "replace %.*s", VIEW_ARG(e->path));
-    return mkdirat(dir, name, 0700) < 0 ? error_sys(err, "create %.*s", VIEW_ARG(e->path)) : 0;
+    return mkdirat(dir, name, 0700) < 0 ? error_sys(err, "create %.*s", VIEW_ARG(e->path))
+                                        : 0;
 }
 
-static int make_symlink(const struct local_output *o, int dir, const char *name, const struct cas_entry *e, struct error *err)
+static int make_symlink(const struct local_output *o,
+                        int dir,
+                        const char *name,
+                        const struct cas_entry *e,
+                        struct error *err)
 {
     CLEANUP(base_freep) char *target = view_dup(e->target);
     struct timespec times[2];
 
     times_of(o, e, times);
-    if (symlinkat(target, dir, name) < 0 || utimensat(dir, name, times, AT_SYMLINK_NOFOLLOW) < 0)
+    if (symlinkat(target, dir, name) < 0 ||
+        utimensat(dir, name, times, AT_SYMLINK_NOFOLLOW) < 0)
         return error_sys(err, "create %.*s", VIEW_ARG(e->path));
     return 0;
 }
@@ -154,7 +176,8 @@ int build_export_local(const struct build_export *x, struct error *err)
     if (!x->output->dest)
         return error_set(err, ERROR_USAGE, "output needs dest=PATH");
     if (fs_mkdir_all_at(AT_FDCWD, x->output->dest, 0777, err) < 0 ||
-        (o.root = fs_open_at(AT_FDCWD, x->output->dest, O_RDONLY | O_DIRECTORY, 0, err)) < 0)
+        (o.root = fs_open_at(AT_FDCWD, x->output->dest, O_RDONLY | O_DIRECTORY, 0, err)) <
+            0)
         return error_wrap(err, "output %s", x->output->dest);
     tree = build_layer_tree_new(x->solution->layers, x->solution->count);
     o.tree = build_layer_tree_tree(tree);

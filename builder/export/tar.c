@@ -22,7 +22,9 @@ struct tar_output {
     struct build_link_names links;
 };
 
-static int write_content(struct tar_output *t, const struct build_tree_entry *e, struct error *err)
+static int write_content(struct tar_output *t,
+                         const struct build_tree_entry *e,
+                         struct error *err)
 {
     static const char zeros[TAR_BLOCK];
     struct cas_content content;
@@ -36,12 +38,16 @@ static int write_content(struct tar_output *t, const struct build_tree_entry *e,
         const ssize_t n = read(fd, t->chunk, left < CHUNK ? (size_t)left : CHUNK);
 
         if (n <= 0)
-            return n < 0 ? error_sys(err, "read %.*s", VIEW_ARG(e->entry.path)) : error_set(err, ERROR_CORRUPT, "%.*s is shorter than its layer says", VIEW_ARG(e->entry.path));
+            return n < 0 ? error_sys(err, "read %.*s", VIEW_ARG(e->entry.path))
+                         : error_set(err, ERROR_CORRUPT,
+                                     "%.*s is shorter than its layer says",
+                                     VIEW_ARG(e->entry.path));
         if (fs_write_all(t->fd, t->chunk, (size_t)n, err) < 0)
             return -1;
         left -= (uint64_t)n;
     }
-    return fs_write_all(t->fd, zeros, (size_t)(tar_padded_size(e->entry.size) - e->entry.size), err);
+    return fs_write_all(t->fd, zeros,
+                        (size_t)(tar_padded_size(e->entry.size) - e->entry.size), err);
 }
 
 static int visit(void *context, const struct build_tree_entry *e, struct error *err)
@@ -62,7 +68,8 @@ static int visit(void *context, const struct build_tree_entry *e, struct error *
     }
     buf_clear(&t->headers);
     tar_headers_append(&entry, &t->headers);
-    if (buf_ok(&t->headers, "tar header", err) < 0 || fs_write_all(t->fd, t->headers.data, t->headers.size, err) < 0)
+    if (buf_ok(&t->headers, "tar header", err) < 0 ||
+        fs_write_all(t->fd, t->headers.data, t->headers.size, err) < 0)
         return -1;
     if (entry.type == CAS_ENTRY_FILE && entry.size > 0 && write_content(t, e, err) < 0)
         return -1;
@@ -72,7 +79,8 @@ static int visit(void *context, const struct build_tree_entry *e, struct error *
 static int write_tar(const struct build_export *x, int fd, struct error *err)
 {
     static const char end[TAR_END_SIZE];
-    struct build_layer_tree *tree = build_layer_tree_new(x->solution->layers, x->solution->count);
+    struct build_layer_tree *tree =
+        build_layer_tree_new(x->solution->layers, x->solution->count);
     struct tar_output t = {.tree = build_layer_tree_tree(tree),
                            .fd = fd,
                            .epoch = x->epoch,

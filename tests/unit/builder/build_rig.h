@@ -1,6 +1,6 @@
 /*
- * Whole builds inside a test: a store, a context and a Dockerfile in a directory of their own.
- * There is no sandbox, so no RUN; bases are scratch or images built before.
+ * Whole builds inside a test: a store, a context and a Dockerfile in a directory of their
+ * own. There is no sandbox, so no RUN; bases are scratch or images built before.
  */
 #pragma once
 

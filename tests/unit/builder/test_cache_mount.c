@@ -16,10 +16,17 @@ static char root[] = "/";
 
 static struct build_mount mount_of(enum dockerfile_sharing sharing)
 {
-    return (struct build_mount){.type = DOCKERFILE_MOUNT_CACHE, .id = id, .source = root, .mode = 0755, .sharing = sharing};
+    return (struct build_mount){.type = DOCKERFILE_MOUNT_CACHE,
+                                .id = id,
+                                .source = root,
+                                .mode = 0755,
+                                .sharing = sharing};
 }
 
-static int open_mount(struct rig *r, const struct build_mount *m, const struct build_cache_wait *wait, struct build_cache_mount *out)
+static int open_mount(struct rig *r,
+                      const struct build_mount *m,
+                      const struct build_cache_wait *wait,
+                      struct build_cache_mount *out)
 {
     return build_cache_mount_open(r->store, m, NULL, 0, wait, out, &r->err);
 }
@@ -139,7 +146,8 @@ static void test_processes_that_make_it_at_once_agree(void **state)
             struct cas_store *s = cas_store_open(path, CAS_STORE_OPEN_DEFAULT, &err);
             struct build_cache_mount out;
 
-            _exit(s && build_cache_mount_open(s, &m, NULL, 0, NULL, &out, &err) == 0 ? 0 : 1);
+            _exit(s && build_cache_mount_open(s, &m, NULL, 0, NULL, &out, &err) == 0 ? 0
+                                                                                     : 1);
         }
     }
     for (int i = 0; i < CHILDREN; i++) {

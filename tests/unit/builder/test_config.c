@@ -50,7 +50,9 @@ static void test_scratch_has_a_path_and_a_working_directory(void **state)
 
 static void test_what_cooper_does_not_know_is_kept(void **state)
 {
-    struct build_config c = config_of("{\"config\":{\"Env\":[\"PATH=/\"],\"NewThing\":{\"a\":1}},\"os\":\"linux\",\"x\":[2]}");
+    struct build_config c =
+        config_of("{\"config\":{\"Env\":[\"PATH=/"
+                  "\"],\"NewThing\":{\"a\":1}},\"os\":\"linux\",\"x\":[2]}");
 
     (void)state;
     build_config_set_text(&c, "User", "bob");
@@ -61,7 +63,8 @@ static void test_what_cooper_does_not_know_is_kept(void **state)
 
 static void test_a_variable_is_replaced_in_its_place(void **state)
 {
-    struct build_config c = config_of("{\"config\":{\"Env\":[\"A=1\",\"AB=2\",\"PATH=/\",\"C\"]}}");
+    struct build_config c =
+        config_of("{\"config\":{\"Env\":[\"A=1\",\"AB=2\",\"PATH=/\",\"C\"]}}");
     struct view value;
 
     (void)state;
@@ -85,7 +88,8 @@ static void test_lists_and_keys(void **state)
     build_config_set_key(&c, "Labels", "k", "v");
     build_config_set_key(&c, "Labels", "k", "w");
     build_config_set_key(&c, "ExposedPorts", "80/tcp", NULL);
-    text_is(&c, "{\"Env\":[\"PATH=/\"],\"Cmd\":[\"a\",\"b c\"],\"Labels\":{\"k\":\"w\"},\"ExposedPorts\":{\"80/tcp\":{}}}");
+    text_is(&c, "{\"Env\":[\"PATH=/\"],\"Cmd\":[\"a\",\"b "
+                "c\"],\"Labels\":{\"k\":\"w\"},\"ExposedPorts\":{\"80/tcp\":{}}}");
     build_config_set_list(&c, "Cmd", NULL, 0);
     assert_null(doc_get(doc_get(c.root, "config"), "Cmd"));
     build_config_release(&c);
@@ -93,7 +97,8 @@ static void test_lists_and_keys(void **state)
 
 static void test_a_copy_is_a_copy(void **state)
 {
-    struct build_config a = config_of("{\"config\":{\"User\":\"u\"},\"history\":[{\"created_by\":\"x\"}]}");
+    struct build_config a =
+        config_of("{\"config\":{\"User\":\"u\"},\"history\":[{\"created_by\":\"x\"}]}");
     struct build_config b;
 
     (void)state;
@@ -111,7 +116,8 @@ static void test_a_copy_is_a_copy(void **state)
 /* A foreign config may have anything anywhere. */
 static void test_members_of_another_type_are_survived(void **state)
 {
-    struct build_config c = config_of("{\"config\":{\"Env\":\"A=1\",\"Labels\":[1],\"User\":5},\"history\":{}}");
+    struct build_config c = config_of(
+        "{\"config\":{\"Env\":\"A=1\",\"Labels\":[1],\"User\":5},\"history\":{}}");
 
     (void)state;
     build_config_env_set(&c, VIEW_LIT("A"), VIEW_LIT("2"));

@@ -34,13 +34,17 @@ static struct build_context *open_context(struct rig *r, const char *ignore)
 static int add_path(void *context, const struct build_tree_entry *e, struct error *err)
 {
     (void)err;
-    buf_printf(context, "%s%.*s", ((struct buf *)context)->size ? " " : "", VIEW_ARG(e->entry.path));
+    buf_printf(context, "%s%.*s", ((struct buf *)context)->size ? " " : "",
+               VIEW_ARG(e->entry.path));
     assert_int_equal(e->entry.uid, 0);
     assert_int_equal(e->entry.gid, 0);
     return 1;
 }
 
-static void walk_is(struct rig *r, struct build_context *c, const char *path, const char *want)
+static void walk_is(struct rig *r,
+                    struct build_context *c,
+                    const char *path,
+                    const char *want)
 {
     CLEANUP(buf_release) struct buf text = BUF_INIT(LIMIT_TEXT_SIZE);
     struct build_tree *t = build_context_tree(c);
@@ -50,7 +54,10 @@ static void walk_is(struct rig *r, struct build_context *c, const char *path, co
     assert_string_equal(buf_text(&text), want);
 }
 
-static bool find(struct rig *r, struct build_context *c, const char *path, struct build_tree_entry *e)
+static bool find(struct rig *r,
+                 struct build_context *c,
+                 const char *path,
+                 struct build_tree_entry *e)
 {
     struct build_tree *t = build_context_tree(c);
     bool found;
@@ -112,7 +119,9 @@ static void test_a_directory_that_became_a_link_is_not_followed(void **state)
     assert_true(find(r, c, "d/passwd", &e));
     assert_int_equal(rename(dir, moved), 0);
     assert_int_equal(symlink("/etc", dir), 0);
-    assert_int_equal(build_context_tree(c)->open(build_context_tree(c)->self, &e.place, &content, &r->err), -1);
+    assert_int_equal(build_context_tree(c)->open(build_context_tree(c)->self, &e.place,
+                                                 &content, &r->err),
+                     -1);
     error_clear(&r->err);
     build_context_close(c);
 }
@@ -131,9 +140,11 @@ static void test_a_file_that_became_a_pipe_does_not_hang(void **state)
     assert_true(find(r, c, "f", &e));
     assert_int_equal(unlink(path), 0);
     assert_int_equal(mkfifo(path, 0644), 0);
-    if (build_context_tree(c)->open(build_context_tree(c)->self, &e.place, &content, &r->err) == 0)
+    if (build_context_tree(c)->open(build_context_tree(c)->self, &e.place, &content,
+                                    &r->err) == 0)
         close(content.fd);
-    if (build_context_tree(c)->digest(build_context_tree(c)->self, &e.place, &d, &r->err) < 0)
+    if (build_context_tree(c)->digest(build_context_tree(c)->self, &e.place, &d, &r->err) <
+        0)
         error_clear(&r->err);
     error_clear(&r->err);
     build_context_close(c);
@@ -168,7 +179,8 @@ static void test_names_of_one_file_share_a_key(void **state)
     assert_int_equal(link(a, b), 0);
     c = open_context(r, NULL);
     assert_true(find(r, c, "a", &x) && find(r, c, "b", &y) && find(r, c, "c", &z));
-    assert_true(x.link_key[0] != 0 && x.link_key[0] == y.link_key[0] && x.link_key[1] == y.link_key[1]);
+    assert_true(x.link_key[0] != 0 && x.link_key[0] == y.link_key[0] &&
+                x.link_key[1] == y.link_key[1]);
     assert_true(z.link_key[0] == 0 && z.link_key[1] == 0);
     build_context_close(c);
 }
@@ -187,7 +199,9 @@ static void test_digests_are_those_of_the_bytes_now(void **state)
             rig_write(r, "f", text);
         c = open_context(r, NULL);
         assert_true(find(r, c, "f", &e));
-        assert_int_equal(build_context_tree(c)->digest(build_context_tree(c)->self, &e.place, &got, &r->err), 0);
+        assert_int_equal(build_context_tree(c)->digest(build_context_tree(c)->self,
+                                                       &e.place, &got, &r->err),
+                         0);
         want = digest_of(DIGEST_SHA256, view_of(text));
         assert_true(digest_eq(&got, &want));
         build_context_close(c);

@@ -15,7 +15,10 @@ static void build(struct rig *r, const char *dockerfile)
     rig_must_build(r);
 }
 
-static void fails(struct rig *r, const char *dockerfile, enum error_code code, const char *text)
+static void fails(struct rig *r,
+                  const char *dockerfile,
+                  enum error_code code,
+                  const char *text)
 {
     rig_dockerfile(r, dockerfile);
     if (rig_build(r) == 0)
@@ -29,7 +32,8 @@ static void test_a_file_lands_at_its_destination_or_in_it(void **state)
 
     rig_write(r, "f", "x");
     rig_write(r, "g", "y");
-    build(r, "FROM scratch\nWORKDIR /w\nCOPY f name\nCOPY f dir/\nCOPY f g several/\nCOPY f /w\nCOPY f .\n");
+    build(r, "FROM scratch\nWORKDIR /w\nCOPY f name\nCOPY f dir/\nCOPY f g several/\nCOPY "
+             "f /w\nCOPY f .\n");
     rig_assert_file(r, "w/name", "x");
     rig_assert_file(r, "w/dir/f", "x");
     rig_assert_file(r, "w/several/g", "y");

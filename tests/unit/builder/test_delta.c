@@ -20,13 +20,19 @@ static const struct cas_entry lower[] = {
     {.path = VIEW_LIT("d"), .type = CAS_ENTRY_DIR, .mode = 01777, .uid = 5, .mtime_s = 9},
     {.path = VIEW_LIT("d/f"), .type = CAS_ENTRY_FILE, .mode = 0644, .size = 0},
     {.path = VIEW_LIT("d/sub"), .type = CAS_ENTRY_DIR, .mode = 0700},
-    {.path = VIEW_LIT("l"), .type = CAS_ENTRY_SYMLINK, .mode = 0777, .target = VIEW_LIT("d/sub")},
+    {.path = VIEW_LIT("l"),
+     .type = CAS_ENTRY_SYMLINK,
+     .mode = 0777,
+     .target = VIEW_LIT("d/sub")},
     {.path = VIEW_LIT("loop"), .type = CAS_ENTRY_SYMLINK, .target = VIEW_LIT("loop")},
     {.path = VIEW_LIT("up"), .type = CAS_ENTRY_SYMLINK, .target = VIEW_LIT("../../..//d")},
 };
 
-static int find_lower(
-    void *self, struct view path, bool *found, struct build_tree_entry *out, struct error *err)
+static int find_lower(void *self,
+                      struct view path,
+                      bool *found,
+                      struct build_tree_entry *out,
+                      struct error *err)
 {
     (void)self;
     (void)err;
@@ -43,7 +49,8 @@ static struct build_tree below = {.find = find_lower};
 
 static void put(struct build_delta *d, const char *path, enum cas_entry_type type)
 {
-    const struct cas_entry e = {.path = view_of(path), .type = type, .mode = 0644, .size = 3};
+    const struct cas_entry e = {
+        .path = view_of(path), .type = type, .mode = 0644, .size = 3};
     const struct build_delta_content content = {.memory = VIEW_LIT("abc")};
 
     build_delta_put(d, &e, type == CAS_ENTRY_FILE ? &content : NULL);
@@ -73,8 +80,8 @@ static void entries_are(struct build_delta *d, const char *want)
     for (size_t i = 0; i < count; i++) {
         const struct cas_entry *e = &entries[i];
 
-        buf_printf(&text, "%s%c%s:%.*s", i ? " " : "", letters[e->type], e->opaque ? "!" : "",
-                   VIEW_ARG(e->path));
+        buf_printf(&text, "%s%c%s:%.*s", i ? " " : "", letters[e->type],
+                   e->opaque ? "!" : "", VIEW_ARG(e->path));
         if (e->type == CAS_ENTRY_HARDLINK)
             buf_printf(&text, ">%.*s", VIEW_ARG(e->target));
         if (e->type == CAS_ENTRY_FILE) {
@@ -266,7 +273,8 @@ static void test_thousands_of_entries_stay_sorted_and_linked(void **state)
     assert_int_equal(count, 2 * COUNT);
     for (size_t i = 0; i < count; i++) {
         assert_int_equal(entries[i].type, i < COUNT ? CAS_ENTRY_FILE : CAS_ENTRY_HARDLINK);
-        assert_true(i == 0 || cas_entry_path_compare(entries[i - 1].path, entries[i].path) < 0);
+        assert_true(i == 0 ||
+                    cas_entry_path_compare(entries[i - 1].path, entries[i].path) < 0);
     }
     build_delta_free(d);
 }

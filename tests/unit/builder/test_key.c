@@ -18,7 +18,9 @@ static bool same_operation(const struct build_node *a, const struct build_node *
     return digest_eq(&x, &y);
 }
 
-static bool same_variant(const struct build_node *n, const struct build_variant *a, const struct build_variant *b)
+static bool same_variant(const struct build_node *n,
+                         const struct build_variant *a,
+                         const struct build_variant *b)
 {
     const struct digest x = build_key_operation(n, a);
     const struct digest y = build_key_operation(n, b);
@@ -26,10 +28,10 @@ static bool same_variant(const struct build_node *n, const struct build_variant 
     return digest_eq(&x, &y);
 }
 
-static char command[] = "make", other_command[] = "test", one[] = "A=1", two[] = "B=2", dir[] = "/d",
-            user[] = "bob", proxy[] = "HTTP_PROXY=x", title[] = "RUN x";
-static char *argv[] = {command}, *other_argv[] = {other_command}, *env[] = {one, two}, *swapped[] = {two, one},
-            *proxies[] = {proxy};
+static char command[] = "make", other_command[] = "test", one[] = "A=1", two[] = "B=2",
+            dir[] = "/d", user[] = "bob", proxy[] = "HTTP_PROXY=x", title[] = "RUN x";
+static char *argv[] = {command}, *other_argv[] = {other_command}, *env[] = {one, two},
+            *swapped[] = {two, one}, *proxies[] = {proxy};
 
 #define RUN(...) ((struct build_node){.op = BUILD_OP_RUN, .run = {__VA_ARGS__}})
 #define BASE_RUN .argv = argv, .argc = 1, .env = env, .env_count = 2
@@ -63,7 +65,8 @@ static void test_what_a_run_says_counts(void **state)
 static void test_order_of_variables_proxies_and_titles_do_not(void **state)
 {
     const struct build_node run = RUN(BASE_RUN);
-    struct build_node other = RUN(.argv = argv, .argc = 1, .env = swapped, .env_count = 2, .proxy_env = proxies, .proxy_env_count = 1);
+    struct build_node other = RUN(.argv = argv, .argc = 1, .env = swapped, .env_count = 2,
+                                  .proxy_env = proxies, .proxy_env_count = 1);
 
     (void)state;
     other.title = title;
@@ -101,12 +104,21 @@ static void test_what_a_copy_says_counts(void **state)
     struct build_copy_source from_a = {.from = BUILD_FROM_CONTEXT, .path = dir};
     struct build_copy_source from_b = {.from = BUILD_FROM_CONTEXT, .path = command};
     struct build_copy_source node = {.from = BUILD_FROM_NODE, .path = dir};
-    struct build_copy_source unpacked = {.from = BUILD_FROM_CONTEXT, .path = dir, .unpack = true};
-    struct build_copy_source text = {.from = BUILD_FROM_TEXT, .path = dir, .text = VIEW_LIT("x")};
-    struct build_copy_source text2 = {.from = BUILD_FROM_TEXT, .path = dir, .text = VIEW_LIT("y")};
+    struct build_copy_source unpacked = {
+        .from = BUILD_FROM_CONTEXT, .path = dir, .unpack = true};
+    struct build_copy_source text = {
+        .from = BUILD_FROM_TEXT, .path = dir, .text = VIEW_LIT("x")};
+    struct build_copy_source text2 = {
+        .from = BUILD_FROM_TEXT, .path = dir, .text = VIEW_LIT("y")};
     struct view exclude = VIEW_LIT("*.o");
 #define COPY(source_, ...)                                                                 \
-    {.op = BUILD_OP_COPY, .copy = {.sources = &(source_), .source_count = 1, __VA_ARGS__}}
+    {                                                                                      \
+        .op = BUILD_OP_COPY, .copy = {                                                     \
+            .sources = &(source_),                                                         \
+            .source_count = 1,                                                             \
+            __VA_ARGS__                                                                    \
+        }                                                                                  \
+    }
     const struct build_node copies[] = {
         COPY(from_a, .dest = dir),
         COPY(from_b, .dest = dir),
@@ -137,7 +149,8 @@ static struct digest entries_key(const struct cas_entry *e, size_t count)
 static void test_entries_count_without_their_times(void **state)
 {
     const struct cas_xattr xattr = {VIEW_LIT("user.a"), VIEW_LIT("1")};
-    const struct cas_entry e = {.path = VIEW_LIT("f"), .type = CAS_ENTRY_FILE, .mode = 0644, .mtime_s = 1};
+    const struct cas_entry e = {
+        .path = VIEW_LIT("f"), .type = CAS_ENTRY_FILE, .mode = 0644, .mtime_s = 1};
     const struct digest key = entries_key(&e, 1);
     struct cas_entry changed[9];
     struct digest other;
@@ -175,10 +188,14 @@ static void test_kinds_of_keys_and_orders_of_inputs_differ(void **state)
     const struct digest ab[] = {a, b};
     const struct digest ba[] = {b, a};
     const struct digest keys[] = {
-        build_key_definition(&a, ab, 2, NULL), build_key_definition(&a, ba, 2, NULL),
-        build_key_definition(&a, ab, 1, NULL), build_key_definition(&a, ab, 1, &b),
-        build_key_definition(&b, ab, 2, NULL), build_key_content(&a, ab, 2, NULL),
-        build_key_result(&a, &a),              build_key_inputs(ab, 2),
+        build_key_definition(&a, ab, 2, NULL),
+        build_key_definition(&a, ba, 2, NULL),
+        build_key_definition(&a, ab, 1, NULL),
+        build_key_definition(&a, ab, 1, &b),
+        build_key_definition(&b, ab, 2, NULL),
+        build_key_content(&a, ab, 2, NULL),
+        build_key_result(&a, &a),
+        build_key_inputs(ab, 2),
         build_key_inputs(ba, 2),
     };
 

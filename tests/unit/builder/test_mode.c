@@ -74,9 +74,10 @@ static void test_set_id_and_sticky_bits(void **state)
 
 static void test_nonsense_is_refused(void **state)
 {
-    static const char *const texts[] = {"",    "8",   "0o755", "10000", "77777777777777777777",
-                                        "u",   "rwx", "u+q",   "u+x,",  ",u+x",
-                                        "z=r", "u x", "-1",    " 755",  "755 "};
+    static const char *const texts[] = {
+        "",    "8",   "0o755", "10000", "77777777777777777777",
+        "u",   "rwx", "u+q",   "u+x,",  ",u+x",
+        "z=r", "u x", "-1",    " 755",  "755 "};
 
     (void)state;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)

@@ -16,8 +16,9 @@ static const char PASSWD[] = "root:x:0:0:root:/root:/bin/sh\n"
                              "far:x:4294967296:1:::\n"
                              "neg:x:-1:1:::\n"
                              "bob:x:9:9:second::\n";
-static const char GROUP[] = "root:x:0:\nusers:x:100:\nwheel:x:10:alice,bob\nbobby:x:11:bobby\n"
-                            "audio:x:29:bob\nfar:x:99999999999:bob\n";
+static const char GROUP[] =
+    "root:x:0:\nusers:x:100:\nwheel:x:10:alice,bob\nbobby:x:11:bobby\n"
+    "audio:x:29:bob\nfar:x:99999999999:bob\n";
 
 static int read_files(void *context, const char *path, struct buf *out, struct error *err)
 {

@@ -107,7 +107,8 @@ static void test_no_cache_filter_spares_the_other_stages(void **state)
     const char *const filter[] = {"second"};
 
     rig_write(r, "f", "one");
-    rig_dockerfile(r, "FROM scratch AS first\nCOPY f /f\nFROM first AS second\nCOPY f /g\n");
+    rig_dockerfile(r,
+                   "FROM scratch AS first\nCOPY f /f\nFROM first AS second\nCOPY f /g\n");
     expect_events(r, "DD");
     r->request.no_cache_filter = filter;
     r->request.no_cache_filter_count = 1;

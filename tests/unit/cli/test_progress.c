@@ -101,7 +101,9 @@ static void test_plain_numbers_every_line(void **state)
     shown_has(&shown, " 20%\n");
     shown_has(&shown, "#3 a note\n");
     shown_has(&shown, " rest\n#3 ERROR: exit code: 2\n");
-    shown_has(&shown, " 1 warning found (use 'cooper check' to expand):\n - Rule: careful (line 7)\n");
+    shown_has(
+        &shown,
+        " 1 warning found (use 'cooper check' to expand):\n - Rule: careful (line 7)\n");
     assert_null(strstr(buf_text(&shown), "10%"));
 }
 
