@@ -287,6 +287,24 @@ static int unpack_link(struct unpacker *u, const struct build_archive_entry *fro
     return status;
 }
 
+/* A file named .wh.NAME: in a layer it removes NAME from those below, so that is what comes
+ * of ADD in every builder. (Of docker's own .wh..wh.* names the layer's writer says no.) */
+static bool is_whiteout(const struct unpacker *u, struct view place, struct view *removed_name)
+{
+    const struct view name = path_base(place);
+
+    *removed_name = view_sub(name, 4, name.size);
+    return !u->options->is_beneath && view_starts(name, ".wh.") && name.size > 4 && !view_starts(name, ".wh..wh.");
+}
+
+static int unpack_whiteout(struct unpacker *u, struct view place, struct view name, struct error *err)
+{
+    const struct view dir = view_sub(place, 0, place.size - name.size - 4);
+    CLEANUP(base_freep) char *removed = base_format("%.*s%.*s", VIEW_ARG(dir), VIEW_ARG(name));
+
+    return build_delta_remove(u->delta, view_of(removed), err);
+}
+
 static int unpack_at(struct unpacker *u, const struct build_archive_entry *from, const char *place, struct error *err)
 {
     struct cas_entry e = {.path = view_of(place), .type = from->type};
@@ -294,8 +312,12 @@ static int unpack_at(struct unpacker *u, const struct build_archive_entry *from,
     const bool link = from->hardlink != NULL;
     bool is_present;
 
+    struct view removed;
+
     if (!link && e.type == 0)
         return 0;
+    if (is_whiteout(u, e.path, &removed))
+        return unpack_whiteout(u, e.path, removed, err);
     if (*place == '\0' && (link || e.type != CAS_ENTRY_DIR))
         return error_set(err, ERROR_INVALID, "the entry would replace the root directory");
     if (make_room(u, e.path, link ? CAS_ENTRY_HARDLINK : e.type, &is_present, err) < 0)
