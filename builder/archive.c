@@ -29,7 +29,10 @@ struct build_archive_spool {
     const char *map;
 };
 
-static int spool_open(void *self, const struct build_tree_place *place, struct cas_content *out, struct error *err)
+static int spool_open(void *self,
+                      const struct build_tree_place *place,
+                      struct cas_content *out,
+                      struct error *err)
 {
     struct build_archive_spool *s = self;
     const char *map;
@@ -76,7 +79,11 @@ void build_archive_spool_free(struct build_archive_spool *s)
     free(s);
 }
 
-static int spool_write(struct build_archive_spool *s, uint64_t at, const char *data, size_t size, struct error *err)
+static int spool_write(struct build_archive_spool *s,
+                       uint64_t at,
+                       const char *data,
+                       size_t size,
+                       struct error *err)
 {
     while (size > 0) {
         const ssize_t n = pwrite(s->fd, data, size, (off_t)at);
@@ -122,7 +129,11 @@ struct unpacker {
 };
 
 /* The destination is the root that links mean: what find gets is relative to it. */
-static int find_in_dest(void *self, struct view path, bool *found, struct build_tree_entry *out, struct error *err)
+static int find_in_dest(void *self,
+                        struct view path,
+                        bool *found,
+                        struct build_tree_entry *out,
+                        struct error *err)
 {
     struct unpacker *u = self;
 
@@ -142,11 +153,13 @@ static int check_beneath(struct view name, struct error *err)
     struct view part;
 
     if (name.size > 0 && name.data[0] == '/')
-        return error_set(err, ERROR_INVALID, "it tries to leave the root: its name is absolute");
+        return error_set(err, ERROR_INVALID,
+                         "it tries to leave the root: its name is absolute");
     while (name.size > 0) {
         view_cut(name, '/', &part, &name);
         if (view_eq_text(part, ".."))
-            return error_set(err, ERROR_INVALID, "it tries to leave the root: '..' in its name");
+            return error_set(err, ERROR_INVALID,
+                             "it tries to leave the root: '..' in its name");
     }
     return 0;
 }
@@ -155,7 +168,8 @@ static int check_beneath(struct view name, struct error *err)
  * destination, the last component itself. malloc'ed. */
 static char *place_of(struct unpacker *u, const char *name, struct error *err)
 {
-    const struct build_tree dest = {.self = u, .is_beneath = u->options->is_beneath, .find = find_in_dest};
+    const struct build_tree dest = {
+        .self = u, .is_beneath = u->options->is_beneath, .find = find_in_dest};
     struct build_tree_entry e;
     char *clean;
     char *inside = NULL;
@@ -166,14 +180,18 @@ static char *place_of(struct unpacker *u, const char *name, struct error *err)
         return NULL;
     clean = path_clean_rooted(view_of(name));
     if (build_tree_resolve(&dest, view_of(clean), false, &found, &e, &inside, err) == 0)
-        place = *u->options->dest && *inside ? base_format("%s/%s", u->options->dest, inside)
-                                             : base_strdup(*inside ? inside : u->options->dest);
+        place = *u->options->dest && *inside
+                    ? base_format("%s/%s", u->options->dest, inside)
+                    : base_strdup(*inside ? inside : u->options->dest);
     free(inside);
     free(clean);
     return place;
 }
 
-static int read_content(struct unpacker *u, uint64_t size, struct build_delta_content *out, struct error *err)
+static int read_content(struct unpacker *u,
+                        uint64_t size,
+                        struct build_delta_content *out,
+                        struct error *err)
 {
     struct build_archive_spool *s = u->spool;
     const uint64_t base = s->size;
@@ -192,22 +210,29 @@ static int read_content(struct unpacker *u, uint64_t size, struct build_delta_co
         if (end)
             break;
         if (at < 0 || (uint64_t)at > size || data.size > size - (uint64_t)at)
-            return error_set(err, ERROR_CORRUPT, "archive entry is larger than its header says");
+            return error_set(err, ERROR_CORRUPT,
+                             "archive entry is larger than its header says");
         if (spool_write(s, base + (uint64_t)at, data.data, data.size, err) < 0)
             return -1;
     }
     s->size = base + size;
     if (ftruncate(s->fd, (off_t)s->size) < 0)
         return error_sys(err, "write unpacked archive");
-    *out = (struct build_delta_content){.tree = &s->tree, .place = {.at = base, .size = size}};
+    *out =
+        (struct build_delta_content){.tree = &s->tree, .place = {.at = base, .size = size}};
     return 0;
 }
 
 /* Attributes of the entry, whose texts are borrowed. */
-static int attributes(const struct unpacker *u, const struct build_archive_entry *from, struct cas_entry *e, struct error *err)
+static int attributes(const struct unpacker *u,
+                      const struct build_archive_entry *from,
+                      struct cas_entry *e,
+                      struct error *err)
 {
-    if (from->uid < 0 || from->uid > UINT32_MAX || from->gid < 0 || from->gid > UINT32_MAX || from->size < 0)
-        return error_set(err, ERROR_CORRUPT, "archive entry has a negative or huge owner or size");
+    if (from->uid < 0 || from->uid > UINT32_MAX || from->gid < 0 ||
+        from->gid > UINT32_MAX || from->size < 0)
+        return error_set(err, ERROR_CORRUPT,
+                         "archive entry has a negative or huge owner or size");
     e->mode = from->mode;
     e->uid = u->options->has_owner ? u->options->uid : (uint32_t)from->uid;
     e->gid = u->options->has_owner ? u->options->gid : (uint32_t)from->gid;
@@ -227,7 +252,11 @@ static int attributes(const struct unpacker *u, const struct build_archive_entry
 
 /* Makes room for the entry: parents exist, what is not to be kept is gone. *skip: nothing
  * more is to be done. */
-static int make_room(struct unpacker *u, struct view place, enum cas_entry_type type, bool *is_present, struct error *err)
+static int make_room(struct unpacker *u,
+                     struct view place,
+                     enum cas_entry_type type,
+                     bool *is_present,
+                     struct error *err)
 {
     struct cas_entry old;
     size_t slash = place.size;
@@ -235,7 +264,8 @@ static int make_room(struct unpacker *u, struct view place, enum cas_entry_type 
 
     while (slash > 0 && place.data[slash - 1] != '/')
         slash--;
-    if (slash > 0 && build_delta_mkdir_all(u->delta, view_sub(place, 0, slash - 1), IMPLIED_DIR_MODE, 0, 0, err) < 0)
+    if (slash > 0 && build_delta_mkdir_all(u->delta, view_sub(place, 0, slash - 1),
+                                           IMPLIED_DIR_MODE, 0, 0, err) < 0)
         return -1;
     if (build_delta_find(u->delta, place, &found, &old, err) < 0)
         return -1;
@@ -246,7 +276,10 @@ static int make_room(struct unpacker *u, struct view place, enum cas_entry_type 
 }
 
 /* A link's own header speaks of the same file again, and counts. */
-static int change_linked(struct unpacker *u, const struct build_archive_entry *from, struct view place, struct error *err)
+static int change_linked(struct unpacker *u,
+                         const struct build_archive_entry *from,
+                         struct view place,
+                         struct error *err)
 {
     struct cas_entry e, header;
     bool found;
@@ -267,7 +300,10 @@ static int change_linked(struct unpacker *u, const struct build_archive_entry *f
     return build_delta_change(u->delta, &e, err);
 }
 
-static int unpack_link(struct unpacker *u, const struct build_archive_entry *from, struct view place, struct error *err)
+static int unpack_link(struct unpacker *u,
+                       const struct build_archive_entry *from,
+                       struct view place,
+                       struct error *err)
 {
     char *first = place_of(u, from->hardlink, err);
     struct cas_entry e;
@@ -278,7 +314,8 @@ static int unpack_link(struct unpacker *u, const struct build_archive_entry *fro
         return -1;
     status = build_delta_find(u->delta, view_of(first), &found, &e, err);
     if (status == 0 && !found)
-        status = error_set(err, ERROR_INVALID, "hard link to %s, which does not exist", from->hardlink);
+        status = error_set(err, ERROR_INVALID, "hard link to %s, which does not exist",
+                           from->hardlink);
     if (status == 0)
         status = build_delta_link(u->delta, place, view_of(first), err);
     if (status == 0)
@@ -289,23 +326,33 @@ static int unpack_link(struct unpacker *u, const struct build_archive_entry *fro
 
 /* A file named .wh.NAME: in a layer it removes NAME from those below, so that is what comes
  * of ADD in every builder. (Of docker's own .wh..wh.* names the layer's writer says no.) */
-static bool is_whiteout(const struct unpacker *u, struct view place, struct view *removed_name)
+static bool is_whiteout(const struct unpacker *u,
+                        struct view place,
+                        struct view *removed_name)
 {
     const struct view name = path_base(place);
 
     *removed_name = view_sub(name, 4, name.size);
-    return !u->options->is_beneath && view_starts(name, ".wh.") && name.size > 4 && !view_starts(name, ".wh..wh.");
+    return !u->options->is_beneath && view_starts(name, ".wh.") && name.size > 4 &&
+           !view_starts(name, ".wh..wh.");
 }
 
-static int unpack_whiteout(struct unpacker *u, struct view place, struct view name, struct error *err)
+static int unpack_whiteout(struct unpacker *u,
+                           struct view place,
+                           struct view name,
+                           struct error *err)
 {
     const struct view dir = view_sub(place, 0, place.size - name.size - 4);
-    CLEANUP(base_freep) char *removed = base_format("%.*s%.*s", VIEW_ARG(dir), VIEW_ARG(name));
+    CLEANUP(base_freep)
+    char *removed = base_format("%.*s%.*s", VIEW_ARG(dir), VIEW_ARG(name));
 
     return build_delta_remove(u->delta, view_of(removed), err);
 }
 
-static int unpack_at(struct unpacker *u, const struct build_archive_entry *from, const char *place, struct error *err)
+static int unpack_at(struct unpacker *u,
+                     const struct build_archive_entry *from,
+                     const char *place,
+                     struct error *err)
 {
     struct cas_entry e = {.path = view_of(place), .type = from->type};
     struct build_delta_content content = {0};
@@ -326,7 +373,8 @@ static int unpack_at(struct unpacker *u, const struct build_archive_entry *from,
         return unpack_link(u, from, e.path, err);
     if (attributes(u, from, &e, err) < 0)
         return -1;
-    if (e.type == CAS_ENTRY_FILE && e.size > 0 && read_content(u, e.size, &content, err) < 0)
+    if (e.type == CAS_ENTRY_FILE && e.size > 0 &&
+        read_content(u, e.size, &content, err) < 0)
         return -1;
     if (is_present)
         return build_delta_change(u->delta, &e, err);
@@ -334,7 +382,9 @@ static int unpack_at(struct unpacker *u, const struct build_archive_entry *from,
     return 0;
 }
 
-static int unpack_entry(struct unpacker *u, const struct build_archive_entry *from, struct error *err)
+static int unpack_entry(struct unpacker *u,
+                        const struct build_archive_entry *from,
+                        struct error *err)
 {
     const char *name = from->path;
     struct view clean;
@@ -377,7 +427,11 @@ int build_archive_unpack(int fd,
                          const struct build_archive_options *options,
                          struct error *err)
 {
-    struct unpacker u = {.module = load(err), .delta = delta, .spool = spool, .options = options, .path = BUF_INIT(LIMIT_TEXT_SIZE)};
+    struct unpacker u = {.module = load(err),
+                         .delta = delta,
+                         .spool = spool,
+                         .options = options,
+                         .path = BUF_INIT(LIMIT_TEXT_SIZE)};
     int status;
 
     if (!u.module)

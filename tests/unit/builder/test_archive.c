@@ -14,7 +14,7 @@
 
 struct member {
     const char *name;
-    char type; /* 0: a file */
+    char type;        /* 0: a file */
     const char *data; /* of a file, or the link's target */
     unsigned mode;
 };
@@ -28,7 +28,8 @@ static void octal(char *field, size_t size, uint64_t value)
 }
 
 /* A ustar archive in the context. */
-static void write_tar(struct rig *r, const char *name, const struct member *members, size_t count, size_t cut)
+static void write_tar(
+    struct rig *r, const char *name, const struct member *members, size_t count, size_t cut)
 {
     CLEANUP(buf_release) struct buf tar = BUF_INIT(LIMIT_TEXT_SIZE);
     CLEANUP(base_freep) char *path = rig_path(r, name);
@@ -52,7 +53,10 @@ static void write_tar(struct rig *r, const char *name, const struct member *memb
         header[156] = is_file ? '0' : m->type;
         if (!is_file && m->data)
             memcpy(header + 157, m->data, strlen(m->data));
-        memcpy(header + 257, "ustar\0" "00", 8);
+        memcpy(header + 257,
+               "ustar\0"
+               "00",
+               8);
         for (size_t k = 0; k < sizeof header; k++)
             sum += (unsigned char)header[k];
         snprintf(header + 148, 8, "%06o", sum);
@@ -89,8 +93,8 @@ static void test_files_directories_and_links(void **state)
 {
     struct rig *r = *state;
 
-    TAR(r, {"d/", '5', NULL, 0}, {"d/f", 0, "text", 0}, {"h", '1', "d/f", 0}, {"s", '2', "d/f", 0},
-        {"implied/parent/f", 0, "deep", 0});
+    TAR(r, {"d/", '5', NULL, 0}, {"d/f", 0, "text", 0}, {"h", '1', "d/f", 0},
+        {"s", '2', "d/f", 0}, {"implied/parent/f", 0, "deep", 0});
     add(r);
     rig_assert_file(r, "in/d/f", "text");
     rig_assert_file(r, "in/h", "text");
@@ -102,9 +106,9 @@ static void test_names_cannot_leave_the_destination(void **state)
 {
     struct rig *r = *state;
 
-    TAR(r, {"../../up", 0, "a", 0}, {"/abs", 0, "b", 0}, {"l", '2', "/", 0}, {"l/through", 0, "c", 0},
-        {"m", '2', "../../..", 0}, {"m/climb", 0, "d", 0}, {"n", '2', "../in/../..", 0},
-        {"n/../e", 0, "e", 0});
+    TAR(r, {"../../up", 0, "a", 0}, {"/abs", 0, "b", 0}, {"l", '2', "/", 0},
+        {"l/through", 0, "c", 0}, {"m", '2', "../../..", 0}, {"m/climb", 0, "d", 0},
+        {"n", '2', "../in/../..", 0}, {"n/../e", 0, "e", 0});
     add(r);
     assert_null(rig_read(r, "up"));
     assert_null(rig_read(r, "abs"));
@@ -132,8 +136,9 @@ static void test_later_entries_replace_earlier_ones(void **state)
 {
     struct rig *r = *state;
 
-    TAR(r, {"x", 0, "file", 0}, {"x", '5', NULL, 0}, {"x/y", 0, "in", 0}, {"z/w", 0, "gone", 0},
-        {"z", 0, "file", 0}, {"a", 0, "first", 0}, {"b", '1', "a", 0}, {"a", 0, "second", 0});
+    TAR(r, {"x", 0, "file", 0}, {"x", '5', NULL, 0}, {"x/y", 0, "in", 0},
+        {"z/w", 0, "gone", 0}, {"z", 0, "file", 0}, {"a", 0, "first", 0},
+        {"b", '1', "a", 0}, {"a", 0, "second", 0});
     add(r);
     rig_assert_file(r, "in/x/y", "in");
     rig_assert_file(r, "in/z", "file");
@@ -163,7 +168,8 @@ static void test_what_is_no_archive_is_copied(void **state)
     add(r);
     rig_assert_file(r, "in/a.tar", "");
     TAR(r, {"f", 0, "text", 0});
-    rig_dockerfile(r, "FROM scratch\nCOPY a.tar /copied\nADD --unpack=false a.tar /added\n");
+    rig_dockerfile(r,
+                   "FROM scratch\nCOPY a.tar /copied\nADD --unpack=false a.tar /added\n");
     rig_must_build(r);
     CLEANUP(base_freep) char *copied = rig_read(r, "copied");
     assert_non_null(copied);

@@ -44,7 +44,8 @@ static void test_metadata_is_that_of_the_last_word(void **state)
     config_is(r, "FROM scratch\nENV A=1 B=$A\nENV A=2 C=${A:-x}${D:-y}\n",
               "{\"Env\":[" PATH_ENV ",\"A=2\",\"B=\",\"C=1y\"],\"WorkingDir\":\"/\"}");
     config_is(r, "FROM scratch\nUSER a\nUSER b:c\nSTOPSIGNAL 9\nWORKDIR x\nWORKDIR ../y\n",
-              "{\"Env\":[" PATH_ENV "],\"WorkingDir\":\"/y\",\"User\":\"b:c\",\"StopSignal\":\"9\"}");
+              "{\"Env\":[" PATH_ENV
+              "],\"WorkingDir\":\"/y\",\"User\":\"b:c\",\"StopSignal\":\"9\"}");
 }
 
 static void test_entrypoint_drops_the_bases_cmd_but_not_its_own(void **state)
@@ -52,9 +53,12 @@ static void test_entrypoint_drops_the_bases_cmd_but_not_its_own(void **state)
     struct rig *r = *state;
 
     config_is(r, "FROM scratch AS a\nCMD [\"x\"]\nFROM a\nENTRYPOINT [\"e\"]\n",
-              "{\"Env\":[" PATH_ENV "],\"WorkingDir\":\"/\",\"ArgsEscaped\":true,\"Entrypoint\":[\"e\"]}");
+              "{\"Env\":[" PATH_ENV
+              "],\"WorkingDir\":\"/\",\"ArgsEscaped\":true,\"Entrypoint\":[\"e\"]}");
     config_is(r, "FROM scratch\nCMD [\"x\"]\nENTRYPOINT [\"e\"]\n",
-              "{\"Env\":[" PATH_ENV "],\"WorkingDir\":\"/\",\"Cmd\":[\"x\"],\"ArgsEscaped\":true,\"Entrypoint\":[\"e\"]}");
+              "{\"Env\":[" PATH_ENV
+              "],\"WorkingDir\":\"/"
+              "\",\"Cmd\":[\"x\"],\"ArgsEscaped\":true,\"Entrypoint\":[\"e\"]}");
 }
 
 static void test_what_does_not_fit_is_refused_where_it_stands(void **state)
@@ -70,7 +74,8 @@ static void test_what_does_not_fit_is_refused_where_it_stands(void **state)
     fails_at(r, "FROM scratch\nADD https://example.com/x /\n", 2, "https://example.com/x");
     fails_at(r, "FROM scratch\nCOPY https://example.com/x /\n", 2, "URL");
     fails_at(r, "FROM scratch AS a\nCOPY --from=a f /\n", 2, "circular");
-    fails_at(r, "FROM scratch AS a\nCOPY --from=b f /\nFROM a AS b\nCOPY f /\n", 3, "circular");
+    fails_at(r, "FROM scratch AS a\nCOPY --from=b f /\nFROM a AS b\nCOPY f /\n", 3,
+             "circular");
     fails_at(r, "FROM scratch\nENV A=${B?missing}\n", 2, "missing");
     fails_at(r, "FROM scratch\nRUN --security=insecure true\n", 2, "--allow");
 }
@@ -88,17 +93,20 @@ static void test_a_target_that_is_not_there_is_guessed(void **state)
 static void test_arguments_come_from_where_they_are_given(void **state)
 {
     struct rig *r = *state;
-    const struct build_pair args[] = {{"GIVEN", "flag"}, {"FROM_ENVIRONMENT", NULL}, {"NOT_SET_ANYWHERE", NULL}};
+    const struct build_pair args[] = {
+        {"GIVEN", "flag"}, {"FROM_ENVIRONMENT", NULL}, {"NOT_SET_ANYWHERE", NULL}};
 
     r->request.args = args;
     r->request.arg_count = 3;
     setenv("FROM_ENVIRONMENT", "environment", 1);
-    config_is(r,
-              "ARG GLOBAL=g\nFROM scratch\nARG GIVEN=default\nARG GLOBAL\nARG FROM_ENVIRONMENT\n"
-              "ARG NOT_SET_ANYWHERE=fallback\nARG LATE=$GIVEN\n"
-              "LABEL a=$GIVEN b=$GLOBAL c=$FROM_ENVIRONMENT d=$NOT_SET_ANYWHERE e=$LATE\n",
-              "{\"Env\":[" PATH_ENV "],\"WorkingDir\":\"/\",\"Labels\":{\"a\":\"flag\",\"b\":\"g\","
-              "\"c\":\"environment\",\"d\":\"fallback\",\"e\":\"flag\"}}");
+    config_is(
+        r,
+        "ARG GLOBAL=g\nFROM scratch\nARG GIVEN=default\nARG GLOBAL\nARG FROM_ENVIRONMENT\n"
+        "ARG NOT_SET_ANYWHERE=fallback\nARG LATE=$GIVEN\n"
+        "LABEL a=$GIVEN b=$GLOBAL c=$FROM_ENVIRONMENT d=$NOT_SET_ANYWHERE e=$LATE\n",
+        "{\"Env\":[" PATH_ENV
+        "],\"WorkingDir\":\"/\",\"Labels\":{\"a\":\"flag\",\"b\":\"g\","
+        "\"c\":\"environment\",\"d\":\"fallback\",\"e\":\"flag\"}}");
     unsetenv("FROM_ENVIRONMENT");
 }
 
@@ -107,8 +115,11 @@ static void test_the_platform_is_predefined(void **state)
     struct rig *r = *state;
 
     r->request.platform = "linux/arm64/v8";
-    config_is(r, "FROM scratch AS name\nARG TARGETARCH\nARG TARGETOS\nARG TARGETSTAGE\nLABEL a=$TARGETOS/$TARGETARCH s=$TARGETSTAGE\n",
-              "{\"Env\":[" PATH_ENV "],\"WorkingDir\":\"/\",\"Labels\":{\"a\":\"linux/arm64\",\"s\":\"name\"}}");
+    config_is(r,
+              "FROM scratch AS name\nARG TARGETARCH\nARG TARGETOS\nARG TARGETSTAGE\nLABEL "
+              "a=$TARGETOS/$TARGETARCH s=$TARGETSTAGE\n",
+              "{\"Env\":[" PATH_ENV
+              "],\"WorkingDir\":\"/\",\"Labels\":{\"a\":\"linux/arm64\",\"s\":\"name\"}}");
 }
 
 int main(void)
