@@ -2,15 +2,20 @@
 
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "base/fs.h"
 #include "base/limits.h"
+#include "cas/blob.h"
 #include "cas/index.h"
 #include "cas/layer_names.h"
 #include "cas/layer_priv.h"
 #include "cas/layer_stream.h"
+#include "cas/store_priv.h"
 #include "cas/tar_read.h"
 #include "cas/unpacker.h"
 
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #define WHITEOUT_PREFIX ".wh."
 #define WHITEOUT_OPAQUE ".wh..wh..opq"
@@ -407,6 +412,52 @@ static int run(struct scan *x, struct cas_layer *l, struct error *err)
                                    err);
 }
 
+/* The digest of a file of the store. */
+static int hash_blob(struct cas_store *s,
+                     const struct digest *blob,
+                     struct digest *got,
+                     struct error *err)
+{
+    enum { PIECE = 256 << 10 };
+    CLEANUP(fd_closep) int fd = cas_blob_open(s, blob, err);
+    CLEANUP(hasher_freep) struct hasher *hasher = hasher_new(blob->alg);
+    CLEANUP(base_freep) char *piece = base_alloc(PIECE);
+    ssize_t size = 0;
+
+    if (fd < 0)
+        return -1;
+    while ((size = read(fd, piece, PIECE)) > 0 || (size < 0 && errno == EINTR))
+        if (size > 0)
+            hasher_update(hasher, piece, (size_t)size);
+    if (size < 0)
+        return error_sys(err, "read");
+    hasher_final(hasher, got);
+    return 0;
+}
+
+/*
+ * What came from outside was verified, so a layer that turns out bad is either bad as its
+ * maker made it, or the disk has lost it. A file that has not its digest any more stands in
+ * the way of the right one, which nobody would fetch or make as long as it is there.
+ */
+static void remove_if_damaged(struct cas_layer *l, struct error *err)
+{
+    CLEANUP(error_clear) struct error ignored = ERROR_INIT; /* the first one says it all */
+    struct cas_store *s = cas_layer_store(l);
+    const struct digest *blob = &cas_layer_blob(l)->digest;
+    struct digest got;
+
+    if (err->code != ERROR_CORRUPT || hash_blob(s, blob, &got, &ignored) < 0 ||
+        digest_eq(blob, &got))
+        return;
+    if (unlinkat(cas_store_fd(s), cas_blob_path(blob).text, 0) < 0)
+        return;
+    (void)error_wrap(err,
+                     "blob %s was damaged in the store and has been removed: pull, import "
+                     "or build its image again",
+                     digest_format(blob).text);
+}
+
 int cas_layer_scan(struct cas_layer *l,
                    struct cas_unpacker *unpacker,
                    enum cas_layer_scan_flags flags,
@@ -423,6 +474,8 @@ int cas_layer_scan(struct cas_layer *l,
 
     const int result = run(&x, l, err);
 
+    if (result < 0)
+        remove_if_damaged(l, err);
     layer_names_release(&x.names);
     cas_arena_release(&x.texts);
     buf_release(&x.bytes);

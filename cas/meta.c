@@ -51,7 +51,10 @@ struct cas_meta {
 
 /* --- Errors --- */
 
-static const char advice[] = "the store's metadata (meta.db) is damaged";
+/* Refs come back from index.json; the history and the build cache do not. */
+static const char advice[] =
+    "the store's metadata (meta.db) is damaged; move meta.db* out of "
+    "the store to go on with the images that index.json lists";
 
 static int report(struct cas_meta *m, int code, const char *what, struct error *err)
 {

@@ -155,8 +155,8 @@ static int require_layout(struct cas_store *s,
 {
     if (cas_layout_is_sealed(s->fd, sealed, err) < 0)
         return -1;
-    if (*sealed)
-        return 0;
+    if (*sealed) /* what somebody tidied away is empty again, not an error for ever */
+        return cas_layout_make_dirs(s->fd, err);
     if (flags & CAS_STORE_OPEN_NO_CREATE)
         return error_set(err, ERROR_NOT_FOUND, "there is none");
     if (check_empty(s, err) < 0)

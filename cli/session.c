@@ -61,8 +61,6 @@ struct cas_store *cli_session_store(struct cli_session *s, struct error *err)
         return s->store;
     path = s->root != NULL ? base_strdup(s->root) : cas_store_default_path(s->real_uid);
     s->store = cas_store_open(path, CAS_STORE_OPEN_DEFAULT, err);
-    if (s->store == NULL)
-        error_wrap(err, "store %s", path);
     return s->store;
 }
 
