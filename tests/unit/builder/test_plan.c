@@ -56,8 +56,7 @@ static void test_entrypoint_drops_the_bases_cmd_but_not_its_own(void **state)
               "{\"Env\":[" PATH_ENV
               "],\"WorkingDir\":\"/\",\"ArgsEscaped\":true,\"Entrypoint\":[\"e\"]}");
     config_is(r, "FROM scratch\nCMD [\"x\"]\nENTRYPOINT [\"e\"]\n",
-              "{\"Env\":[" PATH_ENV
-              "],\"WorkingDir\":\"/"
+              "{\"Env\":[" PATH_ENV "],\"WorkingDir\":\"/"
               "\",\"Cmd\":[\"x\"],\"ArgsEscaped\":true,\"Entrypoint\":[\"e\"]}");
 }
 
