@@ -246,7 +246,8 @@ static int enter_dir(struct copier *c,
     int status = 0;
 
     if (v.include)
-        status = make_dir(c, e, c->dest.size, relative.size > 0, true, err);
+        status = make_dir(c, e, c->dest.size, relative.size > 0 || c->request->op->is_tree,
+                          true, err);
     c->levels = base_grow(c->levels, c->depth, &c->capacity, sizeof *c->levels);
     c->levels[c->depth++] = (struct level){.entry = *e,
                                            .dest_size = c->dest.size,

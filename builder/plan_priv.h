@@ -111,6 +111,8 @@ int plan_expand_mount(const struct planner *p,
 
 /* plan_dispatch.c */
 int plan_stage_dispatch(struct planner *p, struct plan_stage *s, struct error *err);
+
+/* plan_node.c */
 /* The title of the stage's next step: "[web 2/5] RUN make". malloc'ed. */
 char *plan_title(struct plan_stage *s, const struct plan_command *c, const char *text);
 struct build_node *plan_add_node(struct planner *p,

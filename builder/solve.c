@@ -2,114 +2,10 @@
 
 #include "base/alloc.h"
 #include "base/limits.h"
-#include "registry/pull.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
-/* --- Small things that steps need --- */
-
-static bool is_interrupted(const struct solver *s)
-{
-    return s->request->cancel && __atomic_load_n(s->request->cancel, __ATOMIC_RELAXED);
-}
-
-bool solve_is_cancelled(const struct solver *s)
-{
-    return __atomic_load_n(&s->stop, __ATOMIC_RELAXED) || is_interrupted(s);
-}
-
-struct solve_node *solve_of(struct solver *s, const struct build_node *n)
-{
-    return &s->nodes[n->index];
-}
-
-int64_t solve_now_ns(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
-struct cas_layer_options solve_layer_options(const struct solve_node *n)
-{
-    const struct solver *s = n->solver;
-
-    return (struct cas_layer_options){.unpack = n->needs_files,
-                                      .compression = s->request->compression,
-                                      .level = s->request->compression_level,
-                                      .epoch = s->plan->epoch,
-                                      .pool = s->cpus,
-                                      .cancel = s->request->cancel};
-}
-
-void solve_event(struct solve_node *n, enum event_type type, const char *text)
-{
-    const struct event e = {.type = type,
-                            .step = n->step,
-                            .name = n->node->title,
-                            .text = text,
-                            .pos = n->node->pos};
-
-    event_send(&n->solver->env->sink, e);
-}
-
-void solve_set_result(struct solve_node *n, struct cas_layer *layer, int64_t created)
-{
-    const struct solve_node *base =
-        n->node->base ? solve_of(n->solver, n->node->base) : NULL;
-    const size_t below = base ? base->count : 0;
-
-    n->layers = base_alloc_array(below + 1, sizeof(struct cas_layer *));
-    n->created = base_alloc_array(below + 1, sizeof *n->created);
-    for (size_t i = 0; i < below; i++) {
-        n->layers[i] = cas_layer_ref(base->layers[i]);
-        n->created[i] = base->created[i];
-    }
-    n->count = below;
-    if (!layer)
-        return;
-    n->layers[n->count] = layer;
-    n->created[n->count++] = created;
-}
-
-/* --- Base images --- */
-
-/* The layers outlive the solver, the image lives as long as the plan. */
-static int fetch_layer(void *context, const struct descriptor *blob, struct error *err)
-{
-    const struct build_image *image = context;
-    const struct build_environment *env = image->env;
-    const struct registry_progress progress = {.sink = &env->sink};
-
-    if (image->layout)
-        return registry_layout_fetch_blob(image->layout, env->store, blob, err);
-    return registry_fetch_blob(env->registry, env->store, &image->ref, blob, &progress,
-                               err);
-}
-
-int step_source(struct solve_node *n, struct error *err)
-{
-    const struct registry_image *image = &n->node->image->image;
-    const struct doc *diff_ids =
-        doc_get(doc_get(n->node->image->config, "rootfs"), "diff_ids");
-
-    n->layers = base_alloc_array(image->layer_count + 1, sizeof(struct cas_layer *));
-    n->created = base_alloc_array(image->layer_count + 1, sizeof *n->created);
-    for (size_t i = 0; i < image->layer_count; i++) {
-        struct digest diff_id;
-
-        if (digest_parse(doc_view(doc_at(diff_ids, i)), &diff_id, err) < 0)
-            return error_wrap(err, "%s: image config: diff_ids", n->node->image->name);
-        n->layers[n->count] = cas_layer_new(n->solver->env->store, &diff_id,
-                                            &image->layers[i], fetch_layer, n->node->image);
-        n->created[n->count++] = -1;
-    }
-    return 0;
-}
 
 /* --- One node, on any thread --- */
 
@@ -345,7 +241,7 @@ static int run_all(struct solver *s, struct error *err)
         finish_node(s, n, &first);
         running += start_ready(s, running);
     }
-    if (is_interrupted(s))
+    if (solve_is_interrupted(s))
         drop_unfinished(s);
     if (stop_recorder(s, &unrecorded) < 0 && first.code == ERROR_NONE)
         error_move(&first, &unrecorded);

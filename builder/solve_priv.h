@@ -66,7 +66,10 @@ struct solver {
     bool stop; /* a node failed: end the others; atomic */
 };
 
-/* Is the build to end? */
+/* solve_node.c */
+/* Did the user interrupt the build? */
+bool solve_is_interrupted(const struct solver *s);
+/* Is the build to end, also because another step failed? */
 bool solve_is_cancelled(const struct solver *s);
 struct solve_node *solve_of(struct solver *s, const struct build_node *n);
 struct cas_layer_options solve_layer_options(const struct solve_node *n);

@@ -1,0 +1,73 @@
+/*
+ * What every step needs of its node and of the solver.
+ */
+#include "builder/solve_priv.h"
+
+#include "base/alloc.h"
+
+#include <time.h>
+
+bool solve_is_interrupted(const struct solver *s)
+{
+    return s->request->cancel && __atomic_load_n(s->request->cancel, __ATOMIC_RELAXED);
+}
+
+bool solve_is_cancelled(const struct solver *s)
+{
+    return __atomic_load_n(&s->stop, __ATOMIC_RELAXED) || solve_is_interrupted(s);
+}
+
+struct solve_node *solve_of(struct solver *s, const struct build_node *n)
+{
+    return &s->nodes[n->index];
+}
+
+int64_t solve_now_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+struct cas_layer_options solve_layer_options(const struct solve_node *n)
+{
+    const struct solver *s = n->solver;
+
+    return (struct cas_layer_options){.unpack = n->needs_files,
+                                      .compression = s->request->compression,
+                                      .level = s->request->compression_level,
+                                      .epoch = s->plan->epoch,
+                                      .pool = s->cpus,
+                                      .cancel = s->request->cancel};
+}
+
+void solve_event(struct solve_node *n, enum event_type type, const char *text)
+{
+    const struct event e = {.type = type,
+                            .step = n->step,
+                            .name = n->node->title,
+                            .text = text,
+                            .pos = n->node->pos};
+
+    event_send(&n->solver->env->sink, e);
+}
+
+void solve_set_result(struct solve_node *n, struct cas_layer *layer, int64_t created)
+{
+    const struct solve_node *base =
+        n->node->base ? solve_of(n->solver, n->node->base) : NULL;
+    const size_t below = base ? base->count : 0;
+
+    n->layers = base_alloc_array(below + 1, sizeof(struct cas_layer *));
+    n->created = base_alloc_array(below + 1, sizeof *n->created);
+    for (size_t i = 0; i < below; i++) {
+        n->layers[i] = cas_layer_ref(base->layers[i]);
+        n->created[i] = base->created[i];
+    }
+    n->count = below;
+    if (!layer)
+        return;
+    n->layers[n->count] = layer;
+    n->created[n->count++] = created;
+}
