@@ -282,7 +282,7 @@ static bool read_inline(struct cas_tree *t, const struct cas_tree_entry *e, stru
 int cas_tree_read(
     struct cas_tree *t, struct view path, struct buf *out, bool *found, struct error *err)
 {
-    struct cas_tree_entry e;
+    struct cas_tree_entry e = {0};
 
     if (cas_tree_find(t, path, CAS_TREE_FOLLOW, found, &e, NULL, err) < 0)
         return -1;

@@ -383,6 +383,8 @@ static int build_perform(struct cli_session *session,
         failure_print(progress, &values->source, &errors, err);
     if (code < 0 && errors.count > 1)
         error_wrap(err, "%zu errors in the Dockerfile, the first", errors.count);
+    request->on_syntax_error = NULL;
+    request->syntax_context = NULL;
     return code;
 }
 

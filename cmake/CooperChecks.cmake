@@ -55,7 +55,7 @@ add_custom_target(format
   COMMENT "Laying out every C file as .clang-format says")
 cooper_test(check_tidy check
   COMMAND "${PROJECT_SOURCE_DIR}/tests/check_tidy.sh" "${PROJECT_BINARY_DIR}"
-  PROPERTIES TIMEOUT 1200 PROCESSORS 2)
+  PROPERTIES TIMEOUT 2400 PROCESSORS 2)
 if(TARGET cooper AND build STREQUAL "release")
   cooper_test(check_size size
     COMMAND "${PROJECT_SOURCE_DIR}/tests/check_size.sh" $<TARGET_FILE:cooper> 2000000)
