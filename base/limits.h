@@ -10,9 +10,12 @@
 #define LIMIT_MANIFEST_SIZE ((size_t)4 << 20)
 /* Image configs carry history and labels; 8 MiB is far past any real one. */
 #define LIMIT_CONFIG_SIZE ((size_t)8 << 20)
-/* BuildKit reads Dockerfiles of up to 16 MiB by its gRPC limit; ours is linear beyond. */
-#define LIMIT_DOCKERFILE_SIZE   ((size_t)64 << 20)
+/* BuildKit reads Dockerfiles of up to 16 MiB by its gRPC limit. A tree may take 40 times the
+ * memory of its text. */
+#define LIMIT_DOCKERFILE_SIZE   ((size_t)16 << 20)
 #define LIMIT_DOCKERIGNORE_SIZE ((size_t)16 << 20)
+/* Instructions of one file: each takes some 700 bytes; people write hundreds. */
+#define LIMIT_DOCKERFILE_INSTRUCTIONS ((size_t)250000)
 /* Heredocs of one instruction: people write one or two. */
 #define LIMIT_DOCKERFILE_HEREDOCS ((size_t)1000)
 /* One pattern of it: BuildKit refuses longer lines. */

@@ -78,6 +78,9 @@ int cli_diagnostics_format_parse(const char *text,
                      text);
 }
 
+/* Past this many findings nobody reads on; the other forms have them all. */
+#define TEXT_COUNT_MAX ((size_t)1000)
+
 /* --- text --------------------------------------------------------------------------- */
 
 void cli_diagnostic_print(const struct cli_diagnostic *item,
@@ -114,8 +117,10 @@ static void text_print(const struct cli_diagnostics *d,
     else
         buf_printf(out, "Check complete, %zu warning%s %s been found!\n", warnings,
                    warnings == 1 ? "" : "s", warnings == 1 ? "has" : "have");
-    for (size_t i = 0; i < d->count; i++)
+    for (size_t i = 0; i < d->count && i < TEXT_COUNT_MAX; i++)
         cli_diagnostic_print(&d->items[i], source, out);
+    if (d->count > TEXT_COUNT_MAX)
+        buf_printf(out, "\nand %zu more\n", d->count - TEXT_COUNT_MAX);
     if (fixable > 0)
         buf_printf(out, "\n%zu of them can be fixed: cooper check --fix\n", fixable);
 }

@@ -65,7 +65,7 @@ int cli_dockerfile_check(const struct cli_dockerfile_check *check,
 {
     CLEANUP(cli_diagnostics_release) struct cli_diagnostics list = {0};
     CLEANUP(buf_release) struct buf text = BUF_INIT(LIMIT_DOCKERFILE_SIZE);
-    CLEANUP(buf_release) struct buf report = BUF_INIT(4 * LIMIT_DOCKERFILE_SIZE);
+    CLEANUP(buf_release) struct buf report = BUF_INIT((size_t)1 << 30);
     const struct build_environment env = environment_of(check->session);
     CLEANUP(inputs_freep)
     struct build_inputs *inputs = build_inputs_new(&env, check->request, err);

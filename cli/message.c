@@ -1,5 +1,6 @@
 #include "cli/message.h"
 
+#include "base/alloc.h"
 #include "cli/interrupt.h"
 
 #include <stdarg.h>
@@ -9,10 +10,30 @@
 #define LINES_AROUND_MANY 2u
 /* Of one construct; a here-document may be of any length. */
 #define LINES_MAX 40u
+/* Of one line, in bytes. */
+#define LINE_SIZE_MAX ((size_t)400)
+
+/* Texts quote what comes from outside, names in archives and words of registries: they must
+ * not speak to the terminal. C1 controls are "\xc2\x80" to "\xc2\x9f" in UTF-8. */
+static char *printable(const char *text)
+{
+    char *const copy = base_strdup(text);
+
+    for (char *c = copy; *c != '\0'; c++) {
+        const unsigned char byte = (unsigned char)*c;
+
+        if ((byte < ' ' && byte != '\n' && byte != '\t') || byte == 0x7f ||
+            (byte == 0xc2 && ((unsigned char)c[1] & 0xe0) == 0x80))
+            *c = '?';
+    }
+    return copy;
+}
 
 void cli_message_error(const struct error *err, const char *command)
 {
-    fprintf(stderr, "cooper: error: %s\n", error_text(err));
+    CLEANUP(base_freep) char *text = printable(error_text(err));
+
+    fprintf(stderr, "cooper: error: %s\n", text);
     if (err->code != ERROR_USAGE)
         return;
     if (command != NULL)
@@ -27,8 +48,11 @@ void cli_message_warning(const char *format, ...)
     char *line = NULL;
 
     va_start(args, format);
-    if (vasprintf(&line, format, args) >= 0)
-        fprintf(stderr, "cooper: warning: %s\n", line);
+    if (vasprintf(&line, format, args) >= 0) {
+        CLEANUP(base_freep) char *text = printable(line);
+
+        fprintf(stderr, "cooper: warning: %s\n", text);
+    }
     va_end(args);
     free(line);
 }
@@ -71,13 +95,17 @@ static void cursor_move(struct cli_message_cursor *cursor, struct view text, uns
 
 static void line_append(struct buf *out, struct view line)
 {
-    for (size_t i = 0; i < line.size; i++) {
+    const size_t size = line.size < LINE_SIZE_MAX ? line.size : LINE_SIZE_MAX;
+
+    for (size_t i = 0; i < size; i++) {
         const unsigned char c = (unsigned char)line.data[i];
 
         if (c == '\r' && i + 1 == line.size)
             continue;
         buf_append_char(out, (c < ' ' && c != '\t') || c == 0x7f ? '?' : (char)c);
     }
+    if (size < line.size)
+        buf_append_text(out, " ...");
 }
 
 /* Spreads [*first, *last] by `room` lines, alternately up and down, within [1, end]. */
@@ -100,6 +128,7 @@ static void underline_append(struct buf *out, struct view line, unsigned column)
 {
     const size_t start = column - 1;
 
+    line = view_sub(line, 0, LINE_SIZE_MAX);
     if (column == 0 || start >= line.size)
         return;
     buf_append_text(out, "     |     ");

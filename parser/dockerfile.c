@@ -154,6 +154,20 @@ static int parse_node(struct parse *parse, struct dockerfile_node *node, struct 
     return check_stage(parse, out, err);
 }
 
+/* True, with an error reported, past the limit. */
+static bool is_too_long(struct parse *parse, struct view line)
+{
+    struct error error = ERROR_INIT;
+
+    if (parse->instruction_count < LIMIT_DOCKERFILE_INSTRUCTIONS)
+        return false;
+    error_at(&error, line_pos(parse, line, line.data), ERROR_LIMIT,
+             "the file has more than %zu instructions", LIMIT_DOCKERFILE_INSTRUCTIONS);
+    report(parse, &error);
+    parse->stop = true;
+    return true;
+}
+
 static void read_instruction(struct parse *parse, struct view first)
 {
     struct error error = ERROR_INIT;
@@ -186,7 +200,7 @@ static void read_line(struct parse *parse, struct view line)
     if (comment)
         read_comment(parse, line);
     read_directive(parse, line, text);
-    if (!comment && text.size > 0)
+    if (!comment && text.size > 0 && !is_too_long(parse, line))
         read_instruction(parse, line);
 }
 

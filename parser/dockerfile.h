@@ -284,7 +284,8 @@ struct dockerfile_parse_options {
  * Ownership: the tree is the caller's: dockerfile_free.
  * Errors:    the first one found: ERROR_INVALID with a position (syntax);
  *            ERROR_UNSUPPORTED (`# syntax=` names another front end);
- *            ERROR_LIMIT (longer than LIMIT_DOCKERFILE_SIZE, too many heredocs).
+ *            ERROR_LIMIT (longer than LIMIT_DOCKERFILE_SIZE, too many heredocs or
+ *            instructions).
  * Spec:      docs.docker.com/reference/dockerfile; BuildKit parser.Parse,
  * instructions.Parse.
  */

@@ -144,7 +144,8 @@ static bool fix_empty_lines(struct fixer *fixer,
 static bool is_plain_name(struct view name)
 {
     for (size_t i = 0; i < name.size; i++)
-        if (!isalnum((unsigned char)name.data[i]) && !strchr("_.-/", name.data[i]))
+        if (!isalnum((unsigned char)name.data[i]) &&
+            (name.data[i] == '\0' || !strchr("_.-/", name.data[i])))
             return false;
     return name.size > 0;
 }

@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Names that a misspelt one is compared with: more only hostile files have. */
+#define SUGGEST_COUNT_MAX ((size_t)500)
+
 void dockerfile_scope_release(struct dockerfile_scope *scope)
 {
     for (size_t i = 0; i < scope->count; i++) {
@@ -82,7 +85,7 @@ void dockerfile_scope_suggest(const struct dockerfile_scope *scope,
     const char **names = base_alloc_array(scope->count + 1, sizeof *names);
     size_t count = 0;
 
-    for (size_t i = 0; i < scope->count; i++)
+    for (size_t i = 0; i < scope->count && count < SUGGEST_COUNT_MAX; i++)
         names[count++] = scope->items[i].name;
     const char *best = dockerfile_suggest(name, names, count, false);
     if (best)
