@@ -16,6 +16,10 @@
 #define LIMIT_DOCKERIGNORE_SIZE ((size_t)16 << 20)
 /* Instructions of one file: each takes some 700 bytes; people write hundreds. */
 #define LIMIT_DOCKERFILE_INSTRUCTIONS ((size_t)250000)
+/* Stages of one build: the planner follows them by recursion; people write tens. */
+#define LIMIT_BUILD_STAGES ((size_t)5000)
+/* Variables of one stage: a step's whole environment has to fit into 2 MiB. */
+#define LIMIT_BUILD_VARIABLES ((size_t)4096)
 /* Heredocs of one instruction: people write one or two. */
 #define LIMIT_DOCKERFILE_HEREDOCS ((size_t)1000)
 /* One pattern of it: BuildKit refuses longer lines. */

@@ -1,6 +1,7 @@
 #include "builder/plan.h"
 
 #include "base/alloc.h"
+#include "base/limits.h"
 #include "builder/plan_priv.h"
 #include "parser/suggest.h"
 
@@ -134,6 +135,9 @@ static int plan(struct planner *p, struct error *err)
                          p->file->instruction_count
                              ? "dockerfile contains no stages to build: it needs a FROM"
                              : "the Dockerfile cannot be empty");
+    if (p->file->stage_count > LIMIT_BUILD_STAGES)
+        return error_set(err, ERROR_LIMIT, "the Dockerfile has more than %zu stages",
+                         LIMIT_BUILD_STAGES);
     target_name = p->request->target ? p->request->target : "";
     char *last = view_dup(p->file->stages[p->file->stage_count - 1].from->from->stage_name);
     int status = choose_platform(p, err);

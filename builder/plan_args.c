@@ -128,7 +128,7 @@ static int add_global(struct planner *p,
         return -1;
     plan_env_set(&p->globals, pair->name.text, view_of(value));
     free(value);
-    return 0;
+    return plan_env_check(&p->globals, err);
 }
 
 int plan_globals(struct planner *p, const char *target, struct error *err)

@@ -1,6 +1,7 @@
 #include "builder/plan_priv.h"
 
 #include "base/alloc.h"
+#include "base/limits.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,14 @@ void plan_env_set(struct plan_env *e, struct view name, struct view value)
     }
     e->items = base_grow(e->items, e->count, &e->capacity, sizeof *e->items);
     e->items[e->count++] = (struct plan_variable){.name = view_dup(name), .value = text};
+}
+
+int plan_env_check(const struct plan_env *e, struct error *err)
+{
+    if (e->count > LIMIT_BUILD_VARIABLES)
+        return error_set(err, ERROR_LIMIT, "more than %zu variables are defined",
+                         LIMIT_BUILD_VARIABLES);
+    return 0;
 }
 
 bool plan_env_get(const struct plan_env *e, struct view name, struct view *value)

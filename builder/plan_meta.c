@@ -50,10 +50,12 @@ static int meta_pairs(struct planner *p,
     const bool is_env = in->kind == DOCKERFILE_ENV;
     struct expanded *pairs = base_alloc_array(in->env->count + 1, sizeof *pairs);
     CLEANUP(buf_release) struct buf text = BUF_INIT(LIMIT_TEXT_SIZE);
-    const int status = expand_pairs(p, s, in->env, pairs, err);
+    int status = expand_pairs(p, s, in->env, pairs, err);
 
     buf_append_text(&text, is_env ? "ENV" : "LABEL");
     for (size_t i = 0; i < in->env->count; i++) {
+        if (status == 0 && is_env)
+            status = plan_env_check(&s->env, err);
         if (status == 0 && is_env) {
             plan_env_set(&s->env, view_of(pairs[i].name), view_of(pairs[i].value));
             build_config_env_set(&s->config, view_of(pairs[i].name),
@@ -124,6 +126,8 @@ static int meta_arg(struct planner *p,
         }
         plan_env_set(&s->args, name, view_of(value ? value : ""));
         free(value);
+        if (plan_env_check(&s->args, err) < 0)
+            return -1;
     }
     history(s, &text, true);
     return 0;

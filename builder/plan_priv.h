@@ -20,6 +20,8 @@ struct plan_env {
     size_t capacity;
 };
 void plan_env_set(struct plan_env *e, struct view name, struct view value);
+/* ERROR_LIMIT if there are too many. */
+int plan_env_check(const struct plan_env *e, struct error *err);
 bool plan_env_get(const struct plan_env *e, struct view name, struct view *value);
 void plan_env_copy(struct plan_env *to, const struct plan_env *from);
 void plan_env_release(struct plan_env *e);
