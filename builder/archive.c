@@ -125,6 +125,7 @@ struct unpacker {
     struct build_delta *delta;
     struct build_archive_spool *spool;
     const struct build_archive_options *options;
+    uint64_t holes;  /* bytes of sparse files that the archive does not have */
     struct buf path; /* scratch: destination and a path in it */
 };
 
@@ -188,6 +189,19 @@ static char *place_of(struct unpacker *u, const char *name, struct error *err)
     return place;
 }
 
+/* What a hole costs is reading and packing zeros, of which a small archive can ask for any
+ * number. */
+static int count_holes(struct unpacker *u, uint64_t size, uint64_t read, struct error *err)
+{
+    const uint64_t holes = size > read ? size - read : 0;
+
+    if (holes > LIMIT_LAYER_HOLES - u->holes)
+        return error_set(err, ERROR_LIMIT, "sparse files have holes of more than %ju bytes",
+                         (uintmax_t)LIMIT_LAYER_HOLES);
+    u->holes += holes;
+    return 0;
+}
+
 static int read_content(struct unpacker *u,
                         uint64_t size,
                         struct build_delta_content *out,
@@ -195,6 +209,7 @@ static int read_content(struct unpacker *u,
 {
     struct build_archive_spool *s = u->spool;
     const uint64_t base = s->size;
+    uint64_t read = 0;
     struct view data;
     int64_t at;
     bool end;
@@ -214,7 +229,10 @@ static int read_content(struct unpacker *u,
                              "archive entry is larger than its header says");
         if (spool_write(s, base + (uint64_t)at, data.data, data.size, err) < 0)
             return -1;
+        read += data.size;
     }
+    if (count_holes(u, size, read, err) < 0)
+        return -1;
     s->size = base + size;
     if (ftruncate(s->fd, (off_t)s->size) < 0)
         return error_sys(err, "write unpacked archive");

@@ -132,6 +132,19 @@ static int check_device(const struct cas_entry *e, struct error *err)
     return 0;
 }
 
+/* 2^32 - 1 is chown's "leave it as it is"; the ends of the times' range are what readers of
+ * fractions have no room beyond. */
+static int check_numbers(const struct cas_entry *e, struct error *err)
+{
+    if (e->uid == UINT32_MAX || e->gid == UINT32_MAX)
+        return error_set(err, ERROR_INVALID, "'%.*s': there can be no owner %u:%u",
+                         VIEW_ARG(e->path), e->uid, e->gid);
+    if (e->mtime_s == INT64_MAX || e->mtime_s <= -INT64_MAX)
+        return error_set(err, ERROR_INVALID, "'%.*s': its time is out of range",
+                         VIEW_ARG(e->path));
+    return 0;
+}
+
 int tar_entry_check(const struct cas_entry *e, struct error *err)
 {
     if (e->path.size >= LIMIT_PATH_SIZE)
@@ -142,7 +155,7 @@ int tar_entry_check(const struct cas_entry *e, struct error *err)
         return error_set(err, ERROR_INVALID, "a NUL in the path or link of %.*s",
                          VIEW_ARG(e->path));
     if (check_components(e, err) < 0 || check_target(e, err) < 0 ||
-        check_device(e, err) < 0)
+        check_device(e, err) < 0 || check_numbers(e, err) < 0)
         return -1;
     return check_xattrs(e, err);
 }

@@ -39,8 +39,8 @@ struct cas_entry tar_entry_written(const struct cas_entry *e, int64_t epoch);
  * A layer that we write is one that we, and Linux, can read: entries come from archives,
  * contexts and steps that may hold anything.
  * Errors: ERROR_LIMIT for a path, name or symlink's target that Linux cannot have;
- * ERROR_INVALID for NUL in a path or link, a symlink without target, a device number out of
- * range; ERROR_UNSUPPORTED for what would mean something else to whoever unpacks the layer
+ * ERROR_INVALID for NUL in a path or link, a symlink without target, a device number,
+ * owner or time out of range; ERROR_UNSUPPORTED for what would mean something else to whoever unpacks the layer
  * (names that begin with ".wh.", overlayfs' attributes and 0/0 devices) and for an
  * attribute with '=' in its name, which PAX cannot express.
  */

@@ -22,9 +22,11 @@ static char *printable(const char *text)
     for (char *c = copy; *c != '\0'; c++) {
         const unsigned char byte = (unsigned char)*c;
 
-        if ((byte < ' ' && byte != '\n' && byte != '\t') || byte == 0x7f ||
-            (byte == 0xc2 && ((unsigned char)c[1] & 0xe0) == 0x80))
-            *c = '?';
+        if (byte == 0xc2 && ((unsigned char)c[1] & 0xe0) == 0x80)
+            *c++ = '?';
+        else if ((byte >= ' ' && byte != 0x7f) || byte == '\n' || byte == '\t')
+            continue;
+        *c = '?';
     }
     return copy;
 }

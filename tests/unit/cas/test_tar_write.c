@@ -357,6 +357,11 @@ static void test_what_tar_cannot_say_is_refused(void **state)
         {{.path = VIEW_LIT("f"), .xattrs = &equals, .xattr_count = 1}, ERROR_UNSUPPORTED},
         {{.path = view_of(name)}, ERROR_LIMIT},
         {{.path = VIEW_LIT("a\0b")}, ERROR_INVALID},
+        {{.path = VIEW_LIT("o"), .uid = UINT32_MAX}, ERROR_INVALID},
+        {{.path = VIEW_LIT("o"), .gid = UINT32_MAX}, ERROR_INVALID},
+        {{.path = VIEW_LIT("t"), .mtime_s = INT64_MAX}, ERROR_INVALID},
+        {{.path = VIEW_LIT("t"), .mtime_s = INT64_MIN}, ERROR_INVALID},
+        {{.path = VIEW_LIT("t"), .mtime_s = -1}, ERROR_NONE},
         {{.path = VIEW_LIT("l"), .target = VIEW_LIT("a\0b")}, ERROR_INVALID},
         {{.path = VIEW_LIT("f")}, ERROR_NONE},
     };

@@ -1,0 +1,102 @@
+# Layers and archives that an attacker wrote: unpacked safely, or refused with one clear error,
+# and never anything outside of the image's own tree.
+bats_require_minimum_version 1.5.0
+load lib
+setup_file() {
+    e2e_begin
+    e2e_busybox
+    export CASES="$BATS_FILE_TMPDIR/cases"
+    mkdir "$CASES"
+    tar -C "$BATS_FILE_TMPDIR/busybox" -cf "$BATS_FILE_TMPDIR/base.tar" .
+    hostile all "$CASES" "$BATS_FILE_TMPDIR/base.tar"
+}
+teardown_file() { e2e_end; }
+setup() {
+    e2e_setup
+    mkdir ctx
+    "$COOPER" images -q --no-trunc >before
+}
+
+hostile() {
+    python3 "$BATS_TEST_DIRNAME/hostile.py" "$@"
+}
+
+# The names of the cases.
+cases() {
+    (cd "$CASES" && printf '%s\n' *.layout | sed 's/\.layout$//')
+}
+
+# After cooper: no crash, one error if it failed; no ref, nothing left over or outside.
+check_end() {
+    [ "$status" -eq 0 ] || [ "$status" -eq 1 ] || { echo "exit code $status: $stderr"; return 1; }
+    [ "$(grep -c '^cooper: error: ' <<<"$stderr")" -eq "$status" ] || { echo "$stderr"; return 1; }
+    [ -z "$(ls -A "$COOPER_ROOT/ingest")" ] || { echo "left in ingest"; return 1; }
+    [ -z "$(find . .. / /tmp -maxdepth 1 -name escaped)" ]
+}
+
+# The last command's image can be used, from its blobs alone, as others will have it.
+check_use() {
+    rm -rf "$COOPER_ROOT"/layers/* "$COOPER_ROOT"/index/*/*
+    cooper run "$@"
+    echo "$stderr"
+    [ "$status" -eq 0 ]
+}
+
+@test "layers of images: what is bad is refused, what is only strange works" {
+    local name
+    printf 'FROM base\nRUN true\n' >ctx/Dockerfile
+    for name in $(cases); do
+        echo "$name"
+        cooper build -q --build-context "base=oci-layout://$CASES/$name.layout:latest" ctx
+        check_end
+        case $name in
+        good-*) [ "$status" -eq 0 ] ;;
+        *) [ "$status" -eq 1 ] && [[ $stderr == *'layer sha256:'* ]] ;;
+        esac
+    done
+    "$COOPER" images -q --no-trunc | diff before -
+}
+
+@test "root file systems to import: whatever is taken can be used" {
+    local name
+    for name in $(cases); do
+        echo "$name"
+        cooper import -c 'ENV PATH=/bin' "$CASES/$name.whole.tar" imported
+        check_end
+        [ "$status" -ne 0 ] || check_use imported true
+    done
+}
+
+@test "archives to ADD: whatever is taken can be used" {
+    local name
+    printf 'FROM busybox\nADD layer.tar /d/e/\n' >ctx/Dockerfile
+    for name in $(cases); do
+        echo "$name"
+        cp "$CASES/$name.tar" ctx/layer.tar
+        cooper build -q -t added ctx
+        check_end
+        [ "$status" -ne 0 ] || check_use added find /d
+    done
+}
+
+@test "gigabytes of zeros in a few megabytes do not fill the disk" {
+    local before after diff_id
+    diff_id=$(hostile bomb bomb.tar.gz)
+    [ "$(stat -c %s bomb.tar.gz)" -lt $((3 << 20)) ]
+    hostile layout layout "$BATS_FILE_TMPDIR/base.tar" bomb.tar.gz "$diff_id"
+    printf 'FROM base\nRUN test $(stat -c %%s /zeros) -eq 2147483648\n' >ctx/Dockerfile
+    before=$(du -sm "$COOPER_ROOT" | cut -f1)
+    cooper build -q --build-context "base=oci-layout://$PWD/layout:latest" ctx
+    [ "$status" -eq 0 ]
+    after=$(du -sm "$COOPER_ROOT" | cut -f1)
+    [ $((after - before)) -lt 50 ]
+}
+
+@test "a name in an error does not speak to the terminal" {
+    printf 'FROM busybox\nADD layer.tar /d/\n' >ctx/Dockerfile
+    cp "$CASES/escape-sequence-link.tar" ctx/layer.tar
+    cooper build -q ctx
+    [ "$status" -eq 1 ]
+    [[ $stderr == *'?[31mred'* ]]
+    [ -z "$(tr -d '\n\t -~' <<<"$stderr")" ]
+}
