@@ -10,8 +10,8 @@
 #define LIMIT_MANIFEST_SIZE ((size_t)4 << 20)
 /* Image configs carry history and labels; 8 MiB is far past any real one. */
 #define LIMIT_CONFIG_SIZE ((size_t)8 << 20)
-/* BuildKit reads Dockerfiles of up to 16 MiB by its gRPC limit. A tree may take 40 times the
- * memory of its text. */
+/* BuildKit reads Dockerfiles of up to 16 MiB by its gRPC limit. A tree may take 40 times
+ * the memory of its text. */
 #define LIMIT_DOCKERFILE_SIZE   ((size_t)16 << 20)
 #define LIMIT_DOCKERIGNORE_SIZE ((size_t)16 << 20)
 /* Instructions of one file: each takes some 700 bytes; people write hundreds. */
