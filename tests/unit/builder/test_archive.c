@@ -21,7 +21,7 @@ struct member {
 
 static void octal(char *field, size_t size, uint64_t value)
 {
-    char text[16];
+    char text[32];
 
     snprintf(text, sizeof text, "%0*llo", (int)size - 1, (unsigned long long)value);
     memcpy(field, text, size);
