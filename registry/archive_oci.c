@@ -34,6 +34,31 @@ static int require(struct cas_store *store,
                      digest_format(&blob->digest).text);
 }
 
+/* An image whose config does not go with its layers could be loaded, but never used. */
+static int check_config(struct cas_store *store,
+                        const struct registry_image *image,
+                        struct error *err)
+{
+    CLEANUP(error_clear)
+    struct error ignored = ERROR_INIT; /* artifacts have no such config */
+
+    if (registry_image_check(image, &ignored) < 0)
+        return 0;
+
+    CLEANUP(doc_unrefp)
+    struct doc *d = cas_blob_read_doc(store, &image->config, LIMIT_CONFIG_SIZE, err);
+
+    if (!d)
+        return error_wrap(err, "config");
+
+    const size_t count = doc_count(doc_get(doc_get(d, "rootfs"), "diff_ids"));
+
+    if (count == image->layer_count)
+        return 0;
+    return error_set(err, ERROR_CORRUPT, "the config has %zu layers, the manifest %zu",
+                     count, image->layer_count);
+}
+
 static int check_manifest(struct cas_store *store,
                           const struct doc *manifest,
                           struct error *err)
@@ -47,7 +72,7 @@ static int check_manifest(struct cas_store *store,
         if (require(store, &image.layers[i], err) < 0)
             return -1;
     }
-    return 0;
+    return check_config(store, &image, err);
 }
 
 /* *complete becomes false if a manifest that an index names is not here. */

@@ -100,3 +100,27 @@ check_use() {
     [[ $stderr == *'?[31mred'* ]]
     [ -z "$(tr -d '\n\t -~' <<<"$stderr")" ]
 }
+
+@test "an archive whose config is none of its layers' is not loaded" {
+    local layout=$CASES/good-twice.layout manifest bad
+    manifest=$(jq -r '.manifests[0].digest' "$layout/index.json")
+    for bad in '[]' '{"rootfs": 5}' '{"rootfs": {"diff_ids": []}}' 'no JSON' \
+        "$(printf '[%.0s' $(seq 10000))"; do
+        cp -r "$layout" bad
+        jq --arg d "sha256:$(printf %s "$bad" | sha256sum | cut -d' ' -f1)" \
+            --argjson s "${#bad}" '.config.digest = $d | .config.size = $s' \
+            "$layout/blobs/sha256/${manifest#sha256:}" >manifest
+        cp manifest "bad/blobs/sha256/$(sha256sum <manifest | cut -d' ' -f1)"
+        jq --arg d "sha256:$(sha256sum <manifest | cut -d' ' -f1)" \
+            --argjson s "$(stat -c %s manifest)" \
+            '.manifests[0].digest = $d | .manifests[0].size = $s' "$layout/index.json" >bad/index.json
+        printf %s "$bad" >"bad/blobs/sha256/$(printf %s "$bad" | sha256sum | cut -d' ' -f1)"
+        tar -C bad -cf bad.tar .
+        cooper load -i bad.tar
+        echo "${bad:0:40}: $stderr"
+        [ "$status" -eq 1 ]
+        check_end
+        rm -r bad
+    done
+    "$COOPER" images -q --no-trunc | diff before -
+}
