@@ -156,6 +156,7 @@ static void test_commit_of_copies_has_what_changed(void **state)
     check_changes(*state, CAS_SNAPSHOT_COPY);
 }
 
+#ifdef WITH_USER_NAMESPACES
 static void check_overlay(struct fixture *f)
 {
     check_changes(f, CAS_SNAPSHOT_OVERLAY);
@@ -165,6 +166,7 @@ static void test_commit_in_a_user_namespace(void **state)
 {
     run_in_user_namespace(*state, check_overlay);
 }
+#endif
 
 static void test_untouched_copy_ups_are_left_out(void **state)
 {
@@ -469,7 +471,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         fixture_test(test_commit_has_what_changed),
         fixture_test(test_commit_of_copies_has_what_changed),
+#ifdef WITH_USER_NAMESPACES
         fixture_test(test_commit_in_a_user_namespace),
+#endif
         fixture_test(test_untouched_copy_ups_are_left_out),
         fixture_test(test_equal_size_and_time_do_not_hide_a_change),
         fixture_test(test_stubs_are_left_out_while_empty),

@@ -103,10 +103,12 @@ static void test_whiteouts_become_overlayfs_own(void **state)
     check_whiteouts(*state);
 }
 
+#ifdef WITH_USER_NAMESPACES
 static void test_whiteouts_in_a_user_namespace(void **state)
 {
     run_in_user_namespace(*state, check_whiteouts);
 }
+#endif
 
 static void check_missing_parents(struct fixture *f)
 {
@@ -133,10 +135,12 @@ static void test_missing_parents_are_those_below(void **state)
     check_missing_parents(*state);
 }
 
+#ifdef WITH_USER_NAMESPACES
 static void test_missing_parents_in_a_user_namespace(void **state)
 {
     run_in_user_namespace(*state, check_missing_parents);
 }
+#endif
 
 static void test_hard_link_to_a_lower_file_is_a_copy(void **state)
 {
@@ -481,8 +485,14 @@ static void check_whiteout_made_anew(struct fixture *f)
 static void test_removed_directory_is_made_anew(void **state)
 {
     check_whiteout_made_anew(*state);
+}
+
+#ifdef WITH_USER_NAMESPACES
+static void test_removed_directory_is_made_anew_in_a_user_namespace(void **state)
+{
     run_in_user_namespace(*state, check_whiteout_made_anew);
 }
+#endif
 
 static void test_zeros_take_no_room(void **state)
 {
@@ -528,9 +538,13 @@ int main(void)
     const struct CMUnitTest tests[] = {
         fixture_test(test_files_keep_what_the_tar_says),
         fixture_test(test_whiteouts_become_overlayfs_own),
+#ifdef WITH_USER_NAMESPACES
         fixture_test(test_whiteouts_in_a_user_namespace),
+#endif
         fixture_test(test_missing_parents_are_those_below),
+#ifdef WITH_USER_NAMESPACES
         fixture_test(test_missing_parents_in_a_user_namespace),
+#endif
         fixture_test(test_hard_link_to_a_lower_file_is_a_copy),
         fixture_test(test_symlink_within_the_layer_is_followed_inside_the_root),
         fixture_test(test_later_entry_wins),
@@ -548,6 +562,9 @@ int main(void)
         fixture_test(test_wrong_diff_id_is_refused),
         fixture_test(test_merged_stack_has_no_whiteouts),
         fixture_test(test_removed_directory_is_made_anew),
+#ifdef WITH_USER_NAMESPACES
+        fixture_test(test_removed_directory_is_made_anew_in_a_user_namespace),
+#endif
         fixture_test(test_zeros_take_no_room),
         fixture_test(test_endless_holes_are_refused),
     };
