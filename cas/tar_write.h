@@ -40,9 +40,9 @@ struct cas_entry tar_entry_written(const struct cas_entry *e, int64_t epoch);
  * contexts and steps that may hold anything.
  * Errors: ERROR_LIMIT for a path, name or symlink's target that Linux cannot have;
  * ERROR_INVALID for NUL in a path or link, a symlink without target, a device number,
- * owner or time out of range; ERROR_UNSUPPORTED for what would mean something else to whoever unpacks the layer
- * (names that begin with ".wh.", overlayfs' attributes and 0/0 devices) and for an
- * attribute with '=' in its name, which PAX cannot express.
+ * owner or time out of range; ERROR_UNSUPPORTED for what would mean something else to
+ * whoever unpacks the layer (names that begin with ".wh.", overlayfs' attributes and 0/0
+ * devices) and for an attribute with '=' in its name, which PAX cannot express.
  */
 MUST_CHECK int tar_entry_check(const struct cas_entry *e, struct error *err);
 
