@@ -91,9 +91,10 @@ static bool find_word(const struct fixer *fixer,
 
 static bool put_case(struct fixer *fixer, struct dockerfile_word word, bool upper)
 {
-    size_t offset;
+    size_t offset, nul;
 
-    if (word.text.size == 0 || !find_word(fixer, word, &offset))
+    if (word.text.size == 0 || view_find(word.text, '\0', &nul) ||
+        !find_word(fixer, word, &offset))
         return false;
     char *text = view_dup(word.text);
     for (size_t i = 0; i < word.text.size; i++) {
