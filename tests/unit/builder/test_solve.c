@@ -196,7 +196,7 @@ static void test_a_cancelled_build_gives_no_image(void **state)
 
 static void test_thousands_of_stages_do_not_exhaust_the_stack(void **state)
 {
-    enum { STAGES = 20000 };
+    enum { STAGES = LIMIT_BUILD_STAGES };
     struct rig *r = *state;
     CLEANUP(buf_release) struct buf text = BUF_INIT((size_t)8 << 20);
 
