@@ -14,6 +14,7 @@
 #include "cli/message.h"
 #include "cli/progress.h"
 #include "registry/platform.h"
+#include "registry/reference.h"
 
 #include <stddef.h>
 
@@ -388,12 +389,33 @@ static int build_perform(struct cli_session *session,
     return code;
 }
 
+/* What came out, for people; programs have -q, --iidfile and --metadata-file. */
+static int result_tell(const struct build_request *request,
+                       const struct build_result *result,
+                       struct error *err)
+{
+    fprintf(stderr, "writing image %s\n", digest_format(&result->manifest.digest).text);
+    for (size_t i = 0; i < request->tag_count; i++) {
+        CLEANUP(base_freep)
+        char *name = registry_reference_normalize(view_of(request->tags[i]), err);
+
+        if (!name)
+            return -1;
+        fprintf(stderr, "naming to %s\n", name);
+    }
+    return 0;
+}
+
 static int build_finish(const struct build_options *o,
+                        enum cli_progress_mode mode,
                         const struct build_request *request,
                         const struct build_result *result,
                         struct error *err)
 {
     if (cli_build_report(request, result, o->iidfile, o->metadata_file, err) < 0)
+        return -1;
+    if (result->has_image && mode != CLI_PROGRESS_QUIET && mode != CLI_PROGRESS_RAWJSON &&
+        result_tell(request, result, err) < 0)
         return -1;
     if (o->quiet && result->has_image)
         puts(digest_format(&result->manifest.digest).text);
@@ -428,7 +450,7 @@ static int build_command_run(struct cli_session *session,
         mode = CLI_PROGRESS_QUIET;
     if (build_perform(session, &values, &request, mode, &result, err) < 0)
         return -1;
-    return build_finish(o, &request, &result, err);
+    return build_finish(o, mode, &request, &result, err);
 }
 
 const struct cli_command cli_command_build = {
