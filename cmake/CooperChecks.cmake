@@ -4,7 +4,9 @@
 # cooper_test(<name> <kind> COMMAND ... PROPERTIES ...): a test with the labels <kind> and
 # <kind>-<build>. tests/run.sh runs the tests of several builds at once and chooses by the
 # second label; the build ends the test's name, so that a failure says where.
-if(COOPER_SANITIZE MATCHES "thread")
+if(COOPER_FUZZ)
+  set(build fuzz)
+elseif(COOPER_SANITIZE MATCHES "thread")
   set(build tsan)
 elseif(COOPER_SANITIZE)
   set(build debug)

@@ -1,9 +1,10 @@
 #!/bin/bash
-# run.sh: builds cooper three times and tests everything, ending with ctest's summary.
+# run.sh: builds cooper four times and tests everything, ending with ctest's summary.
 #
 #   debug    (address and undefined sanitizers)  unit, fuzz replays, checks of the source,
 #                                                conformance
 #   tsan     (thread sanitizer)                  unit
+#   fuzz     (libFuzzer, clang)                  a short run of each fuzz target
 #   release                                      unit, size, e2e, fault, conformance
 #
 # Arguments are handed to ctest, to choose among these: run.sh -R conformance
@@ -22,11 +23,14 @@ for preset in debug tsan release; do
     cmake --build "build/$preset" -j "$jobs"
 done
 
-# One run over the tests of all three builds, so that there is one summary.
-mkdir -p build/all
-printf 'subdirs(../debug ../tsan ../release)\n' >build/all/CTestTestfile.cmake
+cmake --preset fuzz
+cmake --build build/fuzz -j "$jobs" --target fuzzers
 
-labels='unit-(debug|tsan|release)|fuzz-debug|check-debug|size-release'
+# One run over the tests of all builds, so that there is one summary.
+mkdir -p build/all
+printf 'subdirs(../debug ../tsan ../fuzz ../release)\n' >build/all/CTestTestfile.cmake
+
+labels='unit-(debug|tsan|release)|fuzz-(debug|fuzz)|check-debug|size-release'
 labels+='|e2e-release|fault-release|conformance-(debug|release)'
 # Whatever hangs in spite of its own limit, the run ends within the hour.
 exec ctest --test-dir build/all -L "^($labels)\$" -j "$jobs" --output-on-failure \
