@@ -12,8 +12,11 @@
 #define LIMIT_CONFIG_SIZE ((size_t)8 << 20)
 /* BuildKit reads Dockerfiles of up to 16 MiB by its gRPC limit. A tree may take 40 times
  * the memory of its text. */
-#define LIMIT_DOCKERFILE_SIZE   ((size_t)16 << 20)
-#define LIMIT_DOCKERIGNORE_SIZE ((size_t)16 << 20)
+#define LIMIT_DOCKERFILE_SIZE ((size_t)16 << 20)
+/* A tree printed as JSON is made in memory first, at up to 500 times the text's size; the
+ * longest Dockerfiles that people write are a tenth of this. */
+#define LIMIT_DOCKERFILE_PRINTED ((size_t)1 << 20)
+#define LIMIT_DOCKERIGNORE_SIZE  ((size_t)16 << 20)
 /* Instructions of one file: each takes some 700 bytes; people write hundreds. */
 #define LIMIT_DOCKERFILE_INSTRUCTIONS ((size_t)250000)
 /* Stages of one build: the planner follows them by recursion; people write tens. */

@@ -38,6 +38,12 @@ static int parse_command_run(struct cli_session *session,
         arguments->count > 0 ? arguments->items[0] : NULL, &text, &path, err);
     if (file == NULL)
         return -1;
+    if (text.size > LIMIT_DOCKERFILE_PRINTED)
+        return error_set(
+            err, ERROR_LIMIT,
+            "%s has %zu bytes: the tree of a Dockerfile of more than %zu bytes "
+            "is not printed; 'cooper check' and 'cooper fmt' read up to %zu",
+            path, text.size, LIMIT_DOCKERFILE_PRINTED, LIMIT_DOCKERFILE_SIZE);
     dockerfile_print_json(file, &tree);
     if (buf_ok(&tree, "syntax tree", err) < 0)
         return -1;

@@ -68,3 +68,15 @@ formatted() { printf 'FROM a  as b\n\nRUN x  \\\n   y\n'; }
     [ -z "$output" ]
     [[ $stderr == *Dockerfile:2:1*Dockerfile:3:1* ]]
 }
+
+@test "parse: a file whose tree would fill the memory is refused, one of a megabyte is not" {
+    { echo 'FROM a'; echo "ENV $(seq -f 'a%.0f=b' -s ' ' 90000)"; } >Dockerfile
+    cooper parse
+    [ "$status" -eq 0 ]
+    [ "$(jq '.instructions | length' <<<"$output")" -eq 2 ]
+    { echo 'FROM a'; echo "ENV $(seq -f 'a%.0f=b' -s ' ' 160000)"; } >Dockerfile
+    cooper parse
+    [ "$status" -eq 1 ]
+    [ -z "$output" ]
+    [[ $stderr == *"Dockerfile has "*" bytes: the tree of a Dockerfile"* ]]
+}
