@@ -84,8 +84,11 @@ static void plain_transfer(void *self,
     struct plain *const d = self;
     const bool complete = transfer->total > 0 && transfer->current >= transfer->total;
 
-    if (transfer->complete || (!complete && transfer->shown_ns != 0 &&
-                               time_ns - transfer->shown_ns < TRANSFER_INTERVAL_NS))
+    /* What has only begun is no news: a small transfer is told of when it is over. */
+    if (transfer->shown_ns == 0 && !complete)
+        transfer->shown_ns = time_ns;
+    if (transfer->complete ||
+        (!complete && time_ns - transfer->shown_ns < TRANSFER_INTERVAL_NS))
         return;
     transfer->shown_ns = time_ns;
     prefix(d, step);

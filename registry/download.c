@@ -134,7 +134,7 @@ static int try_until_whole(struct registry_client *c,
         if (d->offset > before)
             retry.made = 0;
         (void)registry_http_header(d->response, "Retry-After", 0, &after);
-        if (!registry_retry_wait(&retry, after))
+        if (!registry_retry_wait(&retry, err, after))
             return -1;
         error_clear(err);
     }

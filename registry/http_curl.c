@@ -10,6 +10,7 @@
 #include "base/macros.h"
 
 #include <curl/curl.h>
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -350,8 +351,18 @@ static int run_easy(
         curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, detail) != CURLE_OK)
         return error_set(err, ERROR_SYSTEM, "libcurl does not accept the request");
     const CURLcode result = perform_quietly(easy);
-    if (result != CURLE_OK)
-        return curl_failed(result, detail, err);
+    if (result != CURLE_OK) {
+        (void)curl_failed(result, detail, err);
+        if (result == CURLE_COULDNT_CONNECT &&
+            curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &code) == CURLE_OK &&
+            code == ECONNREFUSED) {
+            (void)error_set(err, ERROR_NETWORK,
+                            "connection refused: nothing listens there");
+            /* Those who would try again want to know. */
+            err->sys = ECONNREFUSED;
+        }
+        return -1;
+    }
     (void)curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &code);
     *status = (int)code;
     return 0;

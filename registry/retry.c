@@ -8,6 +8,9 @@
 /* Longer than any sane queue: what a server asks for beyond is cut down to this. */
 #define WAIT_MAX_MS 120000u
 #define SLICE_MS    50u /* how soon a cancellation is seen */
+/* For a registry that is just being started again. */
+#define REFUSED_ATTEMPTS   3u
+#define REFUSED_BACKOFF_MS 100u
 
 bool registry_retry_is_status(int status)
 {
@@ -79,12 +82,17 @@ static bool is_cancelled(const struct registry_retry *r)
     return r->policy->cancelled && atomic_load(r->policy->cancelled);
 }
 
-bool registry_retry_wait(struct registry_retry *r, struct view retry_after)
+bool registry_retry_wait(struct registry_retry *r,
+                         const struct error *err,
+                         struct view retry_after)
 {
+    const bool is_refused = err && err->sys == ECONNREFUSED;
+
     r->made++;
-    if (r->made >= r->policy->attempts)
+    if (r->made >= r->policy->attempts || (is_refused && r->made >= REFUSED_ATTEMPTS))
         return false;
-    for (uint32_t left = wait_time_ms(r, retry_after); left > 0;) {
+    for (uint32_t left = is_refused ? REFUSED_BACKOFF_MS : wait_time_ms(r, retry_after);
+         left > 0;) {
         const uint32_t slice = left < SLICE_MS ? left : SLICE_MS;
         struct timespec pause = {.tv_sec = 0, .tv_nsec = (long)slice * 1000000};
 

@@ -34,5 +34,8 @@ bool registry_retry_after_parse(struct view value, uint64_t now_s, uint64_t *sec
 
 /* Counts a failed try. True after having waited if there is to be another one;
  * `retry_after` is that header's value or empty. False when the tries are used up or the
- * flag is set. */
-bool registry_retry_wait(struct registry_retry *r, struct view retry_after);
+ * flag is set. `err` is what failed, NULL for an answer that was an error: where nobody
+ * listens (sys ECONNREFUSED) waiting seldom helps, and it is over within half a second. */
+bool registry_retry_wait(struct registry_retry *r,
+                         const struct error *err,
+                         struct view retry_after);

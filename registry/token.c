@@ -172,7 +172,7 @@ static int fetch(struct registry_http *http,
         if (rc == 0)
             (void)registry_http_header(response, "Retry-After", 0, &after);
         if ((rc < 0 && !registry_retry_is_error(err)) ||
-            !registry_retry_wait(&retry, after))
+            !registry_retry_wait(&retry, rc < 0 ? err : NULL, after))
             return rc;
         error_clear(err);
     }

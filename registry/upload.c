@@ -369,7 +369,7 @@ static int run(struct upload *up, struct error *err)
             continue;
         }
         (void)registry_http_header(&up->response, "Retry-After", 0, &after);
-        if (!registry_retry_is_error(err) || !registry_retry_wait(&retry, after))
+        if (!registry_retry_is_error(err) || !registry_retry_wait(&retry, err, after))
             return -1;
         error_clear(err);
         if (up->state != UPLOAD_STATUS || retry.made > 1)

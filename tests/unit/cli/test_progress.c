@@ -222,6 +222,24 @@ static void test_events_may_come_from_many_threads(void **state)
     shown_has(&shown, " some\n");
 }
 
+/* Without a terminal a line stays: that a transfer has begun is not worth one. */
+static void test_plain_tells_of_a_small_transfer_when_it_is_over(void **state)
+{
+    CLEANUP(buf_release) struct buf shown = BUF_INIT(LIMIT_TEXT_SIZE);
+    struct caught caught;
+    struct cli_progress *p;
+
+    (void)state;
+    catch_begin(&caught);
+    p = cli_progress_new(CLI_PROGRESS_PLAIN, "Pushing");
+    send(p, (struct event){.type = EVENT_PROGRESS, .name = "push a", .total = 20});
+    send(p, (struct event){
+                .type = EVENT_PROGRESS, .name = "push a", .current = 20, .total = 20});
+    cli_progress_free(p);
+    catch_end(&caught, &shown);
+    assert_string_equal(buf_text(&shown), "push a 20B / 20B done\n");
+}
+
 static void test_modes_are_known_by_name(void **state)
 {
     CLEANUP(error_clear) struct error err = ERROR_INIT;
@@ -249,6 +267,7 @@ int main(void)
         cmocka_unit_test(test_only_the_last_lines_are_kept),
         cmocka_unit_test(test_a_line_without_end_fills_no_memory),
         cmocka_unit_test(test_events_may_come_from_many_threads),
+        cmocka_unit_test(test_plain_tells_of_a_small_transfer_when_it_is_over),
         cmocka_unit_test(test_modes_are_known_by_name),
     };
 

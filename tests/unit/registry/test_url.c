@@ -4,6 +4,7 @@
 #include "registry/retry.h"
 #include "registry/url.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -154,12 +155,25 @@ static void test_waiting_ends_with_the_tries_or_by_the_flag(void **state)
     struct registry_retry r = {.policy = &policy};
 
     (void)state;
-    assert_true(registry_retry_wait(&r, (struct view){"", 0}));
-    assert_true(registry_retry_wait(&r, VIEW_LIT("0")));
-    assert_false(registry_retry_wait(&r, (struct view){"", 0}));
+    assert_true(registry_retry_wait(&r, NULL, (struct view){"", 0}));
+    assert_true(registry_retry_wait(&r, NULL, VIEW_LIT("0")));
+    assert_false(registry_retry_wait(&r, NULL, (struct view){"", 0}));
     r.made = 0;
     atomic_store(&cancelled, true);
-    assert_false(registry_retry_wait(&r, VIEW_LIT("60")));
+    assert_false(registry_retry_wait(&r, NULL, VIEW_LIT("60")));
+}
+
+/* The wait is no part of the promise; that there are few tries is. */
+static void test_where_nobody_listens_is_asked_three_times_at_most(void **state)
+{
+    const struct registry_retry_policy policy = {.attempts = 9, .backoff_ms = 60000};
+    const struct error refused = {.code = ERROR_NETWORK, .sys = ECONNREFUSED};
+    struct registry_retry r = {.policy = &policy};
+
+    (void)state;
+    assert_true(registry_retry_wait(&r, &refused, VIEW_LIT("")));
+    assert_true(registry_retry_wait(&r, &refused, VIEW_LIT("")));
+    assert_false(registry_retry_wait(&r, &refused, VIEW_LIT("")));
 }
 
 int main(void)
@@ -173,6 +187,7 @@ int main(void)
         cmocka_unit_test(test_loopback_is_recognised),
         cmocka_unit_test(test_retry_after_is_seconds_or_a_date),
         cmocka_unit_test(test_waiting_ends_with_the_tries_or_by_the_flag),
+        cmocka_unit_test(test_where_nobody_listens_is_asked_three_times_at_most),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
