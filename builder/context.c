@@ -4,180 +4,26 @@
 #include "base/buf.h"
 #include "base/fs.h"
 #include "base/limits.h"
-#include "cas/arena.h"
+#include "builder/context_dir.h"
 #include "cas/statcache.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-/* A path of the context. A directory's children are read when somebody asks for them; nodes
- * are never moved or freed before the context is. */
-struct node {
-    struct view path;
-    struct stat st;
-    char *link;             /* a symlink's text */
-    struct node **children; /* sorted by name */
-    size_t count;
-    bool is_loaded;
-    bool is_ignored; /* a directory that is there only for what is beneath it */
-    uint8_t *state;  /* of the patterns, for directories */
-};
+/* So many directories in one walk make it worth a second thread. */
+enum { READ_AHEAD_FROM = 32 };
 
 struct build_context {
     struct build_tree tree;
     struct cas_statcache *cache;
     struct dockerfile_ignore *ignore;
     char *path;
-    int fd;
-    pthread_mutex_t
-        lock; /* guards what follows, but not what a node says once it is there */
-    struct cas_arena arena; /* the nodes and their paths */
-    struct node root;
+    struct context_dir dir;
 };
-
-static int load(struct build_context *c, struct node *dir, struct error *err);
-static void drop_children(struct node *dir);
-
-/* All but what the arena has. */
-static void node_release(struct node *n)
-{
-    drop_children(n);
-    free(n->link);
-    free(n->state);
-}
-
-/* Decides whether the child is part of the context. */
-static int judge(struct build_context *c,
-                 const struct node *dir,
-                 struct node *child,
-                 bool *kept,
-                 struct error *err)
-{
-    const bool is_dir = S_ISDIR(child->st.st_mode);
-    const size_t state_size = c->ignore ? dockerfile_ignore_state_size(c->ignore) : 0;
-
-    *kept = false;
-    if (c->ignore) {
-        child->state = is_dir ? base_alloc(state_size ? state_size : 1) : NULL;
-        child->is_ignored =
-            dockerfile_ignore_step(c->ignore, child->path, dir->state, child->state);
-    }
-    if (child->is_ignored) {
-        if (!is_dir || !dockerfile_ignore_may_reinclude(c->ignore, child->path))
-            return 0;
-        if (load(c, child, err) < 0)
-            return -1;
-        if (child->count == 0)
-            return 0;
-    }
-    *kept = true;
-    return 0;
-}
-
-static void adopt(struct build_context *c,
-                  struct node *dir,
-                  const struct node *child,
-                  size_t *capacity)
-{
-    struct node *n = cas_arena_alloc(&c->arena, sizeof *n);
-
-    *n = *child;
-    dir->children = base_grow(dir->children, dir->count, capacity, sizeof(struct node *));
-    dir->children[dir->count++] = n;
-}
-
-static int load_entry(struct build_context *c,
-                      int fd,
-                      struct node *dir,
-                      const char *name,
-                      size_t *capacity,
-                      struct error *err)
-{
-    struct node child = {.path = cas_arena_join(&c->arena, dir->path, view_of(name))};
-    bool kept = false;
-    int status = 0;
-
-    if (fstatat(fd, name, &child.st, AT_SYMLINK_NOFOLLOW) < 0)
-        status = errno == ENOENT ? 0 : error_sys(err, "stat %.*s", VIEW_ARG(child.path));
-    else if (!S_ISSOCK(child.st.st_mode))
-        status = judge(c, dir, &child, &kept, err);
-    if (kept && S_ISLNK(child.st.st_mode)) {
-        child.link = fs_readlink_at(fd, name, err);
-        status = child.link ? 0 : -1;
-    }
-    if (kept)
-        adopt(c, dir, &child, capacity);
-    else
-        node_release(&child);
-    return status;
-}
-
-static int compare_nodes(const void *a, const void *b)
-{
-    const struct node *const *x = a;
-    const struct node *const *y = b;
-
-    return view_compare((*x)->path, (*y)->path);
-}
-
-static void drop_children(struct node *dir)
-{
-    for (size_t i = 0; i < dir->count; i++)
-        node_release(dir->children[i]);
-    free(dir->children);
-    dir->children = NULL;
-    dir->count = 0;
-}
-
-/* Sets errno to 0 at the end, as readdir tells an end and an error by nothing else. */
-static struct dirent *next_entry(DIR *stream)
-{
-    errno = 0;
-    return readdir(stream);
-}
-
-/* All of a directory, or nothing. */
-static int load(struct build_context *c, struct node *dir, struct error *err)
-{
-    size_t capacity = 0;
-    struct dirent *d;
-    DIR *stream;
-    int status = 0;
-    int fd;
-
-    if (dir->is_loaded)
-        return 0;
-    fd = fs_open_nofollow(c->fd, dir->path.size ? dir->path.data : ".",
-                          O_RDONLY | O_DIRECTORY, 0, err);
-    if (fd < 0)
-        return -1;
-    stream = fdopendir(fd);
-    if (!stream) {
-        error_sys(err, "read directory %.*s", VIEW_ARG(dir->path));
-        fd_closep(&fd);
-        return -1;
-    }
-    while (status == 0 && (d = next_entry(stream)) != NULL) {
-        if (view_eq_text(view_of(d->d_name), ".") || view_eq_text(view_of(d->d_name), ".."))
-            continue;
-        status = load_entry(c, fd, dir, d->d_name, &capacity, err);
-    }
-    if (status == 0 && errno != 0)
-        status = error_sys(err, "read directory %.*s", VIEW_ARG(dir->path));
-    closedir(stream);
-    if (status < 0)
-        drop_children(dir);
-    else if (dir->count > 1)
-        qsort(dir->children, dir->count, sizeof(struct node *), compare_nodes);
-    dir->is_loaded = status == 0;
-    return status;
-}
 
 static enum cas_entry_type type_of(mode_t mode)
 {
@@ -197,7 +43,7 @@ static enum cas_entry_type type_of(mode_t mode)
     }
 }
 
-static void to_entry(const struct node *n, struct build_tree_entry *out)
+static void to_entry(const struct context_node *n, struct build_tree_entry *out)
 {
     *out = (struct build_tree_entry){
         .entry = {.path = n->path,
@@ -221,49 +67,6 @@ static void to_entry(const struct node *n, struct build_tree_entry *out)
     }
 }
 
-static struct node *child_named(struct node *dir, struct view path)
-{
-    size_t low = 0;
-    size_t high = dir->count;
-
-    while (low < high) {
-        const size_t middle = low + (high - low) / 2;
-        const int order = view_compare(dir->children[middle]->path, path);
-
-        if (order == 0)
-            return dir->children[middle];
-        if (order < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return NULL;
-}
-
-static int find_node(struct build_context *c,
-                     struct view path,
-                     struct node **out,
-                     struct error *err)
-{
-    struct node *n = &c->root;
-    size_t end = 0;
-
-    while (n && end < path.size) {
-        if (!S_ISDIR(n->st.st_mode)) {
-            n = NULL;
-            break;
-        }
-        if (load(c, n, err) < 0)
-            return -1;
-        end += end > 0;
-        while (end < path.size && path.data[end] != '/')
-            end++;
-        n = child_named(n, (struct view){path.data, end});
-    }
-    *out = n;
-    return 0;
-}
-
 static int context_find(void *self,
                         struct view path,
                         bool *found,
@@ -271,36 +74,38 @@ static int context_find(void *self,
                         struct error *err)
 {
     struct build_context *c = self;
-    struct node *n = NULL;
+    struct context_node *n = NULL;
     int status;
 
-    pthread_mutex_lock(&c->lock);
-    status = find_node(c, path, &n, err);
+    status = context_dir_find(&c->dir, path, &n, err);
     if (status == 0 && n)
         to_entry(n, out);
-    pthread_mutex_unlock(&c->lock);
     *found = n != NULL;
     return status;
 }
 
-static int walk_node(struct build_context *c,
-                     struct node *n,
-                     build_tree_visit_fn *visit,
-                     void *context,
-                     struct error *err)
+struct walk {
+    struct context_dir *dir;
+    struct context_node *top;
+    build_tree_visit_fn *visit;
+    void *context;
+    size_t directories;
+};
+
+static int walk_node(struct walk *w, struct context_node *n, struct error *err)
 {
     struct build_tree_entry e;
     int status;
 
     to_entry(n, &e);
-    status = visit(context, &e, err);
+    status = w->visit(w->context, &e, err);
     if (status <= 0 || !S_ISDIR(n->st.st_mode))
         return status < 0 ? -1 : 0;
-    pthread_mutex_lock(&c->lock);
-    status = load(c, n, err);
-    pthread_mutex_unlock(&c->lock);
+    if (++w->directories == READ_AHEAD_FROM)
+        context_dir_read_ahead(w->dir, w->top);
+    status = context_dir_read(w->dir, n, err);
     for (size_t i = 0; status == 0 && i < n->count; i++)
-        status = walk_node(c, n->children[i], visit, context, err);
+        status = walk_node(w, n->children[i], err);
     return status;
 }
 
@@ -311,19 +116,16 @@ static int context_walk(void *self,
                         struct error *err)
 {
     struct build_context *c = self;
-    struct node *n = NULL;
-    int status;
+    struct walk w = {.dir = &c->dir, .visit = visit, .context = context};
+    const int status = context_dir_find(&c->dir, path, &w.top, err);
 
-    pthread_mutex_lock(&c->lock);
-    status = find_node(c, path, &n, err);
-    pthread_mutex_unlock(&c->lock);
-    return status < 0 || !n ? status : walk_node(c, n, visit, context, err);
+    return status < 0 || !w.top ? status : walk_node(&w, w.top, err);
 }
 
 /* What was a file when it was looked at may be a pipe or a terminal by now. */
 static int open_file(const struct build_context *c, struct view path, struct error *err)
 {
-    return fs_open_nofollow(c->fd, path.data, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0, err);
+    return fs_open_nofollow(c->dir.fd, path.data, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0, err);
 }
 
 static int context_open(void *self,
@@ -349,7 +151,7 @@ static bool is_same_file(const struct stat *a, const struct stat *b)
 
 /* Hashes the file and remembers the digest if nobody changed it meanwhile. */
 static int hash_file(struct build_context *c,
-                     const struct node *n,
+                     const struct context_node *n,
                      struct digest *out,
                      struct error *err)
 {
@@ -380,7 +182,7 @@ static int context_digest(void *self,
                           struct error *err)
 {
     struct build_context *c = self;
-    const struct node *n = place->origin;
+    const struct context_node *n = place->origin;
 
     if (cas_statcache_find(c->cache, n->path, &n->st, out))
         return 0;
@@ -391,7 +193,7 @@ void build_context_remember(struct build_context *c,
                             const struct build_tree_place *place,
                             const struct digest *d)
 {
-    const struct node *n = place->origin;
+    const struct context_node *n = place->origin;
 
     /* Had the file changed since, its ctime would have too: then this is never found. */
     cas_statcache_put(c->cache, n->path, &n->st, d);
@@ -407,19 +209,18 @@ struct build_context *build_context_open(struct cas_store *store,
 
     c->ignore = ignore;
     c->path = base_strdup(path);
-    pthread_mutex_init(&c->lock, NULL);
-    c->root.path = VIEW_LIT("");
     c->tree = (struct build_tree){.self = c,
                                   .find = context_find,
                                   .walk = context_walk,
                                   .open = context_open,
                                   .digest = context_digest};
-    c->fd = fs_open_at(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0, err);
-    if (c->fd < 0) {
+    context_dir_init(&c->dir, fs_open_at(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0, err),
+                     ignore);
+    if (c->dir.fd < 0) {
         error_wrap(err, "build context");
         goto fail;
     }
-    if (fstat(c->fd, &c->root.st) < 0 || !(real = realpath(path, NULL))) {
+    if (fstat(c->dir.fd, &c->dir.root.st) < 0 || !(real = realpath(path, NULL))) {
         error_sys(err, "build context %s", path);
         goto fail;
     }
@@ -442,11 +243,8 @@ void build_context_close(struct build_context *c)
     if (c->cache && cas_statcache_save(c->cache, &ignored) < 0)
         error_clear(&ignored);
     cas_statcache_close(c->cache);
+    context_dir_release(&c->dir);
     dockerfile_ignore_free(c->ignore);
-    node_release(&c->root);
-    cas_arena_release(&c->arena);
-    pthread_mutex_destroy(&c->lock);
-    fd_closep(&c->fd);
     free(c->path);
     free(c);
 }
@@ -458,7 +256,7 @@ const char *build_context_path(const struct build_context *c)
 
 int build_context_fd(const struct build_context *c)
 {
-    return c->fd;
+    return c->dir.fd;
 }
 
 struct build_tree *build_context_tree(struct build_context *c)
