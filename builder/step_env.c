@@ -1,0 +1,50 @@
+/*
+ * The environment of a RUN step.
+ */
+#include "builder/step_run_priv.h"
+
+#include "base/alloc.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void step_env_set(struct step_run *r, const char *name, const char *value)
+{
+    const size_t size = strlen(name);
+
+    for (size_t i = 0; i < r->env_count; i++) {
+        if (strncmp(r->env[i], name, size) != 0 || r->env[i][size] != '=')
+            continue;
+        free(r->env[i]);
+        r->env[i] = base_format("%s=%s", name, value);
+        return;
+    }
+    r->env[r->env_count++] = base_format("%s=%s", name, value);
+}
+
+bool step_env_has(const struct step_run *r, const char *name)
+{
+    const size_t size = strlen(name);
+
+    for (size_t i = 0; i < r->env_count; i++)
+        if (strncmp(r->env[i], name, size) == 0 && r->env[i][size] == '=')
+            return true;
+    return false;
+}
+
+void step_env_init(struct step_run *r)
+{
+    for (size_t i = 0; i < r->op->env_count; i++)
+        r->env[r->env_count++] = base_strdup(r->op->env[i]);
+    for (size_t i = 0; i < r->op->proxy_env_count; i++) {
+        struct view name, value;
+
+        view_cut(view_of(r->op->proxy_env[i]), '=', &name, &value);
+        char *text = view_dup(name);
+        if (!step_env_has(r, text))
+            step_env_set(r, text, value.data);
+        free(text);
+    }
+    if (!step_env_has(r, "HOME"))
+        step_env_set(r, "HOME", r->user.home);
+}
