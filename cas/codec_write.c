@@ -6,6 +6,7 @@
 #include "cas/zstd.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,6 +38,28 @@ int codec_check_level(enum cas_compression compression, int level, struct error 
         return error_set(err, ERROR_INVALID, "no compression has no level %d", level);
     return error_set(err, ERROR_INVALID, "compression level %d is not within 1 to %d",
                      level, max);
+}
+
+/* Raised when blocks, heads or tails of the same compressor become others. */
+#define MAKER_VERSION 1
+
+struct codec_maker codec_maker(enum cas_compression compression, int level)
+{
+    struct codec_maker m = {{0}};
+    const char *name = "tar";
+    const char *version = "";
+
+    if (compression == CAS_COMPRESSION_ZSTD) {
+        level = level ? level : ZSTD_LEVEL_DEFAULT;
+        name = "zstd";
+        version = zstd_version();
+    } else if (compression == CAS_COMPRESSION_GZIP) {
+        level = level ? level : GZIP_LEVEL_DEFAULT;
+        name = level > GZIP_LEVEL_FAST_MAX ? "zlib" : "isal";
+        version = level > GZIP_LEVEL_FAST_MAX ? gzip_zlib_version() : gzip_isal_version();
+    }
+    snprintf(m.text, sizeof m.text, "%d %s %.16s %d", MAKER_VERSION, name, version, level);
+    return m;
 }
 
 struct codec_encoder {

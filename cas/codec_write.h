@@ -32,6 +32,13 @@ MUST_CHECK int codec_check_level(enum cas_compression compression,
                                  int level,
                                  struct error *err);
 
+/* Names everything that the compressed bytes depend on besides the content: compressor, its
+ * version, level, how we use it. Equal names: equal bytes. */
+struct codec_maker {
+    char text[48];
+};
+struct codec_maker codec_maker(enum cas_compression compression, int level);
+
 /* One thread at a time. Not for CAS_COMPRESSION_NONE, whose blocks are the content. */
 struct codec_encoder;
 MUST_CHECK struct codec_encoder *codec_encoder_new(enum cas_compression compression,

@@ -215,3 +215,14 @@ int gzip_inflate_step(struct gzip_inflate *z,
     *end = s->block_state == ISAL_BLOCK_FINISH;
     return 0;
 }
+
+#define TEXT_OF(x)  #x
+#define TEXT_FOR(x) TEXT_OF(x)
+#define ISAL_VERSIONS                                                                      \
+    TEXT_FOR(ISAL_MAJOR_VERSION)                                                           \
+    "." TEXT_FOR(ISAL_MINOR_VERSION) "." TEXT_FOR(ISAL_PATCH_VERSION)
+
+const char *gzip_isal_version(void)
+{
+    return ISAL_VERSIONS;
+}

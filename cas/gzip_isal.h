@@ -49,3 +49,6 @@ MUST_CHECK int gzip_inflate_step(struct gzip_inflate *z,
                                  size_t *got,
                                  bool *end,
                                  struct error *err);
+
+/* Of the library that we were compiled with: it tells none at run time. */
+const char *gzip_isal_version(void);

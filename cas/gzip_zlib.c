@@ -55,3 +55,8 @@ size_t gzip_zlib_block(struct gzip_zlib *z, struct view in, void *out, size_t ro
         return 0;
     return room - s->avail_out;
 }
+
+const char *gzip_zlib_version(void)
+{
+    return zlibVersion();
+}

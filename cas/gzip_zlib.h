@@ -19,3 +19,6 @@ struct gzip_zlib *gzip_zlib_new(int level);
 void gzip_zlib_free(struct gzip_zlib *z); /* NULL is fine */
 /* As gzip_isal_block. */
 size_t gzip_zlib_block(struct gzip_zlib *z, struct view in, void *out, size_t room);
+
+/* Of the library: its output may change with it. */
+const char *gzip_zlib_version(void);

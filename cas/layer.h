@@ -64,11 +64,14 @@ enum cas_compression {
     CAS_COMPRESSION_NONE
 };
 
-/* Where the bytes of a file come from: a descriptor to read from its start (consumed), or
- * memory that lives as long as the call (then fd is -1). */
+/* Where the bytes of a file come from: a descriptor to read from its start (consumed),
+ * memory that lives as long as the call (then fd is -1), or a function that gives exactly
+ * the bytes asked for (then fd is -1 as well). */
 struct cas_content {
     int fd;
     struct view memory;
+    int (*read)(void *context, uint64_t from, char *out, size_t size, struct error *err);
+    void *read_context;
 };
 
 struct cas_layer_options {
@@ -77,6 +80,8 @@ struct cas_layer_options {
     int64_t epoch;      /* SOURCE_DATE_EPOCH: later times become this; < 0: none */
     struct pool *pool;  /* for reading ahead and compressing; borrowed */
     bool unpack;        /* also make the unpacked directory from the same read */
+    bool in_order;      /* content is asked for from the first byte to the last, by one
+                           thread at a time: where it comes from cannot go back */
     const bool *cancel; /* looked at between blocks; NULL: never */
 };
 

@@ -205,6 +205,8 @@ static int take_piece(const struct cas_content *c,
                       size_t size,
                       struct error *err)
 {
+    if (c->read)
+        return c->read(c->read_context, from, out, size, err);
     if (c->fd >= 0)
         return read_exactly(c->fd, out, size, from, from + size == e->size, e, err);
     if (c->memory.size != e->size)

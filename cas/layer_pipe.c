@@ -51,6 +51,7 @@ struct pipe {
     pthread_cond_t moved; /* something was done, or all is over */
     struct slot slots[SLOTS_MAX];
     size_t next_fill;
+    bool is_filling; /* somebody is, where blocks are filled in order */
     struct lane tar_lane;
     struct lane span_lane;
     struct lane feed_lane;
@@ -148,8 +149,9 @@ static struct task claim_locked(struct pipe *p)
         t.kind = TASK_COMPRESS;
         slot_of(p, t.block)->claimed = true;
     } else if (p->next_fill < p->plan->block_count &&
-               p->next_fill - oldest < p->slot_count) {
+               p->next_fill - oldest < p->slot_count && !p->is_filling) {
         t = (struct task){TASK_FILL, p->next_fill++};
+        p->is_filling = p->options->in_order;
         struct slot *s = slot_of(p, t.block);
         s->filled = s->claimed = s->ready = false;
     }
@@ -178,6 +180,7 @@ static void complete_locked(struct pipe *p, struct task t)
         break;
     case TASK_FILL:
         s->filled = true;
+        p->is_filling = false;
         break;
     case TASK_WAIT:
     case TASK_END:

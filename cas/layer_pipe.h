@@ -1,7 +1,7 @@
 /*
  * The pipeline of a layer being written, block by block:
  *
- *     fill --+--> hash of the tar      (in order)  -> diffID
+ *     fill --+--> hash of the tar      (in order)  -> diffID     (any order, unless asked)
  *            +--> hash of spans        (in order)  -> digests of large files
  *            +--> unpack, if asked for (in order)  -> files
  *            +--> compress             (any order) --> write, hash (in order) -> blob

@@ -133,10 +133,12 @@ static int end_unpacking(const struct writing *w, struct error *err)
 static struct cas_layer *publish(struct writing *w, struct error *err)
 {
     CLEANUP(descriptor_release) struct descriptor blob = {0};
+    const struct codec_maker maker =
+        codec_maker(w->options->compression, w->options->level);
 
     descriptor_init(&blob, media_type(w->options->compression), &w->blob, w->blob_size);
     if (write_index(w, err) < 0 || end_unpacking(w, err) < 0 ||
-        cas_layer_record_put(w->store, &w->done.diff_id, &blob, err) < 0)
+        cas_layer_record_put(w->store, &w->done.diff_id, &blob, maker.text, err) < 0)
         return NULL;
     return cas_layer_new_ready(w->store, &w->done.diff_id, &blob, NULL);
 }

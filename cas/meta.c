@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 #define BUSY_MS        30000
 /* A few more than there are statements in cas/. */
 #define STATEMENTS_MAX 64
@@ -33,6 +33,12 @@ static const char schema[] =
     " time INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE INDEX cache_op ON cache(op);"
     "PRAGMA user_version = 1;";
+
+/* What leads from each version to the next; a new store takes all these steps. */
+static const char *const upgrades[SCHEMA_VERSION] = {
+    [1] = "ALTER TABLE layer ADD COLUMN maker TEXT;"
+          "PRAGMA user_version = 2;",
+};
 
 struct cas_stmt {
     const char *sql;
@@ -94,16 +100,22 @@ static int execute(struct cas_meta *m, const char *sql, const char *what, struct
 
 /* --- Opening --- */
 
-static int read_version(struct cas_meta *m, int64_t *version, struct error *err)
+static int read_version_locked(struct cas_meta *m, int64_t *version, struct error *err)
 {
-    CLEANUP(cas_meta_unlockp) struct cas_meta *locked = cas_meta_lock(m);
-    struct cas_stmt *q = cas_meta_stmt(locked, "PRAGMA user_version", err);
+    struct cas_stmt *q = cas_meta_stmt(m, "PRAGMA user_version", err);
     bool row = false;
 
     if (!q || cas_stmt_step(q, &row, err) < 0)
         return -1;
     *version = row ? cas_stmt_int(q, 0) : 0;
     return 0;
+}
+
+static int read_version(struct cas_meta *m, int64_t *version, struct error *err)
+{
+    CLEANUP(cas_meta_unlockp) struct cas_meta *locked = cas_meta_lock(m);
+
+    return read_version_locked(locked, version, err);
 }
 
 /* The caller of cas_meta_open keeps other creators out, so only the switch to WAL may meet
@@ -119,6 +131,22 @@ static int create_schema(struct cas_meta *m, struct error *err)
     return cas_meta_commit(locked, err);
 }
 
+/* Another process may have come first: the version is read again under the write lock. */
+static int upgrade_schema(struct cas_meta *m, struct error *err)
+{
+    CLEANUP(cas_meta_unlockp) struct cas_meta *locked = cas_meta_lock(m);
+    int64_t version = 0;
+
+    if (cas_meta_begin(locked, CAS_META_DURABLE, err) < 0 ||
+        read_version_locked(locked, &version, err) < 0)
+        return -1;
+    for (; version < SCHEMA_VERSION; version++) {
+        if (execute(locked, upgrades[version], "upgrade meta.db", err) < 0)
+            return -1;
+    }
+    return cas_meta_commit(locked, err);
+}
+
 static int prepare_database(struct cas_meta *m, struct error *err)
 {
     int64_t version = 0;
@@ -128,8 +156,13 @@ static int prepare_database(struct cas_meta *m, struct error *err)
     if (execute(m, "PRAGMA synchronous = NORMAL", "open meta.db", err) < 0 ||
         read_version(m, &version, err) < 0)
         return -1;
-    if (version == 0)
-        return create_schema(m, err);
+    if (version == 0) {
+        if (create_schema(m, err) < 0)
+            return -1;
+        version = 1;
+    }
+    if (version < SCHEMA_VERSION)
+        return upgrade_schema(m, err);
     if (version > SCHEMA_VERSION)
         return error_set(
             err, ERROR_UNSUPPORTED,

@@ -10,11 +10,16 @@
 #include <time.h>
 
 static const char sql_put_layer[] =
-    "INSERT OR REPLACE INTO layer(diff_id, blob, media_type, size, annotations)"
-    " VALUES(?, ?, ?, ?, ?)";
+    "INSERT INTO layer(diff_id, blob, media_type, size, annotations, maker)"
+    " VALUES(?, ?, ?, ?, ?, ?) ON CONFLICT(diff_id, blob) DO UPDATE SET"
+    " media_type = excluded.media_type, size = excluded.size,"
+    " annotations = excluded.annotations, maker = coalesce(excluded.maker, maker)";
 static const char sql_find_layer[] =
     "SELECT blob, media_type, size, annotations FROM layer WHERE diff_id = ?"
     " ORDER BY media_type <> ?, blob";
+static const char sql_find_made[] =
+    "SELECT blob, media_type, size, annotations FROM layer WHERE diff_id = ?"
+    " AND maker = ? ORDER BY blob";
 static const char sql_find_blob[] = "SELECT diff_id FROM layer WHERE blob = ?";
 static const char sql_put_cache[] =
     "INSERT OR REPLACE INTO cache(key, op, value, time) VALUES(?, ?, ?, ?)";
@@ -27,6 +32,7 @@ static const char sql_delete_cache[] = "DELETE FROM cache WHERE key = ?";
 int cas_layer_record_put(struct cas_store *s,
                          const struct digest *diff_id,
                          const struct descriptor *blob,
+                         const char *maker,
                          struct error *err)
 {
     CLEANUP(buf_release) struct buf annotations = BUF_INIT(LIMIT_MANIFEST_SIZE);
@@ -44,6 +50,7 @@ int cas_layer_record_put(struct cas_store *s,
     cas_stmt_bind_text(q, 3, blob->media_type);
     cas_stmt_bind_int(q, 4, (int64_t)blob->size);
     cas_stmt_bind_text(q, 5, blob->annotations ? buf_text(&annotations) : NULL);
+    cas_stmt_bind_text(q, 6, maker);
     return cas_stmt_run(q, err);
 }
 
@@ -79,21 +86,23 @@ static int is_present(struct cas_store *s,
     return 0;
 }
 
-int cas_layer_record_find(struct cas_store *s,
-                          const struct digest *diff_id,
-                          const char *media_type,
-                          bool *found,
-                          struct descriptor *blob,
-                          struct error *err)
+/* The first blob that is there, of the statement's whose second parameter is `which`. */
+static int find_present(struct cas_store *s,
+                        const char *sql,
+                        const struct digest *diff_id,
+                        const char *which,
+                        bool *found,
+                        struct descriptor *blob,
+                        struct error *err)
 {
     CLEANUP(cas_meta_unlockp) struct cas_meta *m = cas_meta_lock(s->meta);
-    struct cas_stmt *q = cas_meta_stmt(m, sql_find_layer, err);
+    struct cas_stmt *q = cas_meta_stmt(m, sql, err);
 
     *found = false;
     if (!q)
         return -1;
     cas_stmt_bind_digest(q, 1, diff_id);
-    cas_stmt_bind_text(q, 2, media_type ? media_type : "");
+    cas_stmt_bind_text(q, 2, which);
     for (;;) {
         CLEANUP(descriptor_release) struct descriptor d = {0};
         bool row;
@@ -109,6 +118,27 @@ int cas_layer_record_find(struct cas_store *s,
             return 0;
         }
     }
+}
+
+int cas_layer_record_find(struct cas_store *s,
+                          const struct digest *diff_id,
+                          const char *media_type,
+                          bool *found,
+                          struct descriptor *blob,
+                          struct error *err)
+{
+    return find_present(s, sql_find_layer, diff_id, media_type ? media_type : "", found,
+                        blob, err);
+}
+
+int cas_layer_record_find_made(struct cas_store *s,
+                               const struct digest *diff_id,
+                               const char *maker,
+                               bool *found,
+                               struct descriptor *blob,
+                               struct error *err)
+{
+    return find_present(s, sql_find_made, diff_id, maker, found, blob, err);
 }
 
 int cas_layer_record_find_blob(struct cas_store *s,

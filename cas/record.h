@@ -1,7 +1,7 @@
 /*
  * Records about layers and build steps, in SQLite. All can be rebuilt or lost without harm.
  *
- * A layer record ties a diffID to the blobs that hold it (one a compression and epoch).
+ * A layer record ties a diffID to the blobs that hold it (one a compressor and level).
  * A cache record ties a build key to the content that the step produced: a small document
  * that the builder writes and reads. Thread-safe.
  */
@@ -18,10 +18,12 @@
 
 /* --- Layers --- */
 
-/* `blob` (media type, digest, size) unpacks to `diff_id`. Many blobs may. */
+/* `blob` (media type, digest, size) unpacks to `diff_id`. Many blobs may. `maker` says with
+ * what compressor and level it was made (codec_maker); NULL if others made it. */
 MUST_CHECK int cas_layer_record_put(struct cas_store *s,
                                     const struct digest *diff_id,
                                     const struct descriptor *blob,
+                                    const char *maker,
                                     struct error *err);
 /* A blob of that layer which the store has now, preferring `media_type` if not NULL. */
 MUST_CHECK int cas_layer_record_find(struct cas_store *s,
@@ -30,6 +32,13 @@ MUST_CHECK int cas_layer_record_find(struct cas_store *s,
                                      bool *found,
                                      struct descriptor *blob,
                                      struct error *err);
+/* A blob of that layer that the store has now and that has exactly this maker. */
+MUST_CHECK int cas_layer_record_find_made(struct cas_store *s,
+                                          const struct digest *diff_id,
+                                          const char *maker,
+                                          bool *found,
+                                          struct descriptor *blob,
+                                          struct error *err);
 /* The diffID of a blob that was unpacked or made before. */
 MUST_CHECK int cas_layer_record_find_blob(struct cas_store *s,
                                           const struct digest *blob,

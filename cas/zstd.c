@@ -87,3 +87,8 @@ int zstd_inflate_step(struct zstd_inflate *z,
     *end = left == 0;
     return 0;
 }
+
+const char *zstd_version(void)
+{
+    return ZSTD_versionString();
+}

@@ -35,3 +35,6 @@ MUST_CHECK int zstd_inflate_step(struct zstd_inflate *z,
                                  size_t *got,
                                  bool *end,
                                  struct error *err);
+
+/* Of the library: its output may change with it. */
+const char *zstd_version(void);

@@ -81,7 +81,7 @@ static struct doc *layer_doc(const struct registry_archive_scan *s,
         return NULL;
     }
     descriptor_init(&blob, type, &file->digest, file->size);
-    if (cas_layer_record_put(s->store, &diff_id, &blob, err) < 0)
+    if (cas_layer_record_put(s->store, &diff_id, &blob, NULL, err) < 0)
         return NULL;
     return descriptor_doc(&blob);
 }

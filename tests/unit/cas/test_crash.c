@@ -35,7 +35,7 @@ static bool set_image(struct cas_store *s, const char *path, const char *name, i
     CLEANUP(descriptor_release) struct descriptor d = fixture_image(&f, seed);
 
     return cas_ref_set(s, name, &d, "build", &err) == 0 &&
-           cas_layer_record_put(s, &d.digest, &d, &err) == 0;
+           cas_layer_record_put(s, &d.digest, &d, NULL, &err) == 0;
 }
 
 static void set_images_for_ever(const char *path)

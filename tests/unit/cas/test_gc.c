@@ -88,7 +88,7 @@ static struct digest put_cached_layer(struct fixture *f, const char *text)
     CLEANUP(doc_unrefp) struct doc *value = doc_new_object();
     struct doc *list = doc_new_array();
 
-    assert_ok(f, cas_layer_record_put(f->store, &diff, &d, &f->err));
+    assert_ok(f, cas_layer_record_put(f->store, &diff, &d, NULL, &f->err));
     doc_append_text(list, digest_format(&diff).text);
     doc_set(value, "layers", list);
     assert_ok(f, cas_cache_put(f->store, &diff, &diff, value, &f->err));
@@ -127,7 +127,7 @@ static void test_a_layer_record_alone_keeps_nothing_and_goes_with_its_blob(void 
     struct digest back;
     bool found;
 
-    assert_ok(f, cas_layer_record_put(f->store, &diff, &d, &f->err));
+    assert_ok(f, cas_layer_record_put(f->store, &diff, &d, NULL, &f->err));
     assert_int_equal(collect(f, true).blobs, 1);
     assert_ok(f, cas_layer_record_find_blob(f->store, &d.digest, &found, &back, &f->err));
     assert_false(found);

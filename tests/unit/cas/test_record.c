@@ -18,7 +18,7 @@ static struct descriptor put_layer(struct fixture *f,
 {
     struct descriptor d = fixture_blob(f, type, text);
 
-    assert_ok(f, cas_layer_record_put(f->store, diff, &d, &f->err));
+    assert_ok(f, cas_layer_record_put(f->store, diff, &d, NULL, &f->err));
     return d;
 }
 
@@ -111,7 +111,7 @@ static void test_a_layers_annotations_come_back(void **state)
 
     d.annotations = doc_new_object();
     doc_set_text(d.annotations, "k", "v");
-    assert_ok(f, cas_layer_record_put(f->store, &diff, &d, &f->err));
+    assert_ok(f, cas_layer_record_put(f->store, &diff, &d, NULL, &f->err));
     assert_true(find_layer(f, &diff, NULL, &got));
     assert_string_equal(doc_text(doc_get(got.annotations, "k")), "v");
 }
