@@ -84,6 +84,11 @@ struct registry_config *registry_client_config(struct registry_client *c)
     return c->config;
 }
 
+struct registry_http *registry_client_http(struct registry_client *c)
+{
+    return c->http;
+}
+
 const struct registry_retry_policy *registry_client_retry(const struct registry_client *c)
 {
     return &c->retry;

@@ -40,6 +40,7 @@ void registry_client_free(struct registry_client *c); /* NULL is fine */
 void registry_client_freep(struct registry_client **c);
 unsigned registry_client_parallel(const struct registry_client *c);
 struct registry_config *registry_client_config(struct registry_client *c); /* borrowed */
+struct registry_http *registry_client_http(struct registry_client *c);     /* borrowed */
 
 /* Where progress of transfers is told: EVENT_PROGRESS with `name` "pull sha256:..." or
  * "push sha256:...". NULL in its place is silence. */

@@ -142,13 +142,14 @@ bool registry_http_is_plain_allowed(const struct registry_http *h, struct view h
 static int check_step(const struct registry_http *h,
                       const struct registry_url *from,
                       const struct registry_url *to,
+                      bool plain,
                       struct error *err)
 {
     if (from && from->is_https && !to->is_https)
         return error_set(err, ERROR_DENIED,
                          "redirected from https to http at %.*s: refused",
                          VIEW_ARG(to->authority));
-    if (!to->is_https && !registry_http_is_plain_allowed(h, to->authority))
+    if (!to->is_https && !plain && !registry_http_is_plain_allowed(h, to->authority))
         return error_set(
             err, ERROR_DENIED,
             "plain http to %.*s is refused; list the host as insecure if that is meant",
@@ -362,11 +363,12 @@ static bool is_redirect(const struct registry_http_response *r,
 /* Moves the response's URL to the new place. *authorization becomes NULL when the origin
  * changes, and stays so. */
 static int follow(struct registry_http *h,
-                  struct registry_http_response *response,
+                  const struct exchange *x,
                   struct view location,
                   const char **authorization,
                   struct error *err)
 {
+    struct registry_http_response *response = x->response;
     CLEANUP(base_freep) char *old = response->url;
     struct registry_url from, to;
 
@@ -374,7 +376,7 @@ static int follow(struct registry_http *h,
     if (!response->url || registry_url_parse(view_of(old), &from, err) < 0 ||
         registry_url_parse(view_of(response->url), &to, err) < 0)
         return error_wrap(err, "redirect");
-    if (check_step(h, &from, &to, err) < 0)
+    if (check_step(h, &from, &to, x->request->plain, err) < 0)
         return -1;
     if (!registry_url_same_origin(&from, &to))
         *authorization = NULL;
@@ -395,7 +397,7 @@ static int perform_steps(struct registry_http *h, struct exchange *x, struct err
             return error_wrap(err, "%.*s", VIEW_ARG(url.authority));
         if (!is_redirect(response, x->request->method, &location))
             return 0;
-        if (follow(h, response, location, &authorization, err) < 0)
+        if (follow(h, x, location, &authorization, err) < 0)
             return -1;
     }
     return error_set(err, ERROR_INVALID, "redirected more than %d times", REDIRECTS_MAX);
@@ -412,7 +414,7 @@ int registry_http_perform(struct registry_http *h,
     if (h->cancelled && atomic_load(h->cancelled))
         return error_set(err, ERROR_CANCELLED, "cancelled");
     if (registry_url_parse(view_of(request->url), &url, err) < 0 ||
-        check_step(h, NULL, &url, err) < 0 || require_engine(h, err) < 0)
+        check_step(h, NULL, &url, request->plain, err) < 0 || require_engine(h, err) < 0)
         return -1;
     free(response->url);
     response->url = base_strdup(request->url);

@@ -7,8 +7,8 @@
  * Connections are kept and used again.
  *
  * Rules that hold for every request:
- *  - plain http only to loopback hosts and those listed as insecure; a redirect from https
- * to http is refused always;
+ *  - plain http only to loopback hosts and those listed as insecure, unless the request
+ * says that its user asked for it; a redirect from https to http is refused always;
  *  - the Authorization header is sent to the origin (scheme, host, port) of the URL that
  * was asked for and is dropped when a redirect leads elsewhere;
  *  - no request hangs: connecting is limited, and a transfer that is slower than 1 byte a
@@ -86,6 +86,7 @@ struct registry_http_request {
     const char *const *headers; /* "Name: value", without secrets */
     size_t header_count;
     const char *authorization;             /* value of that header, or NULL */
+    bool plain;                            /* http:// is fine, wherever it leads */
     const struct registry_http_body *body; /* NULL: none */
     /* Receives the body of a 2xx answer; the body of any other goes into response->text.
      * With a NULL write every body goes there, as far as response->text.max allows. */
