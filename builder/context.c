@@ -1,11 +1,9 @@
-#include "builder/context.h"
+#include "builder/context_priv.h"
 
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/fs.h"
 #include "base/limits.h"
-#include "builder/context_dir.h"
-#include "cas/statcache.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,14 +14,6 @@
 
 /* So many directories in one walk make it worth a second thread. */
 enum { READ_AHEAD_FROM = 32 };
-
-struct build_context {
-    struct build_tree tree;
-    struct cas_statcache *cache;
-    struct dockerfile_ignore *ignore;
-    char *path;
-    struct context_dir dir;
-};
 
 static enum cas_entry_type type_of(mode_t mode)
 {

@@ -35,5 +35,18 @@ struct build_tree *build_context_tree(struct build_context *c);
 void build_context_remember(struct build_context *c,
                             const struct build_tree_place *place,
                             const struct digest *d);
+/*
+ * A digest of everything that stat tells of the directory at `path` (cleaned, relative) and
+ * of all beneath it: as long as it stays the same, nothing there has changed. Costs a few
+ * per cent of looking at each file's remembered digest.
+ *
+ * *is_known is false if `path` is no directory, if what is there is too little to be worth
+ * it, or if something changed too lately for its times to be believed.
+ */
+MUST_CHECK int build_context_fingerprint(struct build_context *c,
+                                         struct view path,
+                                         struct digest *out,
+                                         bool *is_known,
+                                         struct error *err);
 /* Would the path be in the context if there were no .dockerignore? For messages. */
 bool build_context_is_ignored(struct build_context *c, const char *path);

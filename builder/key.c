@@ -196,6 +196,13 @@ struct digest build_key_result(const struct digest *operation, const struct dige
     return combine(KEY_VERSION " result", operation, outcome, 1, NULL);
 }
 
+struct digest build_key_fingerprint(const struct digest *operation,
+                                    const struct digest *prints,
+                                    size_t count)
+{
+    return combine(KEY_VERSION " fingerprint", operation, prints, count, NULL);
+}
+
 struct digest build_key_inputs(const struct digest *chains, size_t count)
 {
     static const struct digest none;

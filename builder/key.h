@@ -40,6 +40,11 @@ struct digest build_key_content(const struct digest *operation,
                                 const struct digest *selection);
 struct digest build_key_result(const struct digest *operation,
                                const struct digest *outcome);
+/* Under which the selection of a COPY is kept while nothing of its sources was touched:
+ * `prints` are of build_context_fingerprint, one a source. */
+struct digest build_key_fingerprint(const struct digest *operation,
+                                    const struct digest *prints,
+                                    size_t count);
 /* Which layers the inputs consist of: `chains` has a digest of each one's stack. */
 struct digest build_key_inputs(const struct digest *chains, size_t count);
 /* Of an image's layers. */

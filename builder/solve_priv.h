@@ -101,6 +101,8 @@ int step_mkdir(struct solve_node *n, struct error *err);
 int step_run(struct solve_node *n, struct error *err);
 /* Digest of what a COPY takes, without its destination; may read files of contexts. */
 int step_copy_selection(struct solve_node *n, struct digest *out, struct error *err);
+/* The same by looking at every file: what step_copy_selection does without a fingerprint. */
+int step_copy_select(struct solve_node *n, struct digest *out, struct error *err);
 /* Does the COPY take anything from a context or from text only? Then its selection can be
  * known before anything has run. */
 bool step_copy_is_local(const struct build_node *n);

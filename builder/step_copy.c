@@ -128,7 +128,7 @@ static int digest_files(struct build_delta *delta,
     return 0;
 }
 
-int step_copy_selection(struct solve_node *n, struct digest *out, struct error *err)
+int step_copy_select(struct solve_node *n, struct digest *out, struct error *err)
 {
     CLEANUP(build_delta_freep) struct build_delta *delta = build_delta_new(NULL);
     const struct build_copy_request request = {.op = &n->node->copy};

@@ -198,6 +198,11 @@ static bool is_racy(const struct cas_statcache *c, const struct stat *st)
     return !cas_lease_before(st->st_mtim, c->opened) && !cas_lease_before(now, st->st_mtim);
 }
 
+bool cas_statcache_is_settled(const struct cas_statcache *c, const struct stat *st)
+{
+    return !is_racy(c, st);
+}
+
 void cas_statcache_put(struct cas_statcache *c,
                        struct view path,
                        const struct stat *st,

@@ -43,6 +43,8 @@ void cas_statcache_put(struct cas_statcache *c,
                        struct view path,
                        const struct stat *st,
                        const struct digest *d);
+/* Would a change of the file since it was looked at (which gave `st`) show in its times? */
+bool cas_statcache_is_settled(const struct cas_statcache *c, const struct stat *st);
 /* Everything at and beneath `dir` ("" for all) was asked for: entries there that were
  * neither found nor put are of files that exist no more, and are dropped when saving.
  * Thread-safe. */

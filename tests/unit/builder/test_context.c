@@ -220,6 +220,109 @@ static void test_a_context_that_is_none_is_an_error(void **state)
     rig_expect_failure(r, ERROR_NOT_FOUND, "build context");
 }
 
+/* The fingerprint of "many" as a build that starts now sees it, once its files' times are
+ * old enough to be believed. */
+static struct digest fingerprint(struct rig *r)
+{
+    struct digest out = {0};
+    bool is_known = false;
+
+    for (int tries = 0; !is_known && tries < 1000; tries++) {
+        struct build_context *c = open_context(r, NULL);
+
+        if (build_context_fingerprint(c, VIEW_LIT("many"), &out, &is_known, &r->err) < 0)
+            fail_msg("%s", error_text(&r->err));
+        build_context_close(c);
+        if (!is_known)
+            usleep(10000);
+    }
+    assert_true(is_known);
+    return out;
+}
+
+static void write_many(struct rig *r, int count)
+{
+    char path[64];
+
+    for (int i = 0; i < count; i++) {
+        (void)snprintf(path, sizeof path, "many/d%02d/f%d", i % 50, i);
+        rig_write(r, path, "content");
+    }
+}
+
+static bool prints_differ(struct rig *r, const struct digest *before)
+{
+    const struct digest now = fingerprint(r);
+
+    return !digest_eq(before, &now);
+}
+
+static void test_every_change_beneath_a_directory_changes_its_fingerprint(void **state)
+{
+    struct rig *r = *state;
+    struct digest before;
+    char path[4096];
+
+    write_many(r, 700);
+    before = fingerprint(r);
+    assert_false(prints_differ(r, &before));
+    rig_write(r, "many/d07/f7", "CONTENT");
+    assert_true(prints_differ(r, &before));
+    before = fingerprint(r);
+    rig_write(r, "many/d07/new", "");
+    assert_true(prints_differ(r, &before));
+    before = fingerprint(r);
+    (void)snprintf(path, sizeof path, "%s/many/d07/new", r->context);
+    assert_int_equal(chmod(path, 0600), 0);
+    assert_true(prints_differ(r, &before));
+    before = fingerprint(r);
+    assert_int_equal(unlink(path), 0);
+    assert_true(prints_differ(r, &before));
+    before = fingerprint(r);
+    rig_write(r, "elsewhere", "");
+    assert_false(prints_differ(r, &before));
+}
+
+static void test_what_was_just_written_has_no_fingerprint(void **state)
+{
+    struct rig *r = *state;
+    struct build_context *c;
+    struct digest out;
+    bool is_known = true;
+
+    write_many(r, 700);
+    c = open_context(r, NULL);
+    rig_write(r, "many/d07/f7", "after the build began");
+    assert_int_equal(
+        build_context_fingerprint(c, VIEW_LIT("many"), &out, &is_known, &r->err), 0);
+    assert_false(is_known);
+    assert_int_equal(
+        build_context_fingerprint(c, VIEW_LIT("nowhere"), &out, &is_known, &r->err), 0);
+    assert_false(is_known);
+    build_context_close(c);
+}
+
+static void test_a_large_context_is_walked_in_order_though_two_threads_read_it(void **state)
+{
+    struct rig *r = *state;
+    CLEANUP(buf_release) struct buf text = BUF_INIT(LIMIT_TEXT_SIZE);
+    char path[64];
+
+    for (int i = 0; i < 300; i++) {
+        (void)snprintf(path, sizeof path, "many/d%03d/f", i);
+        rig_write(r, path, "");
+    }
+    buf_printf(&text, "many");
+    for (int i = 0; i < 300; i++)
+        buf_printf(&text, " many/d%03d many/d%03d/f", i, i);
+    for (int round = 0; round < 20; round++) {
+        struct build_context *c = open_context(r, round % 2 ? "**/nothing" : NULL);
+
+        walk_is(r, c, "many", buf_text(&text));
+        build_context_close(c);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -231,6 +334,9 @@ int main(void)
         rig_test(test_names_of_one_file_share_a_key),
         rig_test(test_digests_are_those_of_the_bytes_now),
         rig_test(test_a_context_that_is_none_is_an_error),
+        rig_test(test_every_change_beneath_a_directory_changes_its_fingerprint),
+        rig_test(test_what_was_just_written_has_no_fingerprint),
+        rig_test(test_a_large_context_is_walked_in_order_though_two_threads_read_it),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

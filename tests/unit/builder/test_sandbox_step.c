@@ -344,6 +344,20 @@ static void test_discard_ends_a_running_step(void **state)
     close(ends[0]);
 }
 
+/* Reads until `wanted` came; false at the end (EIO: the last slave was closed). */
+static bool read_terminal(int master, const char *wanted, struct buf *text)
+{
+    while (!wanted || !strstr(buf_text(text), wanted)) {
+        char *room = buf_reserve(text, 256);
+        const ssize_t got = read(master, room, 256);
+
+        if (got <= 0)
+            return false;
+        buf_commit(text, (size_t)got);
+    }
+    return true;
+}
+
 static void test_terminal_is_the_steps_own(void **state)
 {
     struct sandbox_fixture *f = *state;
@@ -360,14 +374,10 @@ static void test_terminal_is_the_steps_own(void **state)
     assert_non_null(p);
     const int master = sandbox_tty(p, &err);
     assert_true(master >= 0);
+    /* What is typed is echoed at once: not in the middle of what the step writes. */
+    assert_true(read_terminal(master, "yes\r\n", &text));
     assert_int_equal(write(master, "typed\n", 6), 6);
-    for (;;) {
-        char *room = buf_reserve(&text, 256);
-        const ssize_t got = read(master, room, 256); /* EIO when the last slave is closed */
-        if (got <= 0)
-            break;
-        buf_commit(&text, (size_t)got);
-    }
+    assert_false(read_terminal(master, NULL, &text));
     assert_int_equal(sandbox_wait(p, &status, &err), 0);
     assert_int_equal(status.exit_code, 0);
     assert_non_null(strstr(buf_text(&text), "/dev/pts/0\r\nyes\r\n"));

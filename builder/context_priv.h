@@ -1,0 +1,16 @@
+/*
+ * What a build context is made of. For builder/context*.c only.
+ */
+#pragma once
+
+#include "builder/context.h"
+#include "builder/context_dir.h"
+#include "cas/statcache.h"
+
+struct build_context {
+    struct build_tree tree;
+    struct cas_statcache *cache;
+    struct dockerfile_ignore *ignore;
+    char *path;
+    struct context_dir dir;
+};
