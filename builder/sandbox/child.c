@@ -9,7 +9,6 @@
 #include <linux/filter.h>
 #include <linux/keyctl.h>
 #include <linux/seccomp.h>
-#include <net/if.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/ioctl.h>
@@ -60,25 +59,6 @@ void child_send(const struct sandbox_child *child,
         ;
 }
 
-/* The namespace was made by cooper for its build; the step gets no descriptor of it. */
-static int join_network(struct sandbox_child *child, const struct sandbox_op *op)
-{
-    return setns(child->slots[op->slot], CLONE_NEWNET);
-}
-
-/* In a namespace that is new and this step's own. */
-static int loopback_up(void)
-{
-    struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
-    const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-    if (fd < 0)
-        return -1;
-    const int result = ioctl(fd, SIOCSIFFLAGS, &request);
-    close(fd);
-    return result;
-}
-
 static int host_name(const struct sandbox_child *child, const struct sandbox_op *op)
 {
     const char *name = child_text(child, op->text);
@@ -87,6 +67,12 @@ static int host_name(const struct sandbox_child *child, const struct sandbox_op 
     while (name && name[size])
         size++;
     return sethostname(name, size);
+}
+
+/* The kernel goes by the rights of whoever opened the file. */
+static int join_cgroup(struct sandbox_child *child, const struct sandbox_op *op)
+{
+    return write(child->slots[op->slot], "0", 1) == 1 ? 0 : -1;
 }
 
 /* A step must not hold the keys of whoever started cooper. Where keys cannot be had at all
@@ -289,12 +275,18 @@ static int execute(struct sandbox_child *child, const struct sandbox_op *op)
 static int carry_out(struct sandbox_child *child, const struct sandbox_op *op)
 {
     switch ((enum sandbox_opcode)op->code) {
+    case OP_CGROUP:
+        return join_cgroup(child, op);
+    case OP_CGROUP_NAMESPACE:
+        return unshare(CLONE_NEWCGROUP);
+    case OP_NETWORK:
+        return child_make_network(child, op);
     case OP_OVERLAY:
         return child_overlay(child, op);
     case OP_TREE:
         return child_tree(child, op);
     case OP_NETNS:
-        return join_network(child, op);
+        return child_join_network(child, op);
     case OP_UNSHARE:
         return child_unshare();
     case OP_REOPEN:
@@ -317,6 +309,8 @@ static int carry_out(struct sandbox_child *child, const struct sandbox_op *op)
         return child_dev(child, op);
     case OP_FILE:
         return child_file(child, op);
+    case OP_SOCKET:
+        return child_socket(child, op);
     case OP_ATTACH:
         return child_attach(child, op);
     case OP_MASK:
@@ -326,7 +320,7 @@ static int carry_out(struct sandbox_child *child, const struct sandbox_op *op)
     case OP_PIVOT:
         return child_pivot(child);
     case OP_LOOPBACK:
-        return loopback_up();
+        return child_loopback();
     case OP_HOSTNAME:
         return host_name(child, op);
     case OP_KEYRING:

@@ -2,7 +2,7 @@
  * The child of the helper: carries out a plan and becomes the step's program. What runs
  * here allocates nothing, takes no lock, logs nothing and calls nobody but the kernel; it
  * is child.c (the switch), child_overlay.c and child_mount.c (mounts), child_target.c
- * (paths inside the root).
+ * (paths inside the root), child_network.c.
  */
 #pragma once
 
@@ -91,8 +91,15 @@ int child_mount(struct sandbox_child *child, const struct sandbox_op *op);
 int child_bind(struct sandbox_child *child, const struct sandbox_op *op);
 int child_dev(struct sandbox_child *child, const struct sandbox_op *op);
 int child_file(struct sandbox_child *child, const struct sandbox_op *op);
+int child_socket(struct sandbox_child *child, const struct sandbox_op *op);
 int child_attach(struct sandbox_child *child, const struct sandbox_op *op);
 int child_mask(struct sandbox_child *child, const struct sandbox_op *op);
 int child_readonly(struct sandbox_child *child, const struct sandbox_op *op);
 int child_pivot(struct sandbox_child *child);
 int child_root_readonly(void);
+
+/* --- child_network.c: 0; -1 and errno --- */
+
+int child_join_network(struct sandbox_child *child, const struct sandbox_op *op);
+int child_make_network(struct sandbox_child *child, const struct sandbox_op *op);
+int child_loopback(void);

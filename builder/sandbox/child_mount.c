@@ -7,9 +7,11 @@
 #include <sched.h>
 #include <stdio.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 /*
@@ -257,8 +259,8 @@ static int place_file(struct sandbox_child *child,
                       const char *name,
                       int target_fd)
 {
-    /* A here-document with "#!" is a file to be executed; a secret never is. */
-    const bool is_script = (op->number & 0111) != 0;
+    /* A here-document with "#!" is a file to be executed; a secret or a socket never is. */
+    const bool is_script = op->code == OP_FILE && (op->number & 0111) != 0;
 
     if (!(op->flags & OP_FLAG_CLASSIC)) {
         const uint64_t attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
@@ -290,6 +292,60 @@ int child_file(struct sandbox_child *child, const struct sandbox_op *op)
     fd = child_target(child, child_text(child, op->target), CHILD_TARGET_FILE, false);
     if (fd < 0 || child_close_after(fd, place_file(child, op, name, fd)) < 0)
         return -1;
+    return unlinkat(child->dev, name, 0);
+}
+
+/* "/proc/self/fd/DEV/NAME": bind(2) knows paths only. */
+static void socket_address(int dev, const char *name, struct sockaddr_un *out)
+{
+    const struct child_fd_path path = child_fd_path(dev);
+    size_t size = 0;
+
+    *out = (struct sockaddr_un){.sun_family = AF_UNIX};
+    for (const char *p = path.text; *p; p++)
+        out->sun_path[size++] = *p;
+    out->sun_path[size++] = '/';
+    for (const char *p = name; *p; p++)
+        out->sun_path[size++] = *p;
+}
+
+static int open_socket(const struct sandbox_child *child,
+                       const struct sandbox_op *op,
+                       const char *name)
+{
+    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    struct sockaddr_un address;
+
+    socket_address(child->dev, name, &address);
+    if (fd < 0)
+        return -1;
+    if (bind(fd, (const struct sockaddr *)&address, sizeof address) < 0 ||
+        fchmodat(child->dev, name, (mode_t)op->number, 0) < 0 ||
+        fchownat(child->dev, name, (uid_t)(op->a >> 32), (gid_t)(op->a & UINT32_MAX),
+                 AT_SYMLINK_NOFOLLOW) < 0 ||
+        listen(fd, SOMAXCONN) < 0)
+        return child_close_after(fd, -1);
+    return fd;
+}
+
+/* As a file: born in the tmpfs of /dev, of which the step has made nothing yet. What is
+ * listened to goes to cooper; the step can connect, and nothing else. */
+int child_socket(struct sandbox_child *child, const struct sandbox_op *op)
+{
+    const struct sandbox_message message = {.kind = SANDBOX_MESSAGE_LISTENER,
+                                            .value = (int32_t)op->count};
+    const struct child_fd_path number = child_fd_path((int)child->files++);
+    const char *name = number.text + sizeof "/proc/self/fd/" - 1;
+    const int listener = open_socket(child, op, name);
+
+    if (listener < 0)
+        return -1;
+    const int fd =
+        child_target(child, child_text(child, op->target), CHILD_TARGET_FILE, false);
+    if (fd < 0 || child_close_after(fd, place_file(child, op, name, fd)) < 0)
+        return child_close_after(listener, -1);
+    child_send(child, &message, NULL, listener);
+    close(listener);
     return unlinkat(child->dev, name, 0);
 }
 

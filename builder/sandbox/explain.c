@@ -5,6 +5,9 @@
 
 /* What was being done, for people; "%s" stands for the target, text or program. */
 static const char *const doing[] = {
+    [OP_CGROUP] = "join the control group of the step",
+    [OP_CGROUP_NAMESPACE] = "create a control group namespace",
+    [OP_NETWORK] = "create a network namespace",
     [OP_OVERLAY] = "mount the layers as overlay",
     [OP_TREE] = "mount source '%s'",
     [OP_NETNS] = "join the network of the build",
@@ -19,6 +22,7 @@ static const char *const doing[] = {
     [OP_BIND] = "bind %s",
     [OP_DEV] = "set up %s",
     [OP_FILE] = "mount a file at %s",
+    [OP_SOCKET] = "mount a socket at %s",
     [OP_ATTACH] = "mount at %s",
     [OP_MASK] = "hide %s",
     [OP_READONLY] = "make %s read-only",

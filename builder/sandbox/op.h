@@ -20,11 +20,14 @@
 
 /* All that a child can do. In the order in which a plan uses them. */
 enum sandbox_opcode {
-    OP_OVERLAY = 1, /* mounts slots as overlay, attached nowhere yet */
-    OP_TREE,        /* slot: a detached copy of the mounts beneath it */
-    OP_NETNS,       /* joins the network namespace of slot */
-    OP_UNSHARE,     /* a mount namespace of its own, cut off from the host's */
-    OP_REOPEN,      /* slots of the host's mount namespace, as they are in the new one */
+    OP_CGROUP = 1,       /* joins the cgroup whose cgroup.procs is slot */
+    OP_CGROUP_NAMESPACE, /* that is then the root of what it sees of cgroups */
+    OP_NETWORK, /* a service's: makes a network namespace, stays out of it, names it */
+    OP_OVERLAY, /* mounts slots as overlay, attached nowhere yet */
+    OP_TREE,    /* slot: a detached copy of the mounts beneath it */
+    OP_NETNS,   /* joins the network namespace of slot */
+    OP_UNSHARE, /* a mount namespace of its own, cut off from the host's */
+    OP_REOPEN,  /* slots of the host's mount namespace, as they are in the new one */
     OP_CLASSIC_OVERLAY, /* OP_OVERLAY by mount(2), on its own upper directory */
     OP_CLASSIC_SELF,    /* slot: bound on itself, to be a root */
     OP_STAGE,           /* attaches a detached overlay where pivot_root leaves it behind */
@@ -34,6 +37,7 @@ enum sandbox_opcode {
     OP_BIND,            /* a path of the host's at a target */
     OP_DEV,             /* /dev: devices, links */
     OP_FILE,            /* a file in memory at a target */
+    OP_SOCKET,          /* a listening socket at a target */
     OP_ATTACH,          /* slot at a target */
     OP_MASK,            /* nothing to be seen at a path */
     OP_READONLY,        /* nothing to be changed beneath a path */
@@ -61,6 +65,7 @@ enum sandbox_op_flags {
     OP_FLAG_KERNEL = 8,      /* the target must be an ordinary directory: no symlinks */
     OP_FLAG_BIND_NODES = 16, /* /dev: bind the host's nodes, instead of making them */
     OP_FLAG_NODEV = 32,      /* device nodes that a step makes there cannot be opened */
+    OP_FLAG_DEVICE = 64,     /* a node that the step was given: it can be opened */
 };
 
 /* What the members mean is said in plan.c, beside the function that writes each operation.
@@ -97,6 +102,8 @@ struct sandbox_request {
 enum sandbox_message_kind {
     SANDBOX_MESSAGE_STUB = 1, /* child: `path` was created in the root */
     SANDBOX_MESSAGE_TTY,      /* child: the terminal's master comes along */
+    SANDBOX_MESSAGE_LISTENER, /* child: socket number `value`, which listens, comes along */
+    SANDBOX_MESSAGE_NETWORK,  /* child: the network namespace comes along */
     SANDBOX_MESSAGE_FAILED,   /* child: operation `op` failed with `sys` */
     SANDBOX_MESSAGE_EXIT,     /* helper: the step has ended; nothing follows */
     SANDBOX_MESSAGE_SIGNAL,   /* to the helper: send `value` */

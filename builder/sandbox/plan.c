@@ -128,6 +128,15 @@ static void plan_surroundings(struct sandbox_plan *plan, const struct sandbox_sp
     }
 }
 
+/* OP_CGROUP: `slot`. Before anything else, so that all that the step uses is counted. */
+static void plan_cgroups(struct sandbox_plan *plan, const struct sandbox_spec *spec)
+{
+    for (size_t i = 0; i < spec->cgroup_count; i++)
+        plan_add(plan, OP_CGROUP)->slot = (int32_t)plan_add_slot(plan, spec->cgroup_fds[i]);
+    if (spec->cgroup_count > 0)
+        plan_add(plan, OP_CGROUP_NAMESPACE);
+}
+
 static uint64_t capability_mask(const struct sandbox_spec *spec)
 {
     if (spec->no_capabilities)
@@ -177,13 +186,15 @@ static const char *search_path(const char *const *env)
 
 /* OP_EXEC: table of `count` arguments at `text`, of `number` variables at `data`, PATH at
  * `target`. */
-static void plan_exec(struct sandbox_plan *plan, const struct sandbox_spec *spec)
+static void plan_exec(struct sandbox_plan *plan,
+                      const char *const *argv,
+                      const char *const *env)
 {
     struct sandbox_op *const op = plan_add(plan, OP_EXEC);
 
-    op->text = add_list(plan, spec->argv, &op->count);
-    op->data = add_list(plan, spec->env, &op->number);
-    op->target = plan_add_text(plan, search_path(spec->env));
+    op->text = add_list(plan, argv, &op->count);
+    op->data = add_list(plan, env, &op->number);
+    op->target = plan_add_text(plan, search_path(env));
 }
 
 /* --- the whole --- */
@@ -203,7 +214,8 @@ static int check_mount(const struct sandbox_mount *m, struct error *err)
         return error_set(err, ERROR_INVALID, "nothing can be mounted over '/'");
     if (m->type == SANDBOX_MOUNT_SNAPSHOT && !descriptors_valid(&m->snapshot))
         return error_set(err, ERROR_INVALID, "mount '%s' has no snapshot", m->target);
-    if (m->type == SANDBOX_MOUNT_BIND && m->source_fd < 0)
+    if ((m->type == SANDBOX_MOUNT_BIND || m->type == SANDBOX_MOUNT_DEVICE) &&
+        m->source_fd < 0)
         return error_set(err, ERROR_INVALID, "mount '%s' has no source", m->target);
     return 0;
 }
@@ -228,9 +240,31 @@ static int check_spec(const struct sandbox_spec *spec, struct error *err)
 
 static uint64_t clone_flags(const struct sandbox_spec *spec)
 {
-    uint64_t flags = CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
+    uint64_t flags = CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS;
 
+    flags |= spec->cgroup_count == 0 ? CLONE_NEWCGROUP : 0;
     return spec->network == SANDBOX_NETWORK_NONE ? flags | CLONE_NEWNET : flags;
+}
+
+/* Room for the operations, at the beginning; they are filled in by plan_close. */
+static void plan_open(struct sandbox_plan *plan, size_t op_room, uint64_t flags)
+{
+    plan->op_room = op_room;
+    plan->ops = base_alloc_array(plan->op_room, sizeof *plan->ops);
+    plan->clone_flags = flags;
+    buf_append(&plan->bytes, plan->ops, plan->op_room * sizeof *plan->ops);
+}
+
+static int plan_close(struct sandbox_plan *plan, struct error *err)
+{
+    if (buf_ok(&plan->bytes, "the command with its environment and mounts", err) < 0)
+        return -1;
+    if (plan->slot_count > SANDBOX_SLOTS_MAX)
+        return error_set(err, ERROR_LIMIT,
+                         "a step with %zu layers and mounts, more than %u",
+                         plan->slot_count, SANDBOX_SLOTS_MAX);
+    memcpy(plan->bytes.data, plan->ops, plan->op_count * sizeof *plan->ops);
+    return 0;
 }
 
 int sandbox_plan_make(struct sandbox_plan *plan,
@@ -241,24 +275,42 @@ int sandbox_plan_make(struct sandbox_plan *plan,
     *plan = (struct sandbox_plan){.bytes = BUF_INIT(SANDBOX_PLAN_MAX)};
     if (check_spec(spec, err) < 0)
         return -1;
-    plan->op_room =
-        OPS_FIXED + OPS_PER_MOUNT * (spec->mount_count + 1) + spec->rlimit_count;
-    plan->ops = base_alloc_array(plan->op_room, sizeof *plan->ops);
-    plan->clone_flags = clone_flags(spec);
-    buf_append(&plan->bytes, plan->ops, plan->op_room * sizeof *plan->ops);
+    plan_open(plan,
+              OPS_FIXED + OPS_PER_MOUNT * (spec->mount_count + 1) + spec->rlimit_count +
+                  spec->cgroup_count,
+              clone_flags(spec));
+    plan_cgroups(plan, spec);
     plan_file_systems(plan, spec, host);
     plan_surroundings(plan, spec);
     if (plan_privileges(plan, spec, host, err) < 0)
         return -1;
-    plan_exec(plan, spec);
-    if (buf_ok(&plan->bytes, "the command with its environment and mounts", err) < 0)
-        return -1;
-    if (plan->slot_count > SANDBOX_SLOTS_MAX)
-        return error_set(err, ERROR_LIMIT,
-                         "a step with %zu layers and mounts, more than %u",
-                         plan->slot_count, SANDBOX_SLOTS_MAX);
-    memcpy(plan->bytes.data, plan->ops, plan->op_count * sizeof *plan->ops);
-    return 0;
+    plan_exec(plan, spec->argv, spec->env);
+    return plan_close(plan, err);
+}
+
+/* Nothing shuts a service in but the pid namespace that it ends with. */
+int sandbox_plan_make_service(struct sandbox_plan *plan,
+                              const struct sandbox_service *service,
+                              struct error *err)
+{
+    *plan = (struct sandbox_plan){.bytes = BUF_INIT(SANDBOX_PLAN_MAX)};
+    plan_open(plan, OPS_FIXED, CLONE_NEWPID);
+    if (service->netns_path) {
+        /* OP_NETWORK: a file system over `text`, the namespace at `target` in it. */
+        struct sandbox_op *const op = plan_add(plan, OP_NETWORK);
+        const struct view directory = path_dir(view_of(service->netns_path));
+        char *const text = view_dup(directory);
+        op->text = plan_add_text(plan, text);
+        op->target = plan_add_text(plan, service->netns_path);
+        free(text);
+    }
+    for (uint32_t i = 0; i < 3; i++) {
+        struct sandbox_op *const op = plan_add(plan, OP_STDIO);
+        op->slot = (int32_t)plan_add_slot(plan, service->stdio[i]);
+        op->number = i;
+    }
+    plan_exec(plan, service->argv, service->env);
+    return plan_close(plan, err);
 }
 
 void sandbox_plan_release(struct sandbox_plan *plan)

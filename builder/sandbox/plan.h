@@ -29,6 +29,10 @@ MUST_CHECK int sandbox_plan_make(struct sandbox_plan *plan,
                                  const struct sandbox_spec *spec,
                                  const struct sandbox_host *host,
                                  struct error *err);
+/* The same for a service. */
+MUST_CHECK int sandbox_plan_make_service(struct sandbox_plan *plan,
+                                         const struct sandbox_service *service,
+                                         struct error *err);
 void sandbox_plan_release(struct sandbox_plan *plan);
 
 /* Turns a failed operation of the plan into an error; returns -1. */

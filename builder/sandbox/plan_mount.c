@@ -27,6 +27,7 @@ struct source {
     uint32_t first;                            /* its first slot */
     uint32_t slot;                             /* where the result is */
     bool readonly;
+    bool device;
 };
 
 static const char *below(const char *path)
@@ -65,6 +66,16 @@ static struct source add_descriptor(struct sandbox_plan *plan,
     return s;
 }
 
+/* Read-only, so that chmod and chown do not reach the host's node; a device can be written
+ * to all the same. */
+static struct source add_device(struct sandbox_plan *plan, int fd)
+{
+    struct source s = add_descriptor(plan, fd, NULL, true);
+
+    s.device = true;
+    return s;
+}
+
 static uint32_t source_slots(const struct source *s)
 {
     return s->snapshot ? s->slot - s->first + 2 : 1;
@@ -86,16 +97,14 @@ static void plan_overlay(struct sandbox_plan *plan,
 }
 
 /* OP_TREE: `slot`, what lies at `text` beneath it. */
-static void plan_tree(struct sandbox_plan *plan,
-                      uint32_t slot,
-                      const char *path,
-                      bool readonly)
+static void plan_tree(struct sandbox_plan *plan, const struct source *s)
 {
     struct sandbox_op *const op = plan_add(plan, OP_TREE);
 
-    op->slot = (int32_t)slot;
-    op->text = plan_add_text(plan, path);
-    op->flags = readonly ? OP_FLAG_READONLY : 0;
+    op->slot = (int32_t)s->slot;
+    op->text = plan_add_text(plan, s->path);
+    op->flags = (s->readonly ? (uint32_t)OP_FLAG_READONLY : 0) |
+                (s->device ? (uint32_t)OP_FLAG_DEVICE : 0);
 }
 
 /* OP_CLASSIC_SELF, OP_STAGE, OP_ROOT: `slot`. */
@@ -116,7 +125,7 @@ static void plan_prepare(struct sandbox_plan *plan, const struct source *s)
     if (s->snapshot)
         plan_overlay(plan, s, OP_OVERLAY, s->readonly && !s->path);
     else
-        plan_tree(plan, s->slot, s->path, s->readonly);
+        plan_tree(plan, s);
 }
 
 /* A directory of a detached overlay cannot be copied before Linux 6.15. */
@@ -125,7 +134,7 @@ static void plan_stage(struct sandbox_plan *plan, const struct source *s)
     if (!s->snapshot || !s->path)
         return;
     plan_slot(plan, OP_STAGE, s->slot);
-    plan_tree(plan, s->slot, s->path, s->readonly);
+    plan_tree(plan, s);
 }
 
 /* mount(2) knows paths only: what was opened is found again in the new namespace. */
@@ -189,6 +198,8 @@ static void forbid_devices(struct sandbox_plan *plan)
 {
     for (size_t i = 0; i < plan->op_count; i++) {
         struct sandbox_op *const op = &plan->ops[i];
+        if (op->flags & OP_FLAG_DEVICE)
+            continue;
         op->flags |= OP_FLAG_NODEV;
         if (op->code == OP_DEV || (op->code == OP_MOUNT && !(op->flags & OP_FLAG_KERNEL)))
             op->a |= MS_NODEV;
@@ -234,6 +245,20 @@ static void plan_file(struct sandbox_plan *plan,
     op->flags = readonly ? OP_FLAG_READONLY : 0;
 }
 
+/* OP_SOCKET: mode `number`, owner `a`, at `target`; `count` tells cooper which it is. */
+static void plan_socket(struct sandbox_plan *plan, const struct sandbox_mount *m)
+{
+    uint32_t before = 0;
+
+    for (size_t i = 0; i < plan->op_count; i++)
+        before += plan->ops[i].code == OP_SOCKET;
+    struct sandbox_op *const op = plan_add(plan, OP_SOCKET);
+    op->target = plan_add_text(plan, m->target);
+    op->number = m->mode ? m->mode : 0600;
+    op->a = plan_ids(m->uid, m->gid);
+    op->count = before;
+}
+
 /* OP_MASK, OP_READONLY: `target`. */
 static void plan_masks(struct sandbox_plan *plan)
 {
@@ -267,10 +292,15 @@ static void plan_user_mount(struct sandbox_plan *plan,
                   plan_ids(m->uid, m->gid), m->readonly);
         return;
     }
+    if (m->type == SANDBOX_MOUNT_SOCKET) {
+        plan_socket(plan, m);
+        return;
+    }
     /* OP_ATTACH: `slot` at `target`. */
     struct sandbox_op *const op = plan_slot(plan, OP_ATTACH, s->slot);
     op->target = plan_add_text(plan, m->target);
-    op->flags = m->readonly ? OP_FLAG_READONLY : 0;
+    op->flags = (s->readonly ? (uint32_t)OP_FLAG_READONLY : 0) |
+                (s->device ? (uint32_t)OP_FLAG_DEVICE : 0);
 }
 
 static struct source *collect_sources(struct sandbox_plan *plan,
@@ -285,13 +315,16 @@ static struct source *collect_sources(struct sandbox_plan *plan,
             sources[i + 1] = add_snapshot(plan, &m->snapshot, m->source, m->readonly);
         else if (m->type == SANDBOX_MOUNT_BIND)
             sources[i + 1] = add_descriptor(plan, m->source_fd, m->source, m->readonly);
+        else if (m->type == SANDBOX_MOUNT_DEVICE)
+            sources[i + 1] = add_device(plan, m->source_fd);
     }
     return sources;
 }
 
 static bool has_source(const struct sandbox_spec *spec, size_t index)
 {
-    return index == 0 || spec->mounts[index - 1].type <= SANDBOX_MOUNT_SNAPSHOT;
+    return index == 0 || spec->mounts[index - 1].type <= SANDBOX_MOUNT_SNAPSHOT ||
+           spec->mounts[index - 1].type == SANDBOX_MOUNT_DEVICE;
 }
 
 /* Up to the new root being the root, but for its content. */

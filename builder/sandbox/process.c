@@ -7,6 +7,7 @@
 #include "base/fs.h"
 #include "base/limits.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <linux/sched.h>
 #include <poll.h>
@@ -25,6 +26,7 @@
 struct sandbox_helper {
     int control; /* set once */
     int pidfd;
+    pid_t pid;
     struct sandbox_host host;
     pthread_mutex_t lock; /* held while a request is sent, so that those do not mix */
 };
@@ -36,6 +38,9 @@ struct sandbox_process {
     size_t stub_count;
     size_t stub_room;
     int tty;
+    int network;
+    int *listeners; /* -1: not here yet, or handed out */
+    size_t listener_count;
     bool failed;
     struct sandbox_message failure;
     bool ended;
@@ -90,6 +95,7 @@ struct sandbox_helper *sandbox_helper_start(struct error *err)
     struct sandbox_helper *const h = base_alloc(sizeof *h);
     h->control = ends[0];
     h->pidfd = pidfd;
+    h->pid = (pid_t)pid;
     h->host = sandbox_host_look();
     pthread_mutex_init(&h->lock, NULL);
     return h;
@@ -116,6 +122,16 @@ void sandbox_helper_stopp(struct sandbox_helper **helper)
     sandbox_helper_stop(*helper);
     *helper = NULL;
     errno = saved;
+}
+
+pid_t sandbox_helper_pid(const struct sandbox_helper *helper)
+{
+    return helper->pid;
+}
+
+bool sandbox_helper_is_nested(const struct sandbox_helper *helper)
+{
+    return helper->host.user_namespace;
 }
 
 /* --- a request --- */
@@ -205,18 +221,34 @@ static void process_free(struct sandbox_process *p)
     sandbox_plan_release(&p->plan);
     fd_closep(&p->socket);
     fd_closep(&p->tty);
+    fd_closep(&p->network);
+    for (size_t i = 0; i < p->listener_count; i++)
+        fd_closep(&p->listeners[i]);
+    free(p->listeners);
     free(p);
 }
 
+static struct sandbox_process *process_new(size_t listener_count)
+{
+    struct sandbox_process *const p = base_alloc(sizeof *p);
+
+    p->socket = -1;
+    p->tty = -1;
+    p->network = -1;
+    p->listeners = base_alloc_array(listener_count + 1, sizeof *p->listeners);
+    p->listener_count = listener_count;
+    for (size_t i = 0; i < listener_count; i++)
+        p->listeners[i] = -1;
+    return p;
+}
+
+/* With the plan made. */
 static int process_start(struct sandbox_process *p,
                          struct sandbox_helper *helper,
-                         const struct sandbox_spec *spec,
                          struct error *err)
 {
     int ends[2];
 
-    if (sandbox_plan_make(&p->plan, spec, &helper->host, err) < 0)
-        return -1;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
         return error_sys(err, "socketpair");
     p->socket = ends[0];
@@ -229,11 +261,27 @@ struct sandbox_process *sandbox_spawn(struct sandbox_helper *helper,
                                       const struct sandbox_spec *spec,
                                       struct error *err)
 {
-    struct sandbox_process *const p = base_alloc(sizeof *p);
+    size_t listeners = 0;
 
-    p->socket = -1;
-    p->tty = -1;
-    if (process_start(p, helper, spec, err) == 0)
+    for (size_t i = 0; i < spec->mount_count; i++)
+        listeners += spec->mounts[i].type == SANDBOX_MOUNT_SOCKET;
+
+    struct sandbox_process *const p = process_new(listeners);
+    if (sandbox_plan_make(&p->plan, spec, &helper->host, err) == 0 &&
+        process_start(p, helper, err) == 0)
+        return p;
+    process_free(p);
+    return NULL;
+}
+
+struct sandbox_process *sandbox_service_spawn(struct sandbox_helper *helper,
+                                              const struct sandbox_service *service,
+                                              struct error *err)
+{
+    struct sandbox_process *const p = process_new(0);
+
+    if (sandbox_plan_make_service(&p->plan, service, err) == 0 &&
+        process_start(p, helper, err) == 0)
         return p;
     process_free(p);
     return NULL;
@@ -276,6 +324,17 @@ static void take_message(struct sandbox_process *p,
         fd_closep(&p->tty);
         p->tty = fd;
         return;
+    case SANDBOX_MESSAGE_NETWORK:
+        fd_closep(&p->network);
+        p->network = fd;
+        return;
+    case SANDBOX_MESSAGE_LISTENER:
+        if (in->message.value >= 0 && (size_t)in->message.value < p->listener_count &&
+            p->listeners[in->message.value] < 0) {
+            p->listeners[in->message.value] = fd;
+            return;
+        }
+        break;
     case SANDBOX_MESSAGE_FAILED:
         p->failed = true;
         p->failure = in->message;
@@ -385,17 +444,38 @@ bool sandbox_exec_failed(const struct sandbox_process *p)
     return p->failed && p->failure.code == OP_EXEC;
 }
 
-int sandbox_tty(struct sandbox_process *p, struct error *err)
+/* Waits until the descriptor is here and hands it out; `what` it is, if it never comes. */
+static int take_descriptor(struct sandbox_process *p,
+                           int *fd,
+                           const char *what,
+                           struct error *err)
 {
-    while (!p->ended && p->tty < 0)
+    struct sandbox_status status = {0};
+
+    while (!p->ended && *fd < 0)
         if (receive(p, err) < 0)
             return -1;
-    if (p->tty >= 0)
-        return fd_take(&p->tty);
-    struct sandbox_status status = {0};
+    if (*fd >= 0)
+        return fd_take(fd);
     if (finish(p, &status, err) < 0)
         return -1;
-    return error_set(err, ERROR_INVALID, "this step has no terminal");
+    return error_set(err, ERROR_INVALID, "this step has no %s", what);
+}
+
+int sandbox_tty(struct sandbox_process *p, struct error *err)
+{
+    return take_descriptor(p, &p->tty, "terminal", err);
+}
+
+int sandbox_service_network(struct sandbox_process *p, struct error *err)
+{
+    return take_descriptor(p, &p->network, "network", err);
+}
+
+int sandbox_listener(struct sandbox_process *p, size_t index, struct error *err)
+{
+    assert(index < p->listener_count);
+    return take_descriptor(p, &p->listeners[index], "socket", err);
 }
 
 void sandbox_kill(struct sandbox_process *p)

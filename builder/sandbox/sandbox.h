@@ -5,6 +5,7 @@
  *     sandbox_userns_enter (userns.h; only when not root)
  *     sandbox_helper_start             before any thread exists
  *       sandbox_spawn -> sandbox_wait  once a step, from any thread, several at a time
+ *       sandbox_service_spawn          for programs of the host's that serve steps
  *     sandbox_helper_stop
  *
  * The helper is a small single-threaded process, the first of a pid namespace of its own.
@@ -37,6 +38,11 @@ MUST_CHECK struct sandbox_helper *sandbox_helper_start(struct error *err);
  * sandbox_process of this helper may be in use any more. */
 void sandbox_helper_stop(struct sandbox_helper *helper);
 void sandbox_helper_stopp(struct sandbox_helper **helper);
+/* The helper's process id as cooper sees it: to put it, and with it all steps to come, into
+ * a cgroup. */
+pid_t sandbox_helper_pid(const struct sandbox_helper *helper);
+/* Does it, and cooper, live in a user namespace that is not the first one? */
+bool sandbox_helper_is_nested(const struct sandbox_helper *helper);
 
 enum sandbox_network {
     SANDBOX_NETWORK_HOST = 0, /* the namespace that cooper runs in */
@@ -49,6 +55,10 @@ enum sandbox_mount_type {
     SANDBOX_MOUNT_SNAPSHOT, /* `source` beneath the root of `snapshot` */
     SANDBOX_MOUNT_TMPFS,    /* a new tmpfs: size, mode */
     SANDBOX_MOUNT_FILE,     /* a file in memory: content, mode, uid, gid: secrets */
+    SANDBOX_MOUNT_SOCKET, /* a Unix socket that listens: mode, uid, gid; who serves it gets
+                           * it from sandbox_listener */
+    SANDBOX_MOUNT_DEVICE, /* source_fd: a device node of the host's, which the step may
+                           * open; its mode and owner stay what they are */
 };
 
 /*
@@ -69,8 +79,8 @@ struct sandbox_mount {
     const char *source;
     struct view content;
     uint64_t size; /* TMPFS, in bytes; 0: the kernel's default, half of memory */
-    mode_t mode;   /* TMPFS: 0 means 01777; FILE: 0 means 0400 */
-    uid_t uid;     /* FILE */
+    mode_t mode;   /* TMPFS: 0 means 01777; FILE: 0 means 0400; SOCKET: 0 means 0600 */
+    uid_t uid;     /* FILE, SOCKET */
     gid_t gid;
 };
 
@@ -117,6 +127,8 @@ struct sandbox_spec {
 
     enum sandbox_network network;
     int netns_fd;
+    const int *cgroup_fds; /* each a cgroup.procs, open for writing, that the step joins */
+    size_t cgroup_count;
     const char *hostname;    /* NULL: "buildkitsandbox", as BuildKit */
     const char *resolv_conf; /* content, read-only; NULL: the image's own file is seen */
     const char *hosts;
@@ -179,6 +191,11 @@ bool sandbox_exec_failed(const struct sandbox_process *p);
  * caller's to close. Before sandbox_wait. */
 MUST_CHECK int sandbox_tty(struct sandbox_process *p, struct error *err);
 
+/* With mounts of type SOCKET: waits until the step has the index'th of them and returns the
+ * end that accepts connections, non-blocking, the caller's to close. Once for each, before
+ * sandbox_wait. */
+MUST_CHECK int sandbox_listener(struct sandbox_process *p, size_t index, struct error *err);
+
 /* Kills every process of the step; sandbox_wait then returns soon. Any thread. */
 void sandbox_kill(struct sandbox_process *p);
 /* Sends a signal to the step's first process (a pid 1: signals that it does not handle are
@@ -193,3 +210,30 @@ const char *sandbox_stub_at(const struct sandbox_process *p, size_t index);
 /* Kills the step if it still runs, waits for its end, frees. NULL is fine. */
 void sandbox_discard(struct sandbox_process *p);
 void sandbox_discardp(struct sandbox_process **p);
+
+/*
+ * A program of the host's that serves steps of this build (pasta, ssh-agent). It is not
+ * shut in: it has cooper's own rights, file systems and network. But like a step it is the
+ * first of a pid namespace below the helper's, so that neither it nor what it starts
+ * outlives cooper, whatever way that ends.
+ */
+struct sandbox_service {
+    const char *const *argv; /* NULL-terminated; argv[0] is looked for in env's PATH */
+    const char *const *env;  /* NULL-terminated "NAME=value"; exactly this */
+    const int *stdio;        /* stdin, stdout, stderr: all three */
+    /*
+     * Makes a network namespace with nothing but loopback, which is up. The program itself
+     * stays in the host's; it finds the new one at this path, "/DIRECTORY/NAME": the
+     * directory, which must exist, is covered in the program's mount namespace alone. NULL:
+     * none.
+     */
+    const char *netns_path;
+};
+
+/* For sandbox_discard; sandbox_wait and the others work as with a step. */
+MUST_CHECK struct sandbox_process *sandbox_service_spawn(
+    struct sandbox_helper *helper,
+    const struct sandbox_service *service,
+    struct error *err);
+/* With netns_path: waits until the namespace is there; a descriptor of it, the caller's. */
+MUST_CHECK int sandbox_service_network(struct sandbox_process *p, struct error *err);
