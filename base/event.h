@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 enum event_type {
-    EVENT_STEP_START,  /* step, name, pos */
+    EVENT_STEP_START,  /* step, name, pos, text: why it is not cached, or NULL */
     EVENT_STEP_CACHED, /* step, name: an earlier result is used */
     EVENT_STEP_OUTPUT, /* step, stream, data: bytes that a command printed */
     EVENT_STEP_DONE,   /* step */

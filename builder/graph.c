@@ -61,6 +61,7 @@ static void run_release(struct build_run_op *op)
 {
     free_texts(op->argv, op->argc);
     free_texts(op->env, op->env_count);
+    free(op->env_is_arg);
     free_texts(op->proxy_env, op->proxy_env_count);
     free(op->workdir);
     free(op->user);

@@ -101,6 +101,7 @@ struct build_run_op {
     size_t argc;
     char **env; /* NAME=VALUE, in order */
     size_t env_count;
+    bool *env_is_arg; /* of each: it comes from ARG; for messages */
     char **proxy_env; /* passed on, but part of no key */
     size_t proxy_env_count;
     char *workdir;

@@ -46,10 +46,15 @@ static void set_argv(const struct plan_stage *s,
 
 static void set_env(const struct plan_stage *s, struct build_run_op *op)
 {
+    struct view ignored;
+
     op->env = base_alloc_array(s->env.count + 1, sizeof(char *));
-    for (size_t i = 0; i < s->env.count; i++)
+    op->env_is_arg = base_alloc_array(s->env.count + 1, sizeof *op->env_is_arg);
+    for (size_t i = 0; i < s->env.count; i++) {
+        op->env_is_arg[i] = plan_env_get(&s->args, view_of(s->env.items[i].name), &ignored);
         op->env[op->env_count++] =
             base_format("%s=%s", s->env.items[i].name, s->env.items[i].value);
+    }
 }
 
 /* A proxy given as build argument is seen by every RUN, in capitals and small letters,

@@ -2,6 +2,7 @@
 
 #include "base/alloc.h"
 #include "base/limits.h"
+#include "builder/solve_last.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -36,6 +37,7 @@ static int run_step(struct solve_node *n, struct error *err)
 
 static int solve_node(struct solve_node *n, struct error *err)
 {
+    CLEANUP(base_freep) char *reason = NULL;
     const bool was_hit = n->is_hit;
     int status;
 
@@ -48,7 +50,8 @@ static int solve_node(struct solve_node *n, struct error *err)
         solve_event(n, EVENT_STEP_CACHED, NULL);
         return solve_apply_hit(n, err);
     }
-    solve_event(n, EVENT_STEP_START, NULL);
+    reason = solve_miss_reason(n);
+    solve_event(n, EVENT_STEP_START, reason);
     status = run_step(n, err);
     if (status == 0)
         solve_event(n, EVENT_STEP_DONE, NULL);
@@ -280,6 +283,19 @@ static int prepare(struct solver *s, struct error *err)
     return 0;
 }
 
+/* A step that will miss wants to know what it was the last time. */
+static void recall(struct solver *s)
+{
+    for (size_t i = 0; i < s->count; i++) {
+        const struct solve_node *n = &s->nodes[i];
+
+        if (n->is_needed && !n->is_hit && n->node->op != BUILD_OP_SOURCE) {
+            solve_last_load(s);
+            return;
+        }
+    }
+}
+
 static int take_result(struct solver *s, struct build_solution *out, struct error *err)
 {
     const struct solve_node *n = s->plan->result ? solve_of(s, s->plan->result) : NULL;
@@ -316,6 +332,7 @@ static void solver_release(struct solver *s)
         doc_unref(n->record);
         error_clear(&n->error);
     }
+    solve_last_free(s->last);
     pool_free(s->cpus);
     queue_free(s->finished);
     queue_free(s->to_record);
@@ -354,7 +371,9 @@ int build_solve(const struct build_environment *env,
     if (status == 0 && plan->result) {
         mark_needed(&s);
         mark_all_files(&s);
+        recall(&s);
         status = run_all(&s, err);
+        solve_last_save(&s);
     }
     if (status == 0)
         status = take_result(&s, out, err);

@@ -40,7 +40,8 @@ struct solve_node {
                     */
     struct doc *record; /* of a hit */
 
-    struct cas_layer **layers; /* the result: base's layers and perhaps one more */
+    const struct solve_node *cause; /* it misses because this one did; or NULL */
+    struct cas_layer **layers;      /* the result: base's layers and perhaps one more */
     int64_t *created;
     size_t count;
     uint32_t step;
@@ -61,6 +62,7 @@ struct solver {
     pthread_t recorder;
     bool has_recorder;
     struct error record_error; /* the recorder's; read after it has ended */
+    struct solve_last *last;   /* what is known of the last build, when a step misses */
     pthread_mutex_t lock;      /* guards next_step */
     uint32_t next_step;
     bool stop; /* a node failed: end the others; atomic */
@@ -101,7 +103,8 @@ int step_mkdir(struct solve_node *n, struct error *err);
 int step_run(struct solve_node *n, struct error *err);
 /* Digest of what a COPY takes, without its destination; may read files of contexts. */
 int step_copy_selection(struct solve_node *n, struct digest *out, struct error *err);
-/* The same by looking at every file: what step_copy_selection does without a fingerprint. */
+/* The same by looking at every file: what step_copy_selection does without a fingerprint.
+ */
 int step_copy_select(struct solve_node *n, struct digest *out, struct error *err);
 /* Does the COPY take anything from a context or from text only? Then its selection can be
  * known before anything has run. */

@@ -8,6 +8,7 @@
 #include "builder/copy.h"
 #include "builder/delta.h"
 #include "builder/owner.h"
+#include "builder/step_taken.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -128,25 +129,48 @@ static int digest_files(struct build_delta *delta,
     return 0;
 }
 
-int step_copy_select(struct solve_node *n, struct digest *out, struct error *err)
+int step_copy_take(struct solve_node *n, struct step_taken *out, struct error *err)
 {
-    CLEANUP(build_delta_freep) struct build_delta *delta = build_delta_new(NULL);
     const struct build_copy_request request = {.op = &n->node->copy};
-    struct cas_entry *entries;
-    struct step_trees trees;
-    size_t count;
     int status;
 
-    open_trees(n, false, &trees);
-    status = apply_sources(n, &trees, delta, &request, err);
+    *out = (struct step_taken){.delta = build_delta_new(NULL),
+                               .trees = base_alloc(sizeof *out->trees)};
+    open_trees(n, false, out->trees);
+    status = apply_sources(n, out->trees, out->delta, &request, err);
     if (status == 0)
-        status = build_delta_finish(delta, &entries, &count, err);
+        status = build_delta_finish(out->delta, &out->entries, &out->count, err);
     if (status == 0)
-        status = digest_files(delta, entries, count, err);
-    if (status == 0)
-        *out = build_key_entries(entries, count);
-    close_trees(&trees);
+        status = digest_files(out->delta, out->entries, out->count, err);
+    if (status < 0)
+        step_taken_release(out);
     return status;
+}
+
+struct view step_taken_source(const struct step_taken *t, size_t i)
+{
+    const struct build_delta_content *c = build_delta_content_at(t->delta, i);
+
+    return c && c->tree ? c->place.path : VIEW_LIT("");
+}
+
+void step_taken_release(struct step_taken *t)
+{
+    build_delta_free(t->delta);
+    if (t->trees)
+        close_trees(t->trees);
+    free(t->trees);
+    *t = (struct step_taken){0};
+}
+
+int step_copy_select(struct solve_node *n, struct digest *out, struct error *err)
+{
+    CLEANUP(step_taken_release) struct step_taken taken = {0};
+
+    if (step_copy_take(n, &taken, err) < 0)
+        return -1;
+    *out = build_key_entries(taken.entries, taken.count);
+    return 0;
 }
 
 /* --- The layer --- */

@@ -92,6 +92,7 @@ static void step_free(struct cli_step *step)
     buf_release(&step->partial[1]);
     free(step->name);
     free(step->text);
+    free(step->reason);
     free(step);
 }
 
@@ -215,6 +216,8 @@ static struct cli_step *event_apply(struct cli_progress *p, const struct event *
 
     switch (event->type) {
     case EVENT_STEP_START:
+        free(step->reason);
+        step->reason = base_strdup(event->text);
         break;
     case EVENT_STEP_CACHED:
         step_end(step, CLI_STEP_CACHED, event->time_ns);

@@ -48,6 +48,8 @@ static struct doc *vertex_doc(struct json *d, const struct cli_step *step)
         set_time(d, vertex, "completed", step->end_ns);
     if (step->state == CLI_STEP_CACHED)
         doc_set_bool(vertex, "cached", true);
+    if (step->reason != NULL)
+        doc_set_text(vertex, "notCached", step->reason);
     if (step->state == CLI_STEP_FAILED)
         doc_set_text(vertex, "error", step->text != NULL ? step->text : "failed");
     return vertex;

@@ -38,6 +38,8 @@ static void plain_event(void *self, const struct event *event, struct cli_step *
     switch (event->type) {
     case EVENT_STEP_START:
         buf_printf(&d->out, "#%u %s\n", step->number, step->name);
+        if (step->reason != NULL)
+            buf_printf(&d->out, "#%u not cached: %s\n", step->number, step->reason);
         break;
     case EVENT_STEP_CACHED:
         buf_printf(&d->out, "#%u %s\n#%u CACHED\n\n", step->number, step->name,

@@ -35,7 +35,8 @@ struct cli_step {
     uint32_t number; /* 0: what belongs to no step */
     enum cli_step_state state;
     char *name;
-    char *text; /* why it failed, or NULL */
+    char *text;   /* why it failed, or NULL */
+    char *reason; /* why it is not cached, or NULL */
     uint64_t start_ns;
     uint64_t end_ns;
     struct buf partial[2];                   /* the unfinished line of each stream */

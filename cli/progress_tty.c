@@ -137,6 +137,18 @@ static void transfers_draw(struct tty *d, const struct cli_step *step, size_t *r
     }
 }
 
+static void reason_draw(struct tty *d, const struct cli_step *step, size_t *room)
+{
+    CLEANUP(base_freep) char *text = NULL;
+
+    if (step->reason == NULL || *room == 0)
+        return;
+    text = base_format("not cached: %s", step->reason);
+    row_draw(d, " => => ", text, "");
+    buf_append_char(&d->out, '\n');
+    --*room;
+}
+
 static void output_draw(struct tty *d, const struct cli_step *step, size_t *room)
 {
     size_t count = step->line_count < OUTPUT_LINES ? step->line_count : OUTPUT_LINES;
@@ -192,6 +204,7 @@ static void picture_draw(struct tty *d, const struct cli_steps *steps)
             step_draw(d, step, now);
         }
         if (running && !steps->finished) {
+            reason_draw(d, step, &room);
             transfers_draw(d, step, &room);
             output_draw(d, step, &room);
         }

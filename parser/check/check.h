@@ -73,6 +73,9 @@ const struct dockerfile_rule_info *dockerfile_rule_info(enum dockerfile_rule rul
 /* By its exact name. */
 bool dockerfile_rule_find(struct view name, enum dockerfile_rule *rule);
 
+/* Does the name of a variable say that its value is a secret (SecretsUsedInArgOrEnv)? */
+bool dockerfile_name_is_secret(struct view name);
+
 /* One finding; borrowed during the callback. */
 struct dockerfile_finding {
     enum dockerfile_rule rule;

@@ -71,17 +71,22 @@ static bool has_part(struct view name, const char *const *parts, size_t count)
     return false;
 }
 
-static void check_secret(struct dockerfile_checker *check,
-                         const char *kind,
-                         struct dockerfile_word name)
+bool dockerfile_name_is_secret(struct view name)
 {
     static const char *const secrets[] = {"apikey", "auth",     "credential", "credentials",
                                           "key",    "password", "pword",      "passwd",
                                           "secret", "token"};
     static const char *const harmless[] = {"public", "file", "version"};
 
-    if (has_part(name.text, secrets, ARRAY_COUNT(secrets)) &&
-        !has_part(name.text, harmless, ARRAY_COUNT(harmless)))
+    return has_part(name, secrets, ARRAY_COUNT(secrets)) &&
+           !has_part(name, harmless, ARRAY_COUNT(harmless));
+}
+
+static void check_secret(struct dockerfile_checker *check,
+                         const char *kind,
+                         struct dockerfile_word name)
+{
+    if (dockerfile_name_is_secret(name.text))
         dockerfile_check_report(
             check, DOCKERFILE_RULE_SECRETS_USED_IN_ARG_OR_ENV, name.pos,
             "Do not use ARG or ENV instructions for sensitive data (%s \"%.*s\")", kind,
