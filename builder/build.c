@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "base/limits.h"
 #include "builder/check.h"
+#include "builder/explain.h"
 #include "builder/export/export.h"
 #include "builder/image.h"
 #include "builder/inputs.h"
@@ -172,6 +173,25 @@ static int publish(struct build *b, struct build_result *out, struct error *err)
         return 0;
     return cas_ref_set_many(b->env->store, (const char *const *)b->names, b->name_count,
                             &out->manifest, "build", err);
+}
+
+int build_explain(const struct build_environment *env,
+                  const struct build_request *request,
+                  struct build_explanation *out,
+                  struct error *err)
+{
+    struct build b = {.env = env,
+                      .request = request,
+                      .text = BUF_INIT(LIMIT_DOCKERFILE_SIZE),
+                      .plan = {.epoch = -1}};
+    int status = -1;
+
+    *out = (struct build_explanation){0};
+    if (read_dockerfile(&b, err) == 0 &&
+        build_plan_make(env, request, b.inputs, b.file, &b.plan, err) == 0)
+        status = build_solve_explain(env, request, &b.plan, out, err);
+    build_release(&b);
+    return status;
 }
 
 int build_run(const struct build_environment *env,

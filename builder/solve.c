@@ -341,13 +341,12 @@ static void solver_release(struct solver *s)
     free(s->nodes);
 }
 
-int build_solve(const struct build_environment *env,
-                const struct build_request *request,
-                const struct build_plan *plan,
-                struct build_solution *out,
-                struct error *err)
+static void solver_init(struct solver *s,
+                        const struct build_environment *env,
+                        const struct build_request *request,
+                        const struct build_plan *plan)
 {
-    struct solver s = {
+    *s = (struct solver){
         .env = env,
         .request = request,
         .plan = plan,
@@ -363,10 +362,20 @@ int build_solve(const struct build_environment *env,
         .finished = queue_new(),
         .to_record = queue_new(),
     };
+    pthread_mutex_init(&s->lock, NULL);
+}
+
+int build_solve(const struct build_environment *env,
+                const struct build_request *request,
+                const struct build_plan *plan,
+                struct build_solution *out,
+                struct error *err)
+{
+    struct solver s;
     int status;
 
     *out = (struct build_solution){0};
-    pthread_mutex_init(&s.lock, NULL);
+    solver_init(&s, env, request, plan);
     status = prepare(&s, err);
     if (status == 0 && plan->result) {
         mark_needed(&s);
@@ -380,6 +389,30 @@ int build_solve(const struct build_environment *env,
     solver_release(&s);
     if (status < 0)
         build_solution_release(out);
+    return status;
+}
+
+int build_solve_explain(const struct build_environment *env,
+                        const struct build_request *request,
+                        const struct build_plan *plan,
+                        struct build_explanation *out,
+                        struct error *err)
+{
+    struct solver s;
+    int status;
+
+    *out = (struct build_explanation){0};
+    solver_init(&s, env, request, plan);
+    s.is_dry = true;
+    status = prepare(&s, err);
+    if (status == 0 && plan->result) {
+        mark_needed(&s);
+        recall(&s);
+        status = solve_explain(&s, out, err);
+    }
+    solver_release(&s);
+    if (status < 0)
+        build_explanation_release(out);
     return status;
 }
 

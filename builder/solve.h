@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/macros.h"
 #include "builder/build.h"
+#include "builder/explain.h"
 #include "builder/plan.h"
 #include "cas/layer.h"
 
@@ -33,3 +34,10 @@ MUST_CHECK int build_solve(const struct build_environment *env,
                            struct build_solution *out,
                            struct error *err);
 void build_solution_release(struct build_solution *s);
+
+/* What build_solve would do. Runs nothing and asks no registry. */
+MUST_CHECK int build_solve_explain(const struct build_environment *env,
+                                   const struct build_request *request,
+                                   const struct build_plan *plan,
+                                   struct build_explanation *out,
+                                   struct error *err);

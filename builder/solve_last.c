@@ -50,18 +50,12 @@ static void salt_make(struct solve_last *l)
 /* What holds for every step of the build and is part of its key. */
 static void add_variant(const struct solver *s, const struct build_node *n, struct doc *d)
 {
-    static const char *const names[] = {"gzip", "zstd", "uncompressed"};
     CLEANUP(buf_release) struct buf hosts = BUF_INIT(LIMIT_TEXT_SIZE);
     struct doc *variant = doc_new_object();
 
     if (s->variant.epoch >= 0) {
         CLEANUP(base_freep) char *epoch = base_format("%lld", (long long)s->variant.epoch);
         doc_set_text(variant, "SOURCE_DATE_EPOCH", epoch);
-    }
-    doc_set_text(variant, "compression", names[s->request->compression]);
-    if (s->request->compression_level != 0) {
-        CLEANUP(base_freep) char *level = base_format("%d", s->request->compression_level);
-        doc_set_text(variant, "compression level", level);
     }
     for (size_t i = 0; n->op == BUILD_OP_RUN && i < s->variant.host_count; i++)
         buf_printf(&hosts, "%s%s:%s", i ? " " : "", s->variant.hosts[i].name,
@@ -267,8 +261,6 @@ static const char *tell_missing(const struct solve_node *n, const struct doc *wa
 {
     if (doc_bool(doc_get(was, "failed")))
         return "it failed the last time";
-    if (!doc_get(was, "layer"))
-        return "it was not finished the last time";
     if (!is_old_digest(was, "operation", &n->operation))
         return "its options changed";
     return "no record: its layer is no longer in the store";

@@ -18,5 +18,10 @@ void solve_last_free(struct solve_last *l); /* NULL is fine */
  */
 char *solve_miss_reason(struct solve_node *n);
 
+/* solve_explain.c: of every node that is needed, whether it would run. */
+MUST_CHECK int solve_explain(struct solver *s,
+                             struct build_explanation *out,
+                             struct error *err);
+
 /* Keeps what the steps are made of, for the next build. All nodes are done or left. */
 void solve_last_save(struct solver *s);

@@ -65,7 +65,8 @@ struct solver {
     struct solve_last *last;   /* what is known of the last build, when a step misses */
     pthread_mutex_t lock;      /* guards next_step */
     uint32_t next_step;
-    bool stop; /* a node failed: end the others; atomic */
+    bool stop;   /* a node failed: end the others; atomic */
+    bool is_dry; /* nothing is run and nothing fetched: build_solve_explain */
 };
 
 /* solve_node.c */

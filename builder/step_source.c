@@ -32,8 +32,9 @@ int step_source(struct solve_node *n, struct error *err)
 
         if (digest_parse(doc_view(doc_at(diff_ids, i)), &diff_id, err) < 0)
             return error_wrap(err, "%s: image config: diff_ids", n->node->image->name);
-        n->layers[n->count] = cas_layer_new(n->solver->env->store, &diff_id,
-                                            &image->layers[i], fetch_layer, n->node->image);
+        n->layers[n->count] =
+            cas_layer_new(n->solver->env->store, &diff_id, &image->layers[i],
+                          n->solver->is_dry ? NULL : fetch_layer, n->node->image);
         n->created[n->count++] = -1;
     }
     return 0;

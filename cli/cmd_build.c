@@ -5,6 +5,7 @@
 #include "base/limits.h"
 #include "builder/build.h"
 #include "cli/build_call.h"
+#include "cli/build_explain.h"
 #include "cli/build_proxy.h"
 #include "cli/build_report.h"
 #include "cli/build_source.h"
@@ -29,6 +30,7 @@ struct build_options {
     const char *provenance;
     const char *sbom;
     const char *call;
+    const char *format;
     struct cli_texts tags;
     struct cli_texts args;
     struct cli_texts contexts;
@@ -108,6 +110,8 @@ static const struct cli_option options[] = {
     {'t', "tag", CLI_OPTION_TEXTS, "NAME[:TAG]", "A name for the image", FIELD(tags)},
     {0, "target", CLI_OPTION_TEXT, "STAGE", "Build this stage (default: the last)",
      FIELD(target)},
+    /* Of `explain` alone; `build` leaves the last row away. */
+    {0, "format", CLI_OPTION_TEXT, "FORMAT", "table or json", FIELD(format)},
 };
 
 /* Everything that the request borrows from. */
@@ -471,9 +475,47 @@ const struct cli_command cli_command_build = {
         "  type=local,dest=DIR       type=tar[,dest=FILE]\n"
         "with compression=gzip|zstd|uncompressed, compression-level=N, "
         "annotation.KEY=VALUE.",
-    CLI_OPTIONS(options, struct build_options),
+    .options = options,
+    .option_count = ARRAY_COUNT(options) - 1,
+    .options_size = sizeof(struct build_options),
     .argument_min = 1,
     .argument_max = 1,
     .is_interruptible = true,
     .run = build_command_run,
+};
+
+static int explain_command_run(struct cli_session *session,
+                               const void *opaque,
+                               const struct cli_texts *arguments,
+                               struct error *err)
+{
+    const struct build_options *const o = opaque;
+    CLEANUP(values_release) struct build_values values = {0};
+    CLEANUP(build_explanation_release) struct build_explanation explanation = {0};
+    struct build_request request = {0};
+    struct build_environment env;
+    enum cli_output_format format;
+
+    if (cli_output_format_parse(o->format, &format, err) < 0 ||
+        values_read(o, arguments->items[0], &values, err) < 0 ||
+        request_fill(o, &values, &request, err) < 0 ||
+        cli_session_environment(session, (struct event_sink){0}, &env, err) < 0 ||
+        build_explain(&env, &request, &explanation, err) < 0)
+        return -1;
+    cli_build_explain_print(&explanation, format);
+    return 0;
+}
+
+const struct cli_command cli_command_explain = {
+    .name = "explain",
+    .usage = "[OPTIONS] PATH | -",
+    .summary = "Tell which steps of a build would run, and why",
+    .details =
+        "Takes the options of 'build' and builds nothing: each step that the target needs "
+        "is\nlooked up in the cache, and what is not there is told with its reason.",
+    CLI_OPTIONS(options, struct build_options),
+    .argument_min = 1,
+    .argument_max = 1,
+    .is_interruptible = true,
+    .run = explain_command_run,
 };

@@ -40,6 +40,7 @@ struct cli_command {
 
 extern const struct cli_command cli_command_build;
 extern const struct cli_command cli_command_check;
+extern const struct cli_command cli_command_explain;
 extern const struct cli_command cli_command_fmt;
 extern const struct cli_command cli_command_history;
 extern const struct cli_command cli_command_images;
