@@ -27,6 +27,7 @@ struct slot {
 
 struct build_delta {
     struct build_tree *below;
+    int64_t epoch;
     struct node **nodes; /* as they came, which mostly is sorted */
     size_t count;
     size_t capacity;
@@ -125,9 +126,15 @@ struct build_delta *build_delta_new(struct build_tree *below)
     struct build_delta *d = base_alloc(sizeof *d);
 
     d->below = below;
+    d->epoch = -1;
     d->slot_count = 64;
     d->slots = base_alloc_array(d->slot_count, sizeof *d->slots);
     return d;
+}
+
+void build_delta_set_epoch(struct build_delta *d, int64_t epoch)
+{
+    d->epoch = epoch;
 }
 
 void build_delta_free(struct build_delta *d)
@@ -456,6 +463,11 @@ static int settle_opaque(struct build_delta *d, struct node *n, struct error *er
     return 0;
 }
 
+static bool same_time(const struct build_delta *d, int64_t below, int64_t ours)
+{
+    return below == ours || (d->epoch >= 0 && ours > d->epoch && below == d->epoch);
+}
+
 /* An entry that says again what is there already is no change: a file copied over its
  * equal. */
 static int is_unchanged(struct build_delta *d,
@@ -474,7 +486,8 @@ static int is_unchanged(struct build_delta *d,
         return -1;
     *same = *same && below.entry.type == n->e.type && below.entry.mode == n->e.mode &&
             below.entry.uid == n->e.uid && below.entry.gid == n->e.gid &&
-            below.entry.size == n->e.size && below.entry.mtime_s == n->e.mtime_s &&
+            below.entry.size == n->e.size &&
+            same_time(d, below.entry.mtime_s, n->e.mtime_s) &&
             below.entry.xattr_count == 0 && n->e.xattr_count == 0;
     if (!*same || n->e.type == CAS_ENTRY_SYMLINK) {
         *same = *same && view_eq(below.entry.target, n->e.target);

@@ -22,6 +22,9 @@ struct build_delta;
 
 /* `below` is the tree of the layers below, borrowed; NULL: nothing is there. */
 struct build_delta *build_delta_new(struct build_tree *below);
+/* Times will be clamped, as those of the steps below were: what is the same then is no
+ * change. Negative, the default: they will not. */
+void build_delta_set_epoch(struct build_delta *d, int64_t epoch);
 void build_delta_free(struct build_delta *d);
 void build_delta_freep(struct build_delta **d);
 

@@ -6,7 +6,7 @@
 #include <string.h>
 
 /* Changes when the meaning of keys or the way layers are made changes. */
-#define KEY_VERSION "cooper-key-1"
+#define KEY_VERSION "cooper-key-2"
 
 static void add_u64(struct hasher *h, uint64_t v)
 {
@@ -132,9 +132,6 @@ struct digest build_key_operation(const struct build_node *n, const struct build
 
     add_text(h, KEY_VERSION " operation");
     add_u64(h, (uint64_t)n->op);
-    add_u64(h, (uint64_t)v->epoch);
-    add_u64(h, (uint64_t)v->compression);
-    add_u64(h, (uint64_t)v->compression_level);
     switch (n->op) {
     case BUILD_OP_SOURCE:
         break;

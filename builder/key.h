@@ -16,12 +16,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What the whole build is given: what differs the bytes of a layer, though not its meaning,
- * and the hosts that RUN sees. Texts are borrowed. */
+/* What the whole build is given: the latest time, which is part of no key (a record has
+ * its variants), and the hosts that RUN sees. Texts are borrowed. */
 struct build_variant {
     int64_t epoch;
-    int compression;
-    int compression_level;
     const struct build_pair *hosts;
     size_t host_count;
 };

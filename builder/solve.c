@@ -214,7 +214,7 @@ static void finish_node(struct solver *s, struct solve_node *n, struct error *fi
             error_move(first, &n->error);
         return;
     }
-    if (n->node->op == BUILD_OP_SOURCE || (n->is_hit && !n->hit_late))
+    if (n->node->op == BUILD_OP_SOURCE || (n->is_hit && !n->hit_late && !n->hit->rewrite))
         return;
     if (start_recorder(s, first) < 0) {
         __atomic_store_n(&s->stop, true, __ATOMIC_RELAXED);
@@ -329,7 +329,8 @@ static void solver_release(struct solver *s)
             cas_layer_unref(n->layers[k]);
         free(n->layers);
         free(n->created);
-        doc_unref(n->record);
+        solve_hit_free(n->hit);
+        free(n->contents);
         error_clear(&n->error);
     }
     solve_last_free(s->last);
@@ -351,8 +352,6 @@ static void solver_init(struct solver *s,
         .request = request,
         .plan = plan,
         .variant = {.epoch = plan->epoch,
-                    .compression = (int)request->compression,
-                    .compression_level = request->compression_level,
                     .hosts = request->add_hosts,
                     .host_count = request->add_host_count},
         .count = plan->graph.count,

@@ -347,7 +347,7 @@ static void set_known_layer(const struct solve_node *n,
     const struct view layer = doc_view(doc_get(was, "layer"));
 
     if (n->is_hit)
-        doc_set_view(d, "layer", doc_view(doc_get(n->record, "diff_id")));
+        set_digest(d, "layer", &n->hit->layer.diff_id);
     else if (layer.size > 0 && is_old_digest(was, "definition", &n->definition))
         doc_set_view(d, "layer", layer);
 }

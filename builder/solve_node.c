@@ -61,9 +61,11 @@ void solve_set_result(struct solve_node *n, struct cas_layer *layer, int64_t cre
 
     n->layers = base_alloc_array(below + 1, sizeof(struct cas_layer *));
     n->created = base_alloc_array(below + 1, sizeof *n->created);
+    n->contents = base_alloc_array(below + 1, sizeof *n->contents);
     for (size_t i = 0; i < below; i++) {
         n->layers[i] = cas_layer_ref(base->layers[i]);
         n->created[i] = base->created[i];
+        n->contents[i] = base->contents[i];
     }
     n->count = below;
     if (!layer)

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "base/pool.h"
+#include "builder/cache/record.h"
 #include "builder/key.h"
 #include "builder/solve.h"
 #include "builder/source_tree.h"
@@ -16,6 +17,15 @@ enum solve_phase {
     SOLVE_RUNNING, /* a worker has it */
     SOLVE_DONE,
 };
+
+/* A layer that a record names, and what has to be done to it. */
+struct solve_hit {
+    struct build_record record;
+    struct build_record_layer layer;
+    struct descriptor blob;
+    bool rewrite; /* another compression or epoch than the build's */
+};
+void solve_hit_free(struct solve_hit *hit); /* NULL is fine */
 
 /* A node while it is solved. A worker that has it owns everything but `phase`, `missing`
  * and `is_needed`, which are the scheduler's. */
@@ -32,17 +42,18 @@ struct solve_node {
     struct digest operation;
     struct digest definition; /* alg NONE: not known before the step has run */
     struct digest recorded;   /* the recorder's: the definition where only it knows it */
-    struct digest chain;      /* of a hit: the stack of layers; alg NONE: not known */
+    struct digest chain;      /* of what its stack will consist; alg NONE: not known */
     struct digest selection;  /* COPY: content of what it takes; alg NONE: not known */
     bool has_records;         /* some record of this operation exists */
     bool is_hit;
     bool hit_late; /* found only when its inputs were done: its definition is recorded anew
                     */
-    struct doc *record; /* of a hit */
+    struct solve_hit *hit; /* of a hit */
 
     const struct solve_node *cause; /* it misses because this one did; or NULL */
     struct cas_layer **layers;      /* the result: base's layers and perhaps one more */
-    int64_t *created;
+    int64_t *created;               /* of each layer; -1: the base image's */
+    struct digest *contents; /* of each layer without times; alg NONE: ask its index */
     size_t count;
     uint32_t step;
     struct error error;
@@ -80,6 +91,34 @@ void solve_event(struct solve_node *n, enum event_type type, const char *text);
 /* Sets the node's result: the base's layers, and `layer` (consumed) on top unless NULL. */
 void solve_set_result(struct solve_node *n, struct cas_layer *layer, int64_t created);
 int64_t solve_now_ns(void);
+
+/* solve_keys.c */
+typedef int solve_key_fn(const struct solve_node *n, struct digest *out, struct error *err);
+/* Keys of an input: alg NONE where they are not known (yet). */
+int solve_definition_of(const struct solve_node *n, struct digest *out, struct error *err);
+/* For the recorder alone. */
+int solve_recorded_definition_of(const struct solve_node *n,
+                                 struct digest *out,
+                                 struct error *err);
+int solve_planned_chain(const struct solve_node *n, struct digest *out, struct error *err);
+/* When the node is done. */
+int solve_stack_chain(const struct solve_node *n, struct digest *out, struct error *err);
+void solve_chain_init(struct digest *chain);
+void solve_chain_add(struct digest *chain, const struct digest *layer);
+/* *out stays as it is if some input's key is not known. */
+int solve_make_definition(struct solve_node *n,
+                          solve_key_fn *key_of,
+                          struct digest *out,
+                          struct error *err);
+/* *out stays as it is if of some input it is not known of what it consists. */
+int solve_make_inputs(struct solve_node *n,
+                      solve_key_fn *chain_of,
+                      struct digest *out,
+                      struct error *err);
+/* When the inputs are done. */
+int solve_content_key(struct solve_node *n, struct digest *out, struct error *err);
+/* What the node's own layer changes, without times. */
+int solve_outcome(const struct solve_node *n, struct digest *out, struct error *err);
 
 /* solve_record.c */
 /* Keys that can be known before anything runs, and whether the cache has the result. */

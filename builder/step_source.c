@@ -27,6 +27,7 @@ int step_source(struct solve_node *n, struct error *err)
 
     n->layers = base_alloc_array(image->layer_count + 1, sizeof(struct cas_layer *));
     n->created = base_alloc_array(image->layer_count + 1, sizeof *n->created);
+    n->contents = base_alloc_array(image->layer_count + 1, sizeof *n->contents);
     for (size_t i = 0; i < image->layer_count; i++) {
         struct digest diff_id;
 
