@@ -46,6 +46,39 @@ config() {
     skopeo inspect --tls-verify=false --config --raw "docker://$image" | jq -c ".config.$1"
 }
 
+# example NAME: builds the service or directory NAME of the examples under that name, with the
+# log in NAME.log.
+example() {
+    local name=$1 dir=$1 target=()
+
+    case $name in
+    greeter | counter | gateway | test) dir=monorepo target=(--target "$name") ;;
+    again) dir=hello ;;
+    esac
+    "$COOPER" build --progress=plain --iidfile "$name.id" -t "eight/$name" \
+        "${target[@]}" "$EXAMPLES/$dir" >"$name.log" 2>&1 </dev/null 3>&-
+}
+
+# The tests below build these again, so that what came of it is tried out there.
+@test "every example, eight builds at once on one store" {
+    local name failed='' names=(hello again web ml-api greeter counter gateway test)
+    local -A pids=()
+
+    for name in "${names[@]}"; do
+        example "$name" &
+        pids[$name]=$!
+    done
+    for name in "${names[@]}"; do
+        wait "${pids[$name]}" || { failed+=" $name" && tail -n 40 "$name.log"; }
+    done
+    echo "failed:$failed"
+    [ -z "$failed" ]
+    cmp hello.id again.id
+    for name in "${names[@]}"; do
+        skopeo inspect "oci:$COOPER_ROOT:docker.io/eight/$name:latest" >/dev/null
+    done
+}
+
 @test "hello: the image is one static binary" {
     build_and_push hello hello
     peer_unpack "$image"
@@ -137,7 +170,14 @@ model_answers() {
     "${peer_podman[@]}" rmi --force "$image"
 }
 
+# The tests about what runs need a store in which nothing has.
+fresh_store() {
+    export COOPER_ROOT=$PWD/store
+    "$EXAMPLES/bases.sh" debian:12
+}
+
 @test "monorepo: targets share stages, and what one does not need is not run" {
+    fresh_store
     cooper build --progress=plain --target test "$EXAMPLES/monorepo"
     [ "$status" -eq 0 ]
     [[ $stderr == *"query: 0 failures"* ]]
