@@ -8,6 +8,7 @@
 #include "builder/export/export.h"
 #include "builder/image.h"
 #include "builder/inputs.h"
+#include "builder/journal.h"
 #include "builder/plan.h"
 #include "builder/solve.h"
 #include "cas/ref.h"
@@ -194,10 +195,11 @@ int build_explain(const struct build_environment *env,
     return status;
 }
 
-int build_run(const struct build_environment *env,
-              const struct build_request *request,
-              struct build_result *out,
-              struct error *err)
+/* One build, told to the journal. */
+static int perform(const struct build_environment *env,
+                   const struct build_request *request,
+                   struct build_result *out,
+                   struct error *err)
 {
     struct build b = {.env = env,
                       .request = request,
@@ -206,13 +208,32 @@ int build_run(const struct build_environment *env,
                       .started_ns = now_ns()};
     int status = -1;
 
-    *out = (struct build_result){0};
     if (read_names(&b, err) == 0 && read_dockerfile(&b, err) == 0 &&
         build_plan_make(env, request, b.inputs, b.file, &b.plan, err) == 0 &&
         check(&b, err) == 0 && build_solve(env, request, &b.plan, &b.solution, err) == 0)
         status = publish(&b, out, err);
     build_release(&b);
+    return status;
+}
+
+int build_run(const struct build_environment *env,
+              const struct build_request *request,
+              struct build_result *out,
+              struct error *err)
+{
+    struct build_journal *journal = build_journal_new(env->store, request, &env->sink);
+    struct build_environment inner = *env;
+    int status;
+
+    *out = (struct build_result){0};
+    inner.sink = build_journal_sink(journal);
+    inner.journal = journal;
+    status = perform(&inner, request, out, err);
+    build_journal_finish(journal, out, status < 0 ? err : NULL);
     if (status < 0)
         build_result_release(out);
+    snprintf(out->build, sizeof out->build, "%s", build_journal_id(journal));
+    out->is_kept = build_journal_has_state(journal);
+    build_journal_free(journal);
     return status;
 }

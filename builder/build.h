@@ -21,6 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct build_journal;
 struct sandbox_helper;
 
 /* NAME=VALUE. For a build argument a NULL value means: take it from the environment. */
@@ -99,6 +100,8 @@ struct build_result {
     bool has_image; /* false when the only outputs were local or tar */
     unsigned steps; /* RUN, COPY, ADD and WORKDIR that the target needed */
     unsigned steps_cached;
+    char build[16]; /* the ID in the journal; stays after a failure */
+    bool is_kept;   /* the state of the step that failed can be looked at: cooper debug */
 };
 
 void build_result_release(struct build_result *r);
@@ -108,6 +111,7 @@ struct build_environment {
     struct registry_client *registry; /* borrowed; may be shared */
     struct sandbox_helper *sandbox;   /* NULL: a build that needs RUN is refused */
     struct event_sink sink;
+    struct build_journal *journal; /* build_run's own */
 };
 
 /* --build-arg BUILDKIT_SYNTAX, which takes the place of `# syntax=`; empty without. */

@@ -39,6 +39,7 @@ struct cli_command {
     .options = (table), .option_count = ARRAY_COUNT(table), .options_size = sizeof(type)
 
 extern const struct cli_command cli_command_build;
+extern const struct cli_command cli_command_builds;
 extern const struct cli_command cli_command_check;
 extern const struct cli_command cli_command_explain;
 extern const struct cli_command cli_command_fmt;
@@ -47,6 +48,7 @@ extern const struct cli_command cli_command_images;
 extern const struct cli_command cli_command_import;
 extern const struct cli_command cli_command_inspect;
 extern const struct cli_command cli_command_load;
+extern const struct cli_command cli_command_logs;
 extern const struct cli_command cli_command_parse;
 extern const struct cli_command cli_command_pull;
 extern const struct cli_command cli_command_push;
