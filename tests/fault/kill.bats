@@ -15,16 +15,16 @@ crash() {
     unshare -m --propagation private python3 "$BATS_TEST_DIRNAME/crash.py" "$@"
 }
 
-@test "killed at 50 moments of a multi-stage build, the store is whole and builds on" {
-    crash build 50
+@test "killed at 140 moments of a multi-stage build, the store is whole and builds on" {
+    crash build 140
 }
 
-@test "killed at 12 moments of a push, the store is whole and the next push arrives" {
-    crash push 12
+@test "killed at 30 moments of a push, the store is whole and the next push arrives" {
+    crash push 30
 }
 
-@test "killed at 12 moments of a pull, the store is whole and the next pull succeeds" {
+@test "killed at 30 moments of a pull, the store is whole and the next pull succeeds" {
     export COOPER_OTHER_ROOT=$COOPER_ROOT COOPER_ROOT=$PWD/store
     e2e_busybox
-    crash pull 12
+    crash pull 30
 }
