@@ -45,6 +45,14 @@
 #define LIMIT_LAYER_ENTRIES ((uint64_t)16 << 20)
 /* Unpacked bytes of one layer: a bomb would fill the disk first. */
 #define LIMIT_LAYER_SIZE ((uint64_t)1 << 40)
+/* A file that ADD fetches by its URL, or an archive that a context is made of: model files
+ * and disk images have tens of gigabytes. */
+#define LIMIT_FETCH_SIZE ((uint64_t)256 << 30)
+/* Unpacked bytes of a context that comes as an archive: far past any real one, and a bomb
+ * ends before it fills most disks. */
+#define LIMIT_CONTEXT_SIZE ((uint64_t)64 << 30)
+/* Its entries are held in memory, some 300 bytes each. */
+#define LIMIT_CONTEXT_ENTRIES ((uint64_t)2 << 20)
 /* Holes of a layer's sparse files: they are hashed at some 2 GB a second, for the asking.
  */
 #define LIMIT_LAYER_HOLES ((uint64_t)64 << 30)

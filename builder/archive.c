@@ -125,6 +125,7 @@ struct unpacker {
     struct build_delta *delta;
     struct build_archive_spool *spool;
     const struct build_archive_options *options;
+    uint64_t count;  /* entries so far */
     uint64_t holes;  /* bytes of sparse files that the archive does not have */
     struct buf path; /* scratch: destination and a path in it */
 };
@@ -209,10 +210,15 @@ static int read_content(struct unpacker *u,
 {
     struct build_archive_spool *s = u->spool;
     const uint64_t base = s->size;
+    const uint64_t max = u->options->size_max ? u->options->size_max : LIMIT_LAYER_SIZE;
     uint64_t read = 0;
     struct view data;
     int64_t at;
     bool end;
+
+    if (base > max || size > max - base)
+        return error_set(err, ERROR_LIMIT, "the archive has more than %ju bytes unpacked",
+                         (uintmax_t)max);
 
     if (s->fd < 0) {
         s->fd = openat(s->store_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
@@ -426,6 +432,8 @@ static int unpack_entry(struct unpacker *u,
 
 static int unpack_all(struct unpacker *u, struct error *err)
 {
+    const uint64_t max =
+        u->options->count_max ? u->options->count_max : LIMIT_LAYER_ENTRIES;
     struct build_archive_entry entry;
     bool end;
 
@@ -434,6 +442,9 @@ static int unpack_all(struct unpacker *u, struct error *err)
             return -1;
         if (end)
             return 0;
+        if (++u->count > max)
+            return error_set(err, ERROR_LIMIT, "the archive has more than %ju entries",
+                             (uintmax_t)max);
         if (unpack_entry(u, &entry, err) < 0)
             return -1;
     }

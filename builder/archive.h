@@ -32,11 +32,13 @@ struct build_archive_options {
     bool has_owner;
     uint32_t uid;
     uint32_t gid;
+    uint64_t size_max;  /* bytes of all files; 0: LIMIT_LAYER_SIZE */
+    uint64_t count_max; /* entries; 0: LIMIT_LAYER_ENTRIES */
 };
 
 /* Unpacks all of `fd` (from its start) into the delta. ERROR_CORRUPT: a damaged archive;
- * ERROR_INVALID: an entry that tries to leave the destination; ERROR_UNSUPPORTED: the
- * module is missing. */
+ * ERROR_INVALID: an entry that tries to leave the destination; ERROR_LIMIT: more than is
+ * allowed; ERROR_UNSUPPORTED: the module is missing. */
 MUST_CHECK int build_archive_unpack(int fd,
                                     struct build_delta *delta,
                                     struct build_archive_spool *spool,

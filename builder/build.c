@@ -78,6 +78,8 @@ static int read_dockerfile(struct build *b, struct error *err)
     b->inputs = build_inputs_new(b->env, b->request, err);
     if (!b->inputs || build_inputs_dockerfile(b->inputs, &b->text, &name, err) < 0)
         return -1;
+    if (b->request->on_dockerfile)
+        b->request->on_dockerfile(b->request->dockerfile_context, buf_view(&b->text));
     const struct dockerfile_parse_options how = {
         .on_error = b->request->on_syntax_error,
         .context = b->request->syntax_context,

@@ -53,8 +53,13 @@ struct build_output {
 };
 
 struct build_request {
-    const char *context;    /* directory; NULL: empty context */
-    const char *dockerfile; /* path as typed; NULL: Dockerfile in the context; "-": stdin */
+    /* A directory, an archive, the URL of an archive, of a Dockerfile or of a repository, "-":
+     * an archive on standard input; NULL: empty context. */
+    const char *context;
+    struct view context_head; /* of "-": what was read of standard input already */
+    /* Path as typed; NULL: Dockerfile in the context; "-": standard input. Within the context
+     * if that is no directory. */
+    const char *dockerfile;
     const char *target;
     const char *platform; /* "os/arch[/variant]"; NULL: this machine's */
 
@@ -92,6 +97,10 @@ struct build_request {
      * fails with the first. May be NULL. */
     void (*on_syntax_error)(void *context, const struct error *error);
     void *syntax_context;
+    /* Told of the Dockerfile's text, for messages, before anything is made of it. May be
+     * NULL. */
+    void (*on_dockerfile)(void *context, struct view text);
+    void *dockerfile_context;
 };
 
 struct build_result {

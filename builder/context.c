@@ -33,7 +33,29 @@ static enum cas_entry_type type_of(mode_t mode)
     }
 }
 
-static void to_entry(const struct context_node *n, struct build_tree_entry *out)
+/* As with the umask 022, whatever it really was. */
+static uint32_t checked_out_mode(mode_t mode)
+{
+    if (S_ISDIR(mode))
+        return 0755;
+    return (mode & 0200 ? 0644U : 0444U) | (mode & 0100 ? 0111U : 0U);
+}
+
+static void to_checked_out(const struct build_context_checkout *checkout,
+                           const struct context_node *n,
+                           struct cas_entry *e)
+{
+    if (!S_ISLNK(n->st.st_mode))
+        e->mode = checked_out_mode(n->st.st_mode);
+    if (!checkout->has_time)
+        return;
+    e->mtime_s = checkout->time.tv_sec;
+    e->mtime_ns = (uint32_t)checkout->time.tv_nsec;
+}
+
+static void to_entry(const struct build_context *c,
+                     const struct context_node *n,
+                     struct build_tree_entry *out)
 {
     *out = (struct build_tree_entry){
         .entry = {.path = n->path,
@@ -55,6 +77,8 @@ static void to_entry(const struct context_node *n, struct build_tree_entry *out)
         out->link_key[0] = n->st.st_dev + 1;
         out->link_key[1] = n->st.st_ino + 1;
     }
+    if (c->is_checkout)
+        to_checked_out(&c->checkout, n, &out->entry);
 }
 
 static int context_find(void *self,
@@ -69,12 +93,13 @@ static int context_find(void *self,
 
     status = context_dir_find(&c->dir, path, &n, err);
     if (status == 0 && n)
-        to_entry(n, out);
+        to_entry(c, n, out);
     *found = n != NULL;
     return status;
 }
 
 struct walk {
+    const struct build_context *c;
     struct context_dir *dir;
     struct context_node *top;
     build_tree_visit_fn *visit;
@@ -87,7 +112,7 @@ static int walk_node(struct walk *w, struct context_node *n, struct error *err)
     struct build_tree_entry e;
     int status;
 
-    to_entry(n, &e);
+    to_entry(w->c, n, &e);
     status = w->visit(w->context, &e, err);
     if (status <= 0 || !S_ISDIR(n->st.st_mode))
         return status < 0 ? -1 : 0;
@@ -106,7 +131,7 @@ static int context_walk(void *self,
                         struct error *err)
 {
     struct build_context *c = self;
-    struct walk w = {.dir = &c->dir, .visit = visit, .context = context};
+    struct walk w = {.c = c, .dir = &c->dir, .visit = visit, .context = context};
     const int status = context_dir_find(&c->dir, path, &w.top, err);
 
     return status < 0 || !w.top ? status : walk_node(&w, w.top, err);
@@ -185,8 +210,51 @@ void build_context_remember(struct build_context *c,
 {
     const struct context_node *n = place->origin;
 
+    if (c->tar)
+        return;
     /* Had the file changed since, its ctime would have too: then this is never found. */
     cas_statcache_put(c->cache, n->path, &n->st, d);
+}
+
+/* A file of its own for each place keeps the digests of what is there. */
+static int open_directory(struct build_context *c,
+                          struct cas_store *store,
+                          struct error *err)
+{
+    CLEANUP(base_freep) char *real = NULL;
+
+    context_dir_init(&c->dir, fs_open_at(AT_FDCWD, c->path, O_RDONLY | O_DIRECTORY, 0, err),
+                     c->ignore);
+    if (c->dir.fd < 0)
+        return error_wrap(err, "build context");
+    if (fstat(c->dir.fd, &c->dir.root.st) < 0 || !(real = realpath(c->path, NULL)))
+        return error_sys(err, "build context %s", c->path);
+    c->cache = cas_statcache_open(store, real, err);
+    return c->cache ? 0 : -1;
+}
+
+static struct build_context *open_as(struct cas_store *store,
+                                     const char *path,
+                                     const struct build_context_checkout *checkout,
+                                     struct dockerfile_ignore *ignore,
+                                     struct error *err)
+{
+    struct build_context *c = base_alloc(sizeof *c);
+
+    c->ignore = ignore;
+    c->path = base_strdup(path);
+    c->is_checkout = checkout != NULL;
+    if (checkout)
+        c->checkout = *checkout;
+    c->tree = (struct build_tree){.self = c,
+                                  .find = context_find,
+                                  .walk = context_walk,
+                                  .open = context_open,
+                                  .digest = context_digest};
+    if (open_directory(c, store, err) == 0)
+        return c;
+    build_context_close(c);
+    return NULL;
 }
 
 struct build_context *build_context_open(struct cas_store *store,
@@ -194,33 +262,35 @@ struct build_context *build_context_open(struct cas_store *store,
                                          struct dockerfile_ignore *ignore,
                                          struct error *err)
 {
+    return open_as(store, path, NULL, ignore, err);
+}
+
+struct build_context *build_context_open_checkout(
+    struct cas_store *store,
+    const char *path,
+    const struct build_context_checkout *checkout,
+    struct dockerfile_ignore *ignore,
+    struct error *err)
+{
+    return open_as(store, path, checkout, ignore, err);
+}
+
+struct build_context *build_context_open_tar(struct context_tar *tar,
+                                             const char *shown,
+                                             struct dockerfile_ignore *ignore,
+                                             struct error *err)
+{
     struct build_context *c = base_alloc(sizeof *c);
-    char *real = NULL;
 
     c->ignore = ignore;
-    c->path = base_strdup(path);
-    c->tree = (struct build_tree){.self = c,
-                                  .find = context_find,
-                                  .walk = context_walk,
-                                  .open = context_open,
-                                  .digest = context_digest};
-    context_dir_init(&c->dir, fs_open_at(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0, err),
-                     ignore);
-    if (c->dir.fd < 0) {
-        error_wrap(err, "build context");
-        goto fail;
+    c->path = base_strdup(shown);
+    c->tar = tar;
+    if (context_tar_ignore(tar, ignore, err) < 0) {
+        build_context_close(c);
+        return NULL;
     }
-    if (fstat(c->dir.fd, &c->dir.root.st) < 0 || !(real = realpath(path, NULL))) {
-        error_sys(err, "build context %s", path);
-        goto fail;
-    }
-    c->cache = cas_statcache_open(store, real, err);
-    free(real);
-    if (c->cache)
-        return c;
-fail:
-    build_context_close(c);
-    return NULL;
+    c->tree = *context_tar_tree(tar);
+    return c;
 }
 
 void build_context_close(struct build_context *c)
@@ -233,7 +303,10 @@ void build_context_close(struct build_context *c)
     if (c->cache && cas_statcache_save(c->cache, &ignored) < 0)
         error_clear(&ignored);
     cas_statcache_close(c->cache);
-    context_dir_release(&c->dir);
+    if (c->tar)
+        context_tar_free(c->tar);
+    else
+        context_dir_release(&c->dir);
     dockerfile_ignore_free(c->ignore);
     free(c->path);
     free(c);
@@ -242,11 +315,6 @@ void build_context_close(struct build_context *c)
 const char *build_context_path(const struct build_context *c)
 {
     return c->path;
-}
-
-int build_context_fd(const struct build_context *c)
-{
-    return c->dir.fd;
 }
 
 struct build_tree *build_context_tree(struct build_context *c)

@@ -16,19 +16,38 @@
 #include "parser/ignore.h"
 
 #include <stdbool.h>
+#include <time.h>
 
 struct build_context;
+struct context_tar;
 
 /* Opens `path`. `ignore` may be NULL; it is consumed, also on failure. */
 MUST_CHECK struct build_context *build_context_open(struct cas_store *store,
                                                     const char *path,
                                                     struct dockerfile_ignore *ignore,
                                                     struct error *err);
+/* A directory that a program of ours filled (git): modes are those that the umask 022
+ * gives, and all times are one if has_time. As above. */
+struct build_context_checkout {
+    bool has_time;
+    struct timespec time;
+};
+MUST_CHECK struct build_context *build_context_open_checkout(
+    struct cas_store *store,
+    const char *path,
+    const struct build_context_checkout *checkout,
+    struct dockerfile_ignore *ignore,
+    struct error *err);
+/* The files of an archive; `tar` and `ignore` (may be NULL) are consumed, also on failure.
+ * `shown` is what stands in messages. */
+MUST_CHECK struct build_context *build_context_open_tar(struct context_tar *tar,
+                                                        const char *shown,
+                                                        struct dockerfile_ignore *ignore,
+                                                        struct error *err);
 /* Also writes the stat cache back; NULL is fine. */
 void build_context_close(struct build_context *c);
 
 const char *build_context_path(const struct build_context *c); /* as typed; borrowed */
-int build_context_fd(const struct build_context *c);
 /* The tree of the context; lives as long as the context. */
 struct build_tree *build_context_tree(struct build_context *c);
 /* A file that was read elsewhere (while its layer was written) has this digest. */

@@ -88,6 +88,8 @@ int build_context_fingerprint(struct build_context *c,
     bool found = false;
 
     *is_known = false;
+    if (c->tar)
+        return 0;
     if (c->tree.find(c->tree.self, path, &found, &top, err) < 0)
         return -1;
     if (!found || top.entry.type != CAS_ENTRY_DIR)

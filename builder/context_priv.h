@@ -5,6 +5,7 @@
 
 #include "builder/context.h"
 #include "builder/context_dir.h"
+#include "builder/context_tar.h"
 #include "cas/statcache.h"
 
 struct build_context {
@@ -13,4 +14,7 @@ struct build_context {
     struct dockerfile_ignore *ignore;
     char *path;
     struct context_dir dir;
+    bool is_checkout;
+    struct build_context_checkout checkout;
+    struct context_tar *tar; /* instead of cache and dir; or NULL */
 };

@@ -322,7 +322,8 @@ static int choose_dest(struct copier *c,
                        struct error *err)
 {
     const bool is_dir = source->entry.type == CAS_ENTRY_DIR;
-    const bool contents_only = c->request->source->from != BUILD_FROM_TEXT;
+    const bool contents_only = c->request->source->from != BUILD_FROM_TEXT &&
+                               c->request->source->from != BUILD_FROM_REMOTE;
     CLEANUP(base_freep) char *dest = NULL;
     struct cas_entry old;
     bool found;

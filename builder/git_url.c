@@ -392,3 +392,8 @@ int build_git_url_parse(const char *text,
     build_git_url_release(out);
     return error_wrap(err, "git repository %s", shown);
 }
+
+char *build_url_decode(struct view text)
+{
+    return decode(text, false);
+}

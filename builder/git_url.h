@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "base/macros.h"
+#include "base/view.h"
 
 #include <stdbool.h>
 
@@ -48,3 +49,6 @@ MUST_CHECK int build_git_url_parse(const char *text,
 
 /* 40 or 64 hex digits. */
 bool build_git_is_commit(const char *text);
+
+/* Takes %XX back. malloc'ed; NULL if a NUL would stand inside. */
+char *build_url_decode(struct view text);

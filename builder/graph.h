@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "builder/config.h"
 #include "builder/context.h"
+#include "builder/remote.h"
 #include "cas/descriptor.h"
 #include "parser/dockerfile.h"
 #include "registry/image.h"
@@ -45,14 +46,19 @@ struct build_image {
     struct registry_layout *layout;      /* oci-layout:// images */
 };
 
-/* What is copied from: a tree (node), a context directory, text, or a remote file that was
- * already fetched. */
-enum build_from { BUILD_FROM_NODE, BUILD_FROM_CONTEXT, BUILD_FROM_TEXT };
+/* What is copied from: a tree (node), a context, text, or what is elsewhere. */
+enum build_from {
+    BUILD_FROM_NODE,
+    BUILD_FROM_CONTEXT,
+    BUILD_FROM_TEXT,
+    BUILD_FROM_REMOTE,
+};
 
 struct build_copy_source {
     enum build_from from;
     struct build_node *node;       /* BUILD_FROM_NODE; NULL is the empty tree */
     struct build_context *context; /* BUILD_FROM_CONTEXT; borrowed */
+    struct build_remote *remote;   /* BUILD_FROM_REMOTE; borrowed */
     char *path;       /* cleaned rooted, may end in "/" or "/."; text: file name */
     struct view text; /* BUILD_FROM_TEXT; owned by the op */
     char *pattern;    /* --parents: include pattern below `path`, or NULL */

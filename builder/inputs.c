@@ -1,4 +1,4 @@
-#include "builder/inputs.h"
+#include "builder/inputs_priv.h"
 
 #include "base/alloc.h"
 #include "base/buf.h"
@@ -6,28 +6,12 @@
 #include "base/limits.h"
 #include "cas/blob.h"
 #include "cas/ref.h"
-#include "parser/ignore.h"
 #include "registry/pull.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-struct named {
-    char *name;        /* familiar form, without ":latest" */
-    const char *value; /* as typed */
-    struct build_context *context;
-};
-
-struct build_inputs {
-    const struct build_environment *env;
-    const struct build_request *request;
-    struct build_context *context;
-    char *dockerfile; /* its path, NULL for standard input */
-    struct named *named;
-    size_t named_count;
-};
 
 /* Both what --build-context names and what a Dockerfile says are compared in docker's short
  * form without ":latest". NULL if it is no reference. */
@@ -65,8 +49,9 @@ struct build_inputs *build_inputs_new(const struct build_environment *env,
         if (!in->named[i].name || !pair->value || !*pair->value) {
             if (in->named[i].name)
                 error_set(err, ERROR_INVALID,
-                          "it names no place: write NAME=PATH, NAME=docker-image://REF or "
-                          "NAME=oci-layout://PATH");
+                          "it names no place: write NAME=PATH, NAME=URL, "
+                          "NAME=docker-image://REF, NAME=oci-layout://PATH or "
+                          "NAME=target:STAGE");
             error_wrap(err, "build context %s", pair->name);
             build_inputs_free(in);
             return NULL;
@@ -81,106 +66,15 @@ void build_inputs_free(struct build_inputs *in)
         return;
     for (size_t i = 0; i < in->named_count; i++) {
         build_context_close(in->named[i].context);
+        build_context_source_free(in->named[i].source);
         free(in->named[i].name);
     }
     free(in->named);
-    build_context_close(in->context);
-    free(in->dockerfile);
+    inputs_main_release(in);
+    for (size_t i = 0; i < in->remote_count; i++)
+        build_remote_free(in->remotes[i].remote);
+    free(in->remotes);
     free(in);
-}
-
-/* --- Dockerfile and contexts --- */
-
-int build_inputs_dockerfile(struct build_inputs *in,
-                            struct buf *text,
-                            const char **name,
-                            struct error *err)
-{
-    const struct build_request *r = in->request;
-    CLEANUP(fd_closep) int fd = -1;
-
-    if (r->dockerfile && strcmp(r->dockerfile, "-") == 0) {
-        *name = "Dockerfile";
-        return fs_read_all(STDIN_FILENO, text, err) < 0
-                   ? error_wrap(err, "Dockerfile on standard input")
-                   : 0;
-    }
-    if (r->dockerfile)
-        in->dockerfile = base_strdup(r->dockerfile);
-    else
-        in->dockerfile = r->context ? base_format("%s/Dockerfile", r->context)
-                                    : base_strdup("Dockerfile");
-    *name = path_base(view_of(in->dockerfile)).data;
-    fd = fs_open_at(AT_FDCWD, in->dockerfile, O_RDONLY, 0, err);
-    if (fd < 0 || fs_read_all(fd, text, err) < 0)
-        return error_wrap(err, "failed to read dockerfile %s", in->dockerfile);
-    return 0;
-}
-
-/* Reads a .dockerignore if it exists: *out NULL without an error if not. */
-static int read_ignore(int dir_fd,
-                       const char *path,
-                       struct dockerfile_ignore **out,
-                       struct error *err)
-{
-    CLEANUP(buf_release) struct buf text = BUF_INIT(LIMIT_DOCKERIGNORE_SIZE);
-
-    *out = NULL;
-    if (faccessat(dir_fd, path, F_OK, 0) < 0)
-        return 0;
-    if (fs_read_file_at(dir_fd, path, &text, err) < 0)
-        return -1;
-    *out = dockerfile_ignore_parse(buf_view(&text), path_base(view_of(path)).data, err);
-    return *out ? 0 : -1;
-}
-
-static int find_ignore(const char *path,
-                       const char *dockerfile,
-                       struct dockerfile_ignore **out,
-                       struct error *err)
-{
-    CLEANUP(base_freep)
-    char *beside = dockerfile ? base_format("%s.dockerignore", dockerfile) : NULL;
-    CLEANUP(base_freep) char *plain = base_format("%s/.dockerignore", path);
-
-    *out = NULL;
-    if (beside && read_ignore(AT_FDCWD, beside, out, err) < 0)
-        return -1;
-    return *out ? 0 : read_ignore(AT_FDCWD, plain, out, err);
-}
-
-int build_inputs_ignore(struct build_inputs *in,
-                        struct dockerfile_ignore **out,
-                        struct error *err)
-{
-    *out = NULL;
-    return in->request->context
-               ? find_ignore(in->request->context, in->dockerfile, out, err)
-               : 0;
-}
-
-static struct build_context *open_context(struct build_inputs *in,
-                                          const char *path,
-                                          const char *dockerfile,
-                                          struct error *err)
-{
-    struct dockerfile_ignore *ignore;
-
-    if (find_ignore(path, dockerfile, &ignore, err) < 0)
-        return NULL;
-    return build_context_open(in->env->store, path, ignore, err);
-}
-
-struct build_context *build_inputs_context(struct build_inputs *in, struct error *err)
-{
-    if (!in->context) {
-        if (!in->request->context) {
-            error_set(err, ERROR_INVALID, "this build has no context to take files from");
-            return NULL;
-        }
-        in->context = open_context(in, in->request->context, in->dockerfile, err);
-    }
-    return in->context;
 }
 
 /* --- Images --- */
@@ -317,6 +211,8 @@ static const char *after(const char *text, const char *prefix)
     return strncmp(text, prefix, size) == 0 ? text + size : NULL;
 }
 
+#define TARGET "target:"
+
 static struct named *find_named(struct build_inputs *in, const char *name)
 {
     struct error ignored = ERROR_INIT;
@@ -344,7 +240,7 @@ int build_inputs_named(struct build_inputs *in,
     const char *reference;
 
     *kind = BUILD_NAMED_NONE;
-    if (!n)
+    if (!n || after(n->value, TARGET))
         return 0;
     *kind = BUILD_NAMED_IMAGE;
     reference = after(n->value, "docker-image://");
@@ -356,16 +252,16 @@ int build_inputs_named(struct build_inputs *in,
         *image = layout_image(in, n->value, platform, err);
         return *image ? 0 : error_wrap(err, "build context %s", n->name);
     }
-    if (strstr(n->value, "://"))
-        return error_set(err, ERROR_UNSUPPORTED,
-                         "build context %s: %s: only directories, docker-image:// and "
-                         "oci-layout:// can be named contexts",
-                         n->name, n->value);
     *kind = BUILD_NAMED_DIRECTORY;
-    if (!n->context)
-        n->context = open_context(in, n->value, NULL, err);
-    *context = n->context;
+    *context = inputs_named_context(in, n, err);
     return *context ? 0 : error_wrap(err, "build context %s", n->name);
+}
+
+const char *build_inputs_target(struct build_inputs *in, const char *name)
+{
+    const struct named *n = find_named(in, name);
+
+    return n ? after(n->value, TARGET) : NULL;
 }
 
 static int find_stored(struct build_inputs *in,
@@ -406,7 +302,7 @@ int build_inputs_find_image(struct build_inputs *in,
         reference = after(n->value, "docker-image://");
     else if (n && after(n->value, "oci-layout:"))
         return (*out = layout_image(in, n->value, platform, err)) ? 0 : -1;
-    else if (n)
+    else if (n && !after(n->value, TARGET))
         return 0;
     return find_stored(in, reference, platform, out, err);
 }

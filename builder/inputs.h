@@ -10,6 +10,7 @@
 #include "builder/build.h"
 #include "builder/context.h"
 #include "builder/graph.h"
+#include "builder/remote.h"
 #include "registry/platform.h"
 
 #include <stdbool.h>
@@ -31,7 +32,7 @@ MUST_CHECK int build_inputs_dockerfile(struct build_inputs *in,
                                        struct error *err);
 
 /* What .dockerignore (or NAME.dockerignore beside the Dockerfile) leaves out of the main
- * context; *out is NULL if there is none. The caller owns it. */
+ * context; *out is NULL if there is none. The caller owns it. Not before the Dockerfile. */
 MUST_CHECK int build_inputs_ignore(struct build_inputs *in,
                                    struct dockerfile_ignore **out,
                                    struct error *err);
@@ -39,6 +40,17 @@ MUST_CHECK int build_inputs_ignore(struct build_inputs *in,
 /* The main context. ERROR_INVALID if the build has none. */
 MUST_CHECK struct build_context *build_inputs_context(struct build_inputs *in,
                                                       struct error *err);
+
+/* The file that stands in messages for what .dockerignore is: its name, or NULL. Borrowed.
+ */
+const char *build_inputs_ignore_name(const struct build_inputs *in);
+
+/* A file or repository elsewhere; equal options give the same. Borrowed from `in`. */
+MUST_CHECK struct build_remote *build_inputs_remote(
+    struct build_inputs *in, const struct build_remote_options *options, struct error *err);
+
+/* The stage that --build-context NAME=target:STAGE puts in the place of `name`, or NULL. */
+const char *build_inputs_target(struct build_inputs *in, const char *name);
 
 enum build_named { BUILD_NAMED_NONE, BUILD_NAMED_DIRECTORY, BUILD_NAMED_IMAGE };
 

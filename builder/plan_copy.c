@@ -13,39 +13,34 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool starts_with_any(const char *text, const char *const *prefixes, size_t count)
+/* A URL or a repository; *out stays NULL if it is neither. The checksum goes with it. */
+static int read_remote(struct planner *p,
+                       const struct dockerfile_instruction *in,
+                       const char *typed,
+                       const char *checksum,
+                       struct build_remote **out,
+                       struct error *err)
 {
-    for (size_t i = 0; i < count; i++)
-        if (strncmp(text, prefixes[i], strlen(prefixes[i])) == 0)
-            return true;
-    return false;
-}
+    const enum dockerfile_switch keep = in->copy->keep_git_dir;
+    const struct build_remote_options options = {
+        .env = p->environment,
+        .request = p->request,
+        .source = typed,
+        .checksum = checksum,
+        .has_keep_git_dir = keep != DOCKERFILE_SWITCH_UNSET,
+        .keep_git_dir = keep == DOCKERFILE_SWITCH_ON,
+    };
+    enum build_remote_kind kind;
 
-static bool is_git(const char *source)
-{
-    static const char *const prefixes[] = {"git://", "git@", "ssh://"};
-
-    return starts_with_any(source, prefixes, ARRAY_COUNT(prefixes));
-}
-
-static bool is_http(const char *source)
-{
-    static const char *const prefixes[] = {"http://", "https://"};
-
-    return starts_with_any(source, prefixes, ARRAY_COUNT(prefixes));
-}
-
-static int refuse_remote(const char *source, bool is_add, struct error *err)
-{
-    if (!is_git(source) && !is_http(source))
+    if (build_remote_kind(typed, false, &kind, err) < 0)
+        return -1;
+    if (kind == BUILD_REMOTE_NONE)
         return 0;
-    if (!is_add)
-        return error_set(err, ERROR_INVALID, "%s: source can't be a %s for COPY", source,
-                         is_git(source) ? "git ref" : "URL");
-    return error_set(err, ERROR_UNSUPPORTED,
-                     "ADD %s: this version adds local files only; fetch it in a RUN step, "
-                     "or before the build",
-                     source);
+    if (in->kind != DOCKERFILE_ADD)
+        return error_set(err, ERROR_INVALID, "%s: source can't be a %s for COPY", typed,
+                         kind == BUILD_REMOTE_GIT ? "git ref" : "URL");
+    *out = build_inputs_remote(p->inputs, &options, err);
+    return *out ? 0 : -1;
 }
 
 /* "/a/./b*" -> copy below /a what matches b*; without a pivot all is below the root. */
@@ -71,6 +66,7 @@ static int read_source(struct planner *p,
                        struct plan_stage *s,
                        const struct dockerfile_instruction *in,
                        struct view word,
+                       const char *checksum,
                        struct build_copy_source *out,
                        struct error *err)
 {
@@ -78,8 +74,18 @@ static int read_source(struct planner *p,
     const bool is_add = in->kind == DOCKERFILE_ADD;
     CLEANUP(base_freep) char *typed = plan_expand(p, s, word, err);
 
-    if (!typed || refuse_remote(typed, is_add, err) < 0)
+    if (!typed || read_remote(p, in, typed, checksum, &out->remote, err) < 0)
         return -1;
+    if (out->remote) {
+        out->from = BUILD_FROM_REMOTE;
+        out->path = base_strdup(build_remote_path(out->remote));
+        /* As BuildKit: archives from elsewhere stay what they are, unless asked for. */
+        out->unpack = copy->unpack == DOCKERFILE_SWITCH_ON &&
+                      build_remote_kind_of(out->remote) == BUILD_REMOTE_FILE;
+        return 0;
+    }
+    if (checksum)
+        return error_set(err, ERROR_INVALID, "checksum requires HTTP(S) or Git sources");
     if (copy->parents)
         read_parents(typed, out);
     else
@@ -125,7 +131,8 @@ static int set_origin(struct planner *p,
                          "current stage \"%s\"",
                          VIEW_ARG(c->instruction->copy->from.text), s->shown);
     for (size_t i = 0; i < op->source_count; i++) {
-        if (op->sources[i].from == BUILD_FROM_TEXT)
+        if (op->sources[i].from == BUILD_FROM_TEXT ||
+            op->sources[i].from == BUILD_FROM_REMOTE)
             continue;
         if (!from && !context && !(context = build_inputs_context(p->inputs, err)))
             return -1;
@@ -168,18 +175,6 @@ static int read_flags(struct planner *p,
         free(op->chmod);
         op->chmod = NULL;
     }
-    if (copy->checksum.text.size > 0) {
-        CLEANUP(base_freep) char *checksum = plan_expand(p, s, copy->checksum.text, err);
-
-        if (!checksum)
-            return -1;
-        if (*checksum && copy->sources.count != 1)
-            return error_set(err, ERROR_INVALID,
-                             "checksum can't be specified for multiple sources");
-        if (*checksum)
-            return error_set(err, ERROR_INVALID,
-                             "checksum requires HTTP(S) or Git sources");
-    }
     /* As BuildKit has it: a layer of its own only without --chmod. */
     op->link = copy->link && !op->chmod;
     if (op->link && op->chown && !is_numeric_owner(op->chown))
@@ -210,9 +205,31 @@ static void append_history(struct plan_stage *s,
         buf_printf(&text, " --chmod=%s", op->chmod);
     for (size_t i = 0; i < op->source_count; i++)
         buf_printf(&text, " %s%s", op->sources[i].from == BUILD_FROM_TEXT ? "<<" : "",
-                   op->sources[i].path);
+                   op->sources[i].remote ? build_remote_shown(op->sources[i].remote)
+                                         : op->sources[i].path);
     buf_printf(&text, " %s # cooper", dest);
     build_config_history(&s->config, buf_text(&text), false);
+}
+
+/* --checksum; NULL without. malloc'ed. */
+static int read_checksum(struct planner *p,
+                         struct plan_stage *s,
+                         const struct dockerfile_copy *copy,
+                         char **out,
+                         struct error *err)
+{
+    *out = NULL;
+    if (copy->checksum.text.size == 0)
+        return 0;
+    *out = plan_expand(p, s, copy->checksum.text, err);
+    if (!*out)
+        return -1;
+    if (**out && copy->sources.count != 1)
+        return error_set(err, ERROR_INVALID,
+                         "checksum can't be specified for multiple sources");
+    if (!**out)
+        base_freep(out);
+    return 0;
 }
 
 int plan_copy(struct planner *p,
@@ -224,14 +241,16 @@ int plan_copy(struct planner *p,
     struct build_node *n = plan_add_node(p, s, c, BUILD_OP_COPY);
     struct build_copy_op *op = &n->copy;
     CLEANUP(base_freep) char *dest = plan_expand(p, s, copy->dest.text, err);
+    CLEANUP(base_freep) char *checksum = NULL;
 
     op->sources = base_alloc_array(copy->sources.count + copy->inlines.count + 1,
                                    sizeof *op->sources);
-    if (!dest || read_flags(p, s, copy, op, err) < 0)
+    if (!dest || read_flags(p, s, copy, op, err) < 0 ||
+        read_checksum(p, s, copy, &checksum, err) < 0)
         return -1;
     op->dest = plan_path(s, dest);
     for (size_t i = 0; i < copy->sources.count; i++)
-        if (read_source(p, s, c->instruction, copy->sources.items[i].text,
+        if (read_source(p, s, c->instruction, copy->sources.items[i].text, checksum,
                         &op->sources[op->source_count++], err) < 0)
             return -1;
     for (size_t i = 0; i < copy->inlines.count; i++)

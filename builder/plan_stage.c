@@ -27,8 +27,11 @@ static struct plan_stage *new_stage(struct planner *p,
 /* A stage becomes known; the one that its base names, if known already, is its base. */
 static void add_stage(struct planner *p, struct plan_stage *s)
 {
+    const char *target = build_inputs_target(p->inputs, s->base_name);
+    const char *base = target ? target : s->base_name;
+
     for (size_t i = p->stage_count; i-- > 0 && !s->base;)
-        if (*p->stages[i]->name && strcmp(p->stages[i]->name, s->base_name) == 0)
+        if (*p->stages[i]->name && strcmp(p->stages[i]->name, base) == 0)
             s->base = p->stages[i];
     p->stages = base_grow(p->stages, p->stage_count, &p->stage_capacity,
                           sizeof(struct plan_stage *));
@@ -164,6 +167,27 @@ static struct plan_stage *outside_image(struct planner *p,
     return s;
 }
 
+/* A stage, also one that a --build-context NAME=target:STAGE puts in the place of the name;
+ * else an image. */
+static int named_source(struct planner *p,
+                        struct view from,
+                        struct source_pos pos,
+                        struct plan_stage **out,
+                        struct error *err)
+{
+    CLEANUP(base_freep) char *name = view_dup(from);
+    const char *target = build_inputs_target(p->inputs, name);
+
+    *out = plan_stage_find(p, target ? view_of(target) : from);
+    if (target && !*out)
+        return error_set(err, ERROR_INVALID,
+                         "build context %s=target:%s: the Dockerfile has no stage %s", name,
+                         target, target);
+    if (!*out)
+        *out = outside_image(p, from, pos);
+    return 0;
+}
+
 static int copy_source(struct planner *p,
                        struct view from,
                        struct source_pos pos,
@@ -191,10 +215,7 @@ static int copy_source(struct planner *p,
         *out = p->stages[number];
         return 0;
     }
-    *out = plan_stage_find(p, from);
-    if (!*out)
-        *out = outside_image(p, from, pos);
-    return 0;
+    return named_source(p, from, pos, out, err);
 }
 
 static int link_command(struct planner *p, struct plan_command *c, struct error *err)
@@ -215,9 +236,8 @@ static int link_command(struct planner *p, struct plan_command *c, struct error 
 
         if (from.size == 0)
             continue;
-        c->sources[i] = plan_stage_find(p, from);
-        if (!c->sources[i])
-            c->sources[i] = outside_image(p, from, in->pos);
+        if (named_source(p, from, in->pos, &c->sources[i], err) < 0)
+            return -1;
     }
     return 0;
 }

@@ -58,14 +58,18 @@ static void close_trees(struct step_trees *t)
     free(t->texts);
 }
 
+/* What is elsewhere is fetched now; NULL if it cannot be had. */
 static struct build_tree *tree_of(const struct step_trees *t,
                                   const struct build_copy_source *s,
-                                  size_t i)
+                                  size_t i,
+                                  struct error *err)
 {
     if (s->from == BUILD_FROM_TEXT)
         return build_text_tree_tree(t->texts[i]);
     if (s->from == BUILD_FROM_NODE)
         return build_layer_tree_tree(t->nodes[i]);
+    if (s->from == BUILD_FROM_REMOTE)
+        return build_remote_tree(s->remote, err);
     return build_context_tree(s->context);
 }
 
@@ -91,8 +95,13 @@ static int apply_sources(struct solve_node *n,
         struct build_copy_request request = *common;
         struct build_copy_source source = op->sources[i];
 
+        /* For a selection its key stands for it. */
+        if (source.from == BUILD_FROM_REMOTE && !request.spool)
+            continue;
         request.source = &source;
-        request.tree = tree_of(t, &source, i);
+        request.tree = tree_of(t, &source, i, err);
+        if (!request.tree)
+            return -1;
         /* For a selection an archive is the file that it is. */
         source.unpack = source.unpack && request.spool;
         if (solve_is_cancelled(n->solver))
@@ -163,6 +172,25 @@ void step_taken_release(struct step_taken *t)
     *t = (struct step_taken){0};
 }
 
+/* What is elsewhere is known by its key, for which nothing need be fetched. */
+static int add_remotes(const struct build_copy_op *op,
+                       struct digest *out,
+                       struct error *err)
+{
+    CLEANUP(base_freep)
+    struct digest *keys = base_alloc_array(op->source_count + 1, sizeof *keys);
+    size_t count = 1;
+
+    keys[0] = *out;
+    for (size_t i = 0; i < op->source_count; i++)
+        if (op->sources[i].from == BUILD_FROM_REMOTE &&
+            build_remote_key(op->sources[i].remote, &keys[count++], err) < 0)
+            return -1;
+    if (count > 1)
+        *out = build_key_inputs(keys, count);
+    return 0;
+}
+
 int step_copy_select(struct solve_node *n, struct digest *out, struct error *err)
 {
     CLEANUP(step_taken_release) struct step_taken taken = {0};
@@ -170,7 +198,7 @@ int step_copy_select(struct solve_node *n, struct digest *out, struct error *err
     if (step_copy_take(n, &taken, err) < 0)
         return -1;
     *out = build_key_entries(taken.entries, taken.count);
-    return 0;
+    return add_remotes(&n->node->copy, out, err);
 }
 
 /* --- The layer --- */

@@ -304,9 +304,13 @@ int cli_build_call_run(const struct cli_build_call *call,
 
     if (call->method == CLI_BUILD_METHOD_CHECK)
         return check_run(call, session, request, source, err);
+    const bool is_stdin =
+        source->dockerfile != NULL && strcmp(source->dockerfile, "-") == 0;
     CLEANUP(dockerfile_freep)
     struct dockerfile *file =
-        cli_dockerfile_read(source->path != NULL ? source->path : "-", &text, &path, err);
+        source->path != NULL || is_stdin
+            ? cli_dockerfile_read(is_stdin ? "-" : source->path, &text, &path, err)
+            : cli_dockerfile_of_context(session, request, &text, err);
     if (file == NULL)
         return -1;
     if (file->stage_count == 0)

@@ -3,94 +3,109 @@
 #include "base/alloc.h"
 #include "base/fs.h"
 #include "base/limits.h"
+#include "builder/context_tar.h"
+#include "builder/remote.h"
 #include "cli/message.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
-
-/* Where a tar has "ustar". */
-#define TAR_MAGIC_OFFSET 257
 
 void cli_build_source_release(struct cli_build_source *s)
 {
     base_freep(&s->dockerfile);
     base_freep(&s->path);
     base_freep(&s->name);
+    base_freep(&s->text);
 }
 
-static bool is_url(const char *context)
+/* --- Standard input --- */
+
+/* Its first bytes, as many as there are. */
+static int head_read(struct cli_build_source *s, struct error *err)
 {
-    static const char *const starts[] = {"git@",    "github.com/", "git://",
-                                         "http://", "https://",    "ssh://"};
+    while (s->head_size < sizeof s->head) {
+        const ssize_t got =
+            read(STDIN_FILENO, s->head + s->head_size, sizeof s->head - s->head_size);
 
-    for (size_t i = 0; i < ARRAY_COUNT(starts); i++) {
-        if (strncmp(context, starts[i], strlen(starts[i])) == 0)
-            return true;
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return error_sys(err, "standard input");
+        if (got == 0)
+            return 0;
+        s->head_size += (size_t)got;
     }
-    return false;
+    return 0;
 }
 
-static bool is_archive(struct view text)
-{
-    static const char *const magics[] = {"\x1f\x8b", "\x28\xb5\x2f\xfd", "BZh",
-                                         "\xfd\x37zXZ"};
-
-    for (size_t i = 0; i < ARRAY_COUNT(magics); i++) {
-        if (view_starts(text, magics[i]))
-            return true;
-    }
-    return view_starts(view_sub(text, TAR_MAGIC_OFFSET, 5), "ustar");
-}
-
-/* Puts a copy of standard input in its place. */
-static int stdin_spool(struct buf *text, struct error *err)
+/* Puts a copy of standard input in its place, so that it can be read again. */
+static int stdin_spool(const struct cli_build_source *s, struct error *err)
 {
     CLEANUP(fd_closep) int fd = memfd_create("cooper-stdin", MFD_CLOEXEC);
+    CLEANUP(buf_release) struct buf text = BUF_INIT(LIMIT_DOCKERFILE_SIZE);
 
     if (fd < 0)
         return error_sys(err, "memory for standard input");
-    if (fs_read_all(STDIN_FILENO, text, err) < 0 ||
-        fs_write_all(fd, buf_text(text), text->size, err) < 0)
+    buf_append(&text, s->head, s->head_size);
+    if (fs_read_all(STDIN_FILENO, &text, err) < 0 ||
+        fs_write_all(fd, buf_text(&text), text.size, err) < 0)
         return error_wrap(err, "standard input");
     if (lseek(fd, 0, SEEK_SET) < 0 || dup2(fd, STDIN_FILENO) < 0)
         return error_sys(err, "standard input");
     return 0;
 }
 
-static int stdin_dockerfile(bool is_context,
-                            struct cli_build_source *out,
-                            struct error *err)
+static int stdin_dockerfile(struct cli_build_source *out, struct error *err)
 {
-    CLEANUP(buf_release) struct buf text = BUF_INIT(LIMIT_DOCKERFILE_SIZE);
-
     out->dockerfile = base_strdup("-");
     out->name = base_strdup("Dockerfile");
-    if (stdin_spool(&text, err) < 0)
-        return -1;
-    if (is_context && is_archive(buf_view(&text)))
-        return error_set(
-            err, ERROR_UNSUPPORTED,
-            "a context on standard input is not supported: unpack it and name the "
-            "directory");
-    return 0;
+    return stdin_spool(out, err);
 }
 
-static int context_check(const char *context, struct error *err)
+/* A Dockerfile without a context, or an archive that is one. */
+static int stdin_context(const char *file, struct cli_build_source *out, struct error *err)
 {
+    if (file != NULL && strcmp(file, "-") == 0)
+        return stdin_dockerfile(out, err);
+    if (head_read(out, err) < 0)
+        return -1;
+    if (context_tar_is_archive((struct view){out->head, out->head_size})) {
+        out->context = "-";
+        out->dockerfile = base_strdup(file);
+        out->name = view_dup(path_base(view_of(file != NULL ? file : "Dockerfile")));
+        return 0;
+    }
+    if (file != NULL)
+        return error_set(err, ERROR_USAGE,
+                         "standard input is no archive but a Dockerfile itself: -f cannot "
+                         "name another");
+    return stdin_dockerfile(out, err);
+}
+
+/* --- Other contexts --- */
+
+/* *is_directory false: a URL or an archive, whose Dockerfile is inside. */
+static int context_check(const char *context, bool *is_directory, struct error *err)
+{
+    enum build_remote_kind kind = BUILD_REMOTE_NONE;
     struct stat st;
 
-    if (is_url(context))
-        return error_set(
-            err, ERROR_UNSUPPORTED,
-            "context %s: remote contexts are not supported: fetch it and name the "
-            "directory",
-            context);
-    if (stat(context, &st) < 0)
-        return error_sys(err, "context %s", context);
-    if (!S_ISDIR(st.st_mode))
-        return error_set(err, ERROR_INVALID, "context %s is not a directory", context);
-    return 0;
+    *is_directory = false;
+    if (stat(context, &st) == 0) {
+        *is_directory = S_ISDIR(st.st_mode);
+        return *is_directory || S_ISREG(st.st_mode)
+                   ? 0
+                   : error_set(err, ERROR_INVALID, "context %s is not a directory",
+                               context);
+    }
+    const int reason = errno;
+    if (build_remote_kind(context, true, &kind, err) < 0)
+        return error_wrap(err, "context");
+    errno = reason;
+    return kind != BUILD_REMOTE_NONE ? 0 : error_sys(err, "context %s", context);
 }
 
 /* Dockerfile, or dockerfile if there is only that one, as BuildKit. */
@@ -104,30 +119,59 @@ static char *default_path(const char *context)
     return use_small ? small : path;
 }
 
-int cli_build_source_resolve(const char *context,
-                             const char *file,
-                             struct cli_build_source *out,
-                             struct error *err)
+static void directory_dockerfile(const char *context,
+                                 const char *file,
+                                 struct cli_build_source *out)
 {
-    *out = (struct cli_build_source){0};
-    if (strcmp(context, "-") == 0) {
-        if (file != NULL && strcmp(file, "-") != 0)
-            return error_set(
-                err, ERROR_USAGE,
-                "the context - is a Dockerfile itself: -f cannot name another");
-        return stdin_dockerfile(true, out, err);
-    }
-    out->context = context;
-    if (context_check(context, err) < 0)
-        return -1;
-    if (file != NULL && strcmp(file, "-") == 0)
-        return stdin_dockerfile(false, out, err);
     out->path = file != NULL ? base_strdup(file) : default_path(context);
     out->name = view_dup(path_base(view_of(out->path)));
     /* The builder's own default is the same path; it says better what is missing. */
     if (file != NULL || strcmp(out->name, "Dockerfile") != 0)
         out->dockerfile = base_strdup(out->path);
+}
+
+int cli_build_source_resolve(const char *context,
+                             const char *file,
+                             struct cli_build_source *out,
+                             struct error *err)
+{
+    bool is_directory;
+
+    *out = (struct cli_build_source){0};
+    if (strcmp(context, "-") == 0)
+        return stdin_context(file, out, err);
+    out->context = context;
+    if (context_check(context, &is_directory, err) < 0)
+        return -1;
+    if (file != NULL && strcmp(file, "-") == 0)
+        return stdin_dockerfile(out, err);
+    if (is_directory) {
+        directory_dockerfile(context, file, out);
+        return 0;
+    }
+    out->dockerfile = base_strdup(file);
+    out->name = view_dup(path_base(view_of(file != NULL ? file : "Dockerfile")));
     return 0;
+}
+
+/* --- For the builder, and for messages --- */
+
+static void text_keep(void *context, struct view text)
+{
+    struct cli_build_source *s = context;
+
+    base_freep(&s->text);
+    s->text = view_dup(text);
+    s->text_size = text.size;
+}
+
+void cli_build_source_attach(struct cli_build_source *s, struct build_request *request)
+{
+    request->context = s->context;
+    request->context_head = (struct view){s->head, s->head_size};
+    request->dockerfile = s->dockerfile;
+    request->on_dockerfile = text_keep;
+    request->dockerfile_context = s;
 }
 
 void cli_build_source_excerpt(const struct cli_build_source *s,
@@ -140,6 +184,11 @@ void cli_build_source_excerpt(const struct cli_build_source *s,
 
     if (failure->pos.line == 0)
         return;
+    if (s->text != NULL) {
+        cli_message_excerpt((struct view){s->text, s->text_size}, s->name, failure->pos,
+                            out);
+        return;
+    }
     if (s->path != NULL)
         result = fs_read_file_at(AT_FDCWD, s->path, &text, &ignored);
     else

@@ -64,7 +64,8 @@ static const struct cli_option options[] = {
     {0, "build-arg", CLI_OPTION_TEXTS, "NAME[=VALUE]",
      "A value for ARG (default: from the environment)", FIELD(args)},
     {0, "build-context", CLI_OPTION_TEXTS, "NAME=SOURCE",
-     "A further context: directory, oci-layout://PATH, docker-image://NAME",
+     "A further context: directory, archive, URL, oci-layout://PATH, docker-image://NAME, "
+     "target:STAGE",
      FIELD(contexts)},
     {0, "call", CLI_OPTION_TEXT, "METHOD[,format=json]",
      "Tell about the Dockerfile instead of building: check, outline or targets",
@@ -314,8 +315,7 @@ static int request_fill(const struct build_options *o,
     if (epoch_read(o, v, r, err) < 0 || platform_read(o->platform, r, err) < 0 ||
         allow_read(&o->allow, r, err) < 0 || network_read(o->network, r, err) < 0)
         return -1;
-    r->context = v->source.context;
-    r->dockerfile = v->source.dockerfile;
+    cli_build_source_attach(&v->source, r);
     r->target = o->target;
     r->args = v->args.items;
     r->arg_count = v->args.count;
@@ -459,11 +459,12 @@ static int build_command_run(struct cli_session *session,
 
 const struct cli_command cli_command_build = {
     .name = "build",
-    .usage = "[OPTIONS] PATH | -",
+    .usage = "[OPTIONS] PATH | URL | -",
     .summary = "Build an image from a Dockerfile",
     .details =
-        "PATH is the context: the directory that COPY and ADD take files from. With - the\n"
-        "Dockerfile is read from standard input and there is no context.\n\n"
+        "PATH is the context: the directory that COPY and ADD take files from; or an archive,\n"
+        "the URL of an archive, of a Dockerfile or of a git repository (URL#REF:DIR). With -\n"
+        "an archive is read from standard input, or a Dockerfile that has no context.\n\n"
         "The image is kept in the store under each name of -t. Outputs of -o:\n"
         "  DIR                       the root file system as files in DIR (type=local)\n"
         "  -                         the root file system as a tar on standard output "

@@ -109,15 +109,14 @@ static int check_command_run(struct cli_session *session,
         cli_build_args(&o->args, &args, err) < 0 ||
         cli_build_source_resolve(context, o->file, &source, err) < 0)
         return -1;
-    const struct build_request request = {
-        .context = source.context,
-        .dockerfile = source.dockerfile,
+    struct build_request request = {
         .target = o->target,
         .platform = o->platform,
         .args = args.items,
         .arg_count = args.count,
         .epoch = -1,
     };
+    cli_build_source_attach(&source, &request);
     check.request = &request;
     return check_perform(session, o, &check, err);
 }

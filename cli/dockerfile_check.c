@@ -17,7 +17,23 @@ static struct build_environment environment_of(struct cli_session *session)
 {
     CLEANUP(error_clear) struct error ignored = ERROR_INIT;
 
-    return (struct build_environment){.store = cli_session_store(session, &ignored)};
+    return (struct build_environment){.store = cli_session_store(session, &ignored),
+                                      .registry = cli_session_registry(session)};
+}
+
+struct dockerfile *cli_dockerfile_of_context(struct cli_session *session,
+                                             const struct build_request *request,
+                                             struct buf *text,
+                                             struct error *err)
+{
+    const struct build_environment env = environment_of(session);
+    CLEANUP(inputs_freep) struct build_inputs *inputs = build_inputs_new(&env, request, err);
+    const struct dockerfile_parse_options how = {.syntax = build_syntax_arg(request)};
+    const char *name = NULL;
+
+    if (inputs == NULL || build_inputs_dockerfile(inputs, text, &name, err) < 0)
+        return NULL;
+    return dockerfile_parse(buf_view(text), "Dockerfile", &how, err);
 }
 
 static int findings_collect(const struct cli_dockerfile_check *check,
