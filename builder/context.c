@@ -322,7 +322,22 @@ struct build_tree *build_context_tree(struct build_context *c)
     return &c->tree;
 }
 
-bool build_context_is_ignored(struct build_context *c, const char *path)
+static bool is_on_disk(const struct build_context *c, const char *path)
 {
-    return c->ignore && dockerfile_ignore_match(c->ignore, view_of(path));
+    CLEANUP(error_clear) struct error ignored = ERROR_INIT; /* it says that it is absent */
+    CLEANUP(fd_closep)
+    int fd = fs_open_beneath(c->dir.fd, path, O_PATH | O_NOFOLLOW, 0, &ignored);
+
+    return fd >= 0;
+}
+
+bool build_context_is_left_out(struct build_context *c,
+                               struct view path,
+                               struct dockerfile_ignore_rule *rule)
+{
+    CLEANUP(base_freep) char *text = view_dup(path);
+
+    if (path.size == 0 || !c->ignore || !dockerfile_ignore_find_rule(c->ignore, path, rule))
+        return false;
+    return c->tar ? context_tar_has(c->tar, path) : is_on_disk(c, text);
 }

@@ -67,5 +67,8 @@ MUST_CHECK int build_context_fingerprint(struct build_context *c,
                                          struct digest *out,
                                          bool *is_known,
                                          struct error *err);
-/* Would the path be in the context if there were no .dockerignore? For messages. */
-bool build_context_is_ignored(struct build_context *c, const char *path);
+/* Is the path (clean, relative) there, but left out of the context by .dockerignore? *rule
+ * then tells by which line. For messages. */
+bool build_context_is_left_out(struct build_context *c,
+                               struct view path,
+                               struct dockerfile_ignore_rule *rule);

@@ -80,6 +80,11 @@ static size_t find_any(const struct context_tar *t, struct view path)
     return t->count;
 }
 
+bool context_tar_has(const struct context_tar *t, struct view path)
+{
+    return find_any(t, path) < t->count;
+}
+
 static int to_entry(const struct context_tar *t,
                     size_t at,
                     struct build_tree_entry *out,

@@ -33,6 +33,8 @@ void context_tar_freep(struct context_tar **t);
 MUST_CHECK int context_tar_ignore(struct context_tar *t,
                                   const struct dockerfile_ignore *ignore,
                                   struct error *err);
+/* Is the path in the archive, left out or not? */
+bool context_tar_has(const struct context_tar *t, struct view path);
 struct build_tree *context_tar_tree(struct context_tar *t); /* lives as long as `t` */
 
 /* Does it begin as an archive does: gzip, bzip2, xz, zstd or tar? 512 bytes tell. */

@@ -181,6 +181,8 @@ static int fetch(const struct build_remote *r,
         .sink = &r->env->sink,
     };
 
+    if (!r->env->registry)
+        return error_set(err, ERROR_UNSUPPORTED, "%s: this build has no network", r->shown);
     return registry_fetch(r->env->registry, r->env->store, &request, got, err);
 }
 

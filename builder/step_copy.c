@@ -5,8 +5,10 @@
 #include "builder/solve_priv.h"
 
 #include "base/alloc.h"
+#include "base/limits.h"
 #include "builder/copy.h"
 #include "builder/delta.h"
+#include "builder/missing.h"
 #include "builder/owner.h"
 #include "builder/step_taken.h"
 
@@ -73,14 +75,22 @@ static struct build_tree *tree_of(const struct step_trees *t,
     return build_context_tree(s->context);
 }
 
-/* Says what else could be wrong when something is not found in a context. */
-static int explain_missing(const struct build_copy_source *s, struct error *err)
+/* Says what else could be wrong when something is not found. */
+static int explain_missing(const struct build_copy_source *s,
+                           const struct build_tree *tree,
+                           struct error *err)
 {
-    if (!error_is(err, ERROR_NOT_FOUND) || s->from != BUILD_FROM_CONTEXT)
+    CLEANUP(buf_release) struct buf text = BUF_INIT(LIMIT_TEXT_SIZE);
+    struct build_context *context = s->from == BUILD_FROM_CONTEXT ? s->context : NULL;
+
+    if (!error_is(err, ERROR_NOT_FOUND) || s->from == BUILD_FROM_TEXT)
         return -1;
-    if (build_context_is_ignored(s->context, s->path + (*s->path == '/')))
-        return error_wrap(err, "excluded by .dockerignore");
-    return error_wrap(err, "in the build context %s", build_context_path(s->context));
+    buf_append_text(&text, error_text(err));
+    if (context)
+        buf_printf(&text, " in the build context %s", build_context_path(context));
+    build_missing_explain(tree, context, view_of(s->required ? s->required : s->path),
+                          &text);
+    return error_set(err, ERROR_NOT_FOUND, "%s", buf_text(&text));
 }
 
 static int apply_sources(struct solve_node *n,
@@ -107,7 +117,7 @@ static int apply_sources(struct solve_node *n,
         if (solve_is_cancelled(n->solver))
             return error_set(err, ERROR_CANCELLED, "interrupted");
         if (build_copy_apply(delta, &request, err) < 0)
-            return explain_missing(&source, err);
+            return explain_missing(&source, request.tree, err);
     }
     return 0;
 }

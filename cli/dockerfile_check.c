@@ -27,7 +27,8 @@ struct dockerfile *cli_dockerfile_of_context(struct cli_session *session,
                                              struct error *err)
 {
     const struct build_environment env = environment_of(session);
-    CLEANUP(inputs_freep) struct build_inputs *inputs = build_inputs_new(&env, request, err);
+    CLEANUP(inputs_freep)
+    struct build_inputs *inputs = build_inputs_new(&env, request, err);
     const struct dockerfile_parse_options how = {.syntax = build_syntax_arg(request)};
     const char *name = NULL;
 

@@ -8,15 +8,14 @@
 #include "base/error.h"
 #include "base/macros.h"
 #include "builder/build.h"
-#include "base/buf.h"
 #include "cli/build_source.h"
 #include "cli/diagnostics.h"
 #include "cli/session.h"
 
 #include <stdbool.h>
 
-/* The Dockerfile of the request's context, which may have to be fetched; `text` gets it, and
- * the tree borrows from it. */
+/* The Dockerfile of the request's context, which may have to be fetched; `text` gets it,
+ * and the tree borrows from it. */
 MUST_CHECK struct dockerfile *cli_dockerfile_of_context(struct cli_session *session,
                                                         const struct build_request *request,
                                                         struct buf *text,

@@ -17,6 +17,7 @@ struct dockerfile_ignore {
     size_t count;
     size_t capacity;
     bool has_exceptions;
+    const char *source; /* borrowed; NULL: no file */
 };
 
 static struct dockerfile_ignore *ignore_alloc(void)
@@ -69,6 +70,7 @@ static int add_pattern(struct dockerfile_ignore *set, struct view text, struct e
     if (dockerfile_pattern_compile(set->arena, pattern, &set->patterns[set->count], err) <
         0)
         return -1;
+    set->patterns[set->count].line = 0;
     set->patterns[set->count++].exception = exception;
     set->has_exceptions = set->has_exceptions || exception;
     return 0;
@@ -111,17 +113,21 @@ struct dockerfile_ignore *dockerfile_ignore_parse(struct view text,
     struct dockerfile_ignore *set = ignore_alloc();
     unsigned number = 0;
 
+    set->source = source_name;
     if (view_starts(text, "\xef\xbb\xbf"))
         text = view_sub(text, 3, text.size);
     for (bool more = text.size > 0; more;) {
         struct view line, rest;
         more = view_cut(text, '\n', &line, &rest);
+        const size_t before = set->count;
         number++;
         if (!view_starts(line, "#") && add_line(set, line, err) < 0) {
             error_locate(err, (struct source_pos){source_name, number, 1, number});
             dockerfile_ignore_free(set);
             return NULL;
         }
+        if (set->count > before)
+            set->patterns[before].line = number;
         text = rest;
     }
     return set;
@@ -184,13 +190,15 @@ size_t dockerfile_ignore_state_size(const struct dockerfile_ignore *set)
     return set->count / 8 + 1;
 }
 
-bool dockerfile_ignore_step(const struct dockerfile_ignore *set,
-                            struct view path,
-                            const uint8_t *parent,
-                            uint8_t *state)
+bool dockerfile_ignore_step_rule(const struct dockerfile_ignore *set,
+                                 struct view path,
+                                 const uint8_t *parent,
+                                 uint8_t *state,
+                                 size_t *rule)
 {
     bool matched = false;
 
+    *rule = set->count;
     if (state)
         memset(state, 0, dockerfile_ignore_state_size(set));
     if (is_top(path))
@@ -206,12 +214,57 @@ bool dockerfile_ignore_step(const struct dockerfile_ignore *set,
                            : dockerfile_pattern_match_any_parent(pattern, path);
         }
         if (match) {
+            if (matched == pattern->exception)
+                *rule = i;
             matched = !pattern->exception;
             if (state)
                 state[i / 8] = (uint8_t)(state[i / 8] | 1u << i % 8);
         }
     }
     return matched;
+}
+
+bool dockerfile_ignore_step(const struct dockerfile_ignore *set,
+                            struct view path,
+                            const uint8_t *parent,
+                            uint8_t *state)
+{
+    size_t rule;
+
+    return dockerfile_ignore_step_rule(set, path, parent, state, &rule);
+}
+
+struct dockerfile_ignore_rule dockerfile_ignore_rule_at(const struct dockerfile_ignore *set,
+                                                        size_t index)
+{
+    const struct dockerfile_pattern *pattern = &set->patterns[index];
+
+    return (struct dockerfile_ignore_rule){.source = set->source,
+                                           .line = pattern->line,
+                                           .pattern = pattern->text,
+                                           .exception = pattern->exception};
+}
+
+bool dockerfile_ignore_find_rule(const struct dockerfile_ignore *set,
+                                 struct view path,
+                                 struct dockerfile_ignore_rule *rule)
+{
+    const size_t size = dockerfile_ignore_state_size(set);
+    CLEANUP(base_freep) uint8_t *states = base_alloc_array(2, size);
+    bool ignored = false;
+    size_t depth = 0;
+    size_t index = set->count;
+
+    for (size_t end = 0; end < path.size; end++, depth++) {
+        while (end < path.size && path.data[end] != '/')
+            end++;
+        ignored = dockerfile_ignore_step_rule(set, view_sub(path, 0, end),
+                                              depth ? states + depth % 2 * size : NULL,
+                                              states + (depth + 1) % 2 * size, &index);
+    }
+    *rule = index < set->count ? dockerfile_ignore_rule_at(set, index)
+                               : (struct dockerfile_ignore_rule){0};
+    return ignored;
 }
 
 bool dockerfile_ignore_may_reinclude(const struct dockerfile_ignore *set, struct view path)

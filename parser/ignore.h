@@ -73,6 +73,28 @@ bool dockerfile_ignore_step(const struct dockerfile_ignore *set,
                             uint8_t *state);
 size_t dockerfile_ignore_state_size(const struct dockerfile_ignore *set);
 
+/* The pattern that decided. */
+struct dockerfile_ignore_rule {
+    const char *source; /* the file's name as given to dockerfile_ignore_parse; else NULL */
+    unsigned line;      /* in it, from 1 */
+    struct view pattern; /* cleaned, without '!'; borrowed from the set */
+    bool exception;      /* began with '!': takes back */
+};
+
+/* dockerfile_ignore_step that also tells the index of the pattern that decided: *rule is
+ * dockerfile_ignore_count() where none matched. */
+bool dockerfile_ignore_step_rule(const struct dockerfile_ignore *set,
+                                 struct view path,
+                                 const uint8_t *parent,
+                                 uint8_t *state,
+                                 size_t *rule);
+struct dockerfile_ignore_rule dockerfile_ignore_rule_at(const struct dockerfile_ignore *set,
+                                                        size_t index);
+/* Is the path left out, walking to it from the top, and by which pattern? */
+bool dockerfile_ignore_find_rule(const struct dockerfile_ignore *set,
+                                 struct view path,
+                                 struct dockerfile_ignore_rule *rule);
+
 /* The directory `path` is left out: can an exception still bring back something beneath it?
  * If not, a walk need not enter. Never false wrongly. */
 bool dockerfile_ignore_may_reinclude(const struct dockerfile_ignore *set, struct view path);

@@ -29,6 +29,7 @@ enum dockerfile_pattern_type {
 struct dockerfile_pattern {
     enum dockerfile_pattern_type type;
     bool exception;      /* began with '!', which `text` is without */
+    unsigned line;       /* in the file that it comes from, or 0 */
     struct view text;    /* cleaned */
     struct view literal; /* PREFIX, SUFFIX: what must begin or end a path */
     const struct dockerfile_pattern_item *items;

@@ -71,6 +71,7 @@ static void test_ignored_files_are_not_there(void **state)
 {
     struct rig *r = *state;
     struct build_context *c;
+    struct dockerfile_ignore_rule rule;
     struct build_tree_entry e;
 
     rig_write(r, "a.o", "");
@@ -83,8 +84,9 @@ static void test_ignored_files_are_not_there(void **state)
     assert_false(find(r, c, "a.o", &e));
     assert_false(find(r, c, "gone/d", &e));
     assert_true(find(r, c, "gone/but/this", &e));
-    assert_true(build_context_is_ignored(c, "a.o"));
-    assert_false(build_context_is_ignored(c, "keep/c"));
+    assert_true(build_context_is_left_out(c, VIEW_LIT("a.o"), &rule));
+    assert_int_equal(rule.line, 1);
+    assert_false(build_context_is_left_out(c, VIEW_LIT("keep/c"), &rule));
     build_context_close(c);
 }
 
