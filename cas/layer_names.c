@@ -314,8 +314,12 @@ static void fill(struct layer_names *n, struct layer_name *name, const struct ca
         n->parent_known = false;
     name->type = e->type;
     name->target = cas_arena_view(&n->arena, e->target);
-    if (e->type == CAS_ENTRY_DIR)
-        name->entry = cas_arena_entry(&n->arena, e);
+    if (e->type == CAS_ENTRY_DIR) {
+        struct cas_entry *entry = cas_arena_alloc(&n->arena, sizeof *entry);
+
+        *entry = cas_arena_entry(&n->arena, e);
+        name->entry = entry;
+    }
 }
 
 int layer_names_add(struct layer_names *n,

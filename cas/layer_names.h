@@ -32,9 +32,9 @@ struct layer_name {
     enum cas_entry_type type; /* or LAYER_NAME_IMPLIED */
     bool opaque;              /* directories: nothing below shows through */
     bool has_children;
-    bool is_linked;         /* a hard link names it */
-    struct view target;     /* of symlinks and hard links */
-    struct cas_entry entry; /* of directories with an entry */
+    bool is_linked;                /* a hard link names it */
+    struct view target;            /* of symlinks and hard links */
+    const struct cas_entry *entry; /* of a directory that has one, or NULL */
 };
 
 struct layer_names {

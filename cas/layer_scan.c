@@ -303,10 +303,10 @@ static int add_opaque(struct scan *x, struct error *err)
         if (!n->opaque || n->type == CAS_ENTRY_WHITEOUT)
             continue;
 
-        struct cas_entry e = n->entry;
+        struct cas_entry e = {.type = CAS_ENTRY_DIR, .mode = 0755};
 
-        if (n->type == LAYER_NAME_IMPLIED)
-            e = (struct cas_entry){.type = CAS_ENTRY_DIR, .mode = 0755};
+        if (n->type != LAYER_NAME_IMPLIED)
+            e = *n->entry;
         e.path = n->path;
         e.opaque = true;
         if (x->unpacker && cas_unpacker_entry(x->unpacker, &e, err) < 0)
