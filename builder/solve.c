@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/limits.h"
 #include "builder/solve_last.h"
+#include "builder/step_shared.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -45,6 +46,8 @@ static int solve_node(struct solve_node *n, struct error *err)
         return error_set(err, ERROR_CANCELLED, "interrupted");
     if (solve_lookup(n, err) < 0)
         return -1;
+    if (!n->is_hit && n->node->op != BUILD_OP_SOURCE && solve_claim(n, err) < 0)
+        return -1;
     n->hit_late = n->is_hit && !was_hit;
     if (n->is_hit) {
         solve_event(n, EVENT_STEP_CACHED, NULL);
@@ -53,6 +56,8 @@ static int solve_node(struct solve_node *n, struct error *err)
     reason = solve_miss_reason(n);
     solve_event(n, EVENT_STEP_START, reason);
     status = run_step(n, err);
+    if (status == 0 && n->is_followed)
+        status = solve_define(n, err);
     if (status == 0)
         solve_event(n, EVENT_STEP_DONE, NULL);
     return status;
@@ -64,6 +69,7 @@ static void work(void *arg)
 
     if (solve_node(n, &n->error) < 0) {
         error_locate(&n->error, n->node->pos);
+        solve_unclaim(n);
         solve_event(n, EVENT_STEP_FAILED, error_text(&n->error));
     }
     queue_push(n->solver->finished, n);
@@ -79,8 +85,10 @@ static void *record(void *arg)
     /* An item without a node ends the thread. */
     while ((n = queue_pop(s->to_record, -1)) != (void *)s) {
         struct error err = ERROR_INIT;
+        const int status = solve_store(n, &err);
 
-        if (solve_store(n, &err) == 0)
+        solve_unclaim(n);
+        if (status == 0)
             continue;
         error_locate(&err, n->node->pos);
         if (s->record_error.code == ERROR_NONE)
@@ -214,6 +222,7 @@ static void finish_node(struct solver *s, struct solve_node *n, struct error *fi
             error_move(first, &n->error);
         return;
     }
+    solve_tell_watch(n);
     if (n->node->op == BUILD_OP_SOURCE || (n->is_hit && !n->hit_late && !n->hit->rewrite))
         return;
     if (start_recorder(s, first) < 0) {
@@ -268,16 +277,41 @@ static int check_depth(struct solver *s, struct solve_node *n, struct error *err
                            LIMIT_LAYERS);
 }
 
-static int prepare(struct solver *s, struct error *err)
+static void follow(void *context, struct build_node *input)
 {
-    for (size_t i = 0; i < s->count; i++) {
+    solve_of(context, input)->is_followed = true;
+}
+
+/* Twins are found before anything is looked up. */
+static int identify(struct solver *s, struct error *err)
+{
+    struct solve_twins *twins = solve_twins_new(s->count);
+    int status = 0;
+
+    for (size_t i = 0; status == 0 && i < s->count; i++) {
         struct solve_node *n = &s->nodes[i];
 
         n->node = s->plan->graph.nodes[i];
         n->solver = s;
-        if (check_depth(s, n, err) < 0)
-            return error_locate(err, n->node->pos);
-        if (solve_prepare(n, err) < 0)
+        status = check_depth(s, n, err);
+        if (status < 0)
+            error_locate(err, n->node->pos);
+        solve_identify(n);
+        build_node_inputs(n->node, follow, s);
+        n->twin = solve_twins_add(twins, n);
+    }
+    solve_twins_free(twins);
+    return status;
+}
+
+static int prepare(struct solver *s, struct error *err)
+{
+    if (identify(s, err) < 0)
+        return -1;
+    for (size_t i = 0; i < s->count; i++) {
+        struct solve_node *n = &s->nodes[i];
+
+        if (!n->twin && solve_prepare(n, err) < 0)
             return error_locate(err, n->node->pos);
     }
     return 0;
@@ -322,6 +356,7 @@ static int take_result(struct solver *s, struct build_solution *out, struct erro
 static void solver_release(struct solver *s)
 {
     pool_free(s->workers);
+    step_shared_free(s->shared);
     for (size_t i = 0; i < s->count; i++) {
         struct solve_node *n = &s->nodes[i];
 
@@ -330,6 +365,7 @@ static void solver_release(struct solver *s)
         free(n->layers);
         free(n->created);
         solve_hit_free(n->hit);
+        solve_unclaim(n);
         free(n->contents);
         error_clear(&n->error);
     }
@@ -351,6 +387,7 @@ static void solver_init(struct solver *s,
         .env = env,
         .request = request,
         .plan = plan,
+        .shared = step_shared_new(env, request),
         .variant = {.epoch = plan->epoch,
                     .hosts = request->add_hosts,
                     .host_count = request->add_host_count},

@@ -19,7 +19,9 @@ bool solve_is_cancelled(const struct solver *s)
 
 struct solve_node *solve_of(struct solver *s, const struct build_node *n)
 {
-    return &s->nodes[n->index];
+    struct solve_node *own = &s->nodes[n->index];
+
+    return own->twin ? own->twin : own;
 }
 
 int64_t solve_now_ns(void)
@@ -51,6 +53,29 @@ void solve_event(struct solve_node *n, enum event_type type, const char *text)
                             .pos = n->node->pos};
 
     event_send(&n->solver->env->sink, e);
+}
+
+static bool is_in_result(const struct solve_node *n)
+{
+    const struct build_node *node = n->solver->plan->result;
+
+    while (node && solve_of(n->solver, node) != n)
+        node = node->base;
+    return node != NULL;
+}
+
+void solve_tell_watch(const struct solve_node *n)
+{
+    const struct build_layer_watch *w = n->solver->env->watch;
+    const bool is_base = n->node->op == BUILD_OP_SOURCE;
+    size_t i = 0;
+
+    if (!w || !is_in_result(n))
+        return;
+    if (n->node->base)
+        i = solve_of(n->solver, n->node->base)->count;
+    for (; i < n->count; i++)
+        w->layer(w->context, n->layers[i], is_base, !is_base && !n->is_hit);
 }
 
 void solve_set_result(struct solve_node *n, struct cas_layer *layer, int64_t created)

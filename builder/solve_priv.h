@@ -8,9 +8,12 @@
 #include "builder/key.h"
 #include "builder/solve.h"
 #include "builder/source_tree.h"
+#include "cas/claim.h"
 
 #include <pthread.h>
 #include <stdbool.h>
+
+struct step_shared;
 
 enum solve_phase {
     SOLVE_WAITING, /* for its inputs */
@@ -32,6 +35,7 @@ void solve_hit_free(struct solve_hit *hit); /* NULL is fine */
 struct solve_node {
     const struct build_node *node;
     struct solver *solver;
+    struct solve_node *twin; /* an earlier node that is the same: this one is not used */
     enum solve_phase phase;
     bool is_needed;
     bool needs_files; /* a step will see its files: they are unpacked while they are written
@@ -48,7 +52,9 @@ struct solve_node {
     bool is_hit;
     bool hit_late; /* found only when its inputs were done: its definition is recorded anew
                     */
-    struct solve_hit *hit; /* of a hit */
+    struct solve_hit *hit;   /* of a hit */
+    bool is_followed;        /* some node needs this one's definition */
+    struct cas_claim *claim; /* while it runs and until it is recorded; or NULL */
 
     const struct solve_node *cause; /* it misses because this one did; or NULL */
     struct cas_layer **layers;      /* the result: base's layers and perhaps one more */
@@ -63,6 +69,7 @@ struct solver {
     const struct build_environment *env;
     const struct build_request *request;
     const struct build_plan *plan;
+    struct step_shared *shared; /* what the RUN steps share */
     struct build_variant variant;
     struct solve_node *nodes; /* as the graph's */
     size_t count;
@@ -80,16 +87,33 @@ struct solver {
     bool is_dry; /* nothing is run and nothing fetched: build_solve_explain */
 };
 
+/* solve_twin.c */
+struct solve_twins;
+struct solve_twins *solve_twins_new(size_t count);
+void solve_twins_free(struct solve_twins *t); /* NULL is fine */
+/* The earlier node that is the same as this one, or NULL. Its operation (of a source its
+ * definition) is known, and its inputs have been through here. */
+struct solve_node *solve_twins_add(struct solve_twins *t, struct solve_node *n);
+
+/* solve_claim.c */
+/* Makes sure that no other build runs the same step meanwhile; afterwards it may be a hit.
+ */
+int solve_claim(struct solve_node *n, struct error *err);
+void solve_unclaim(struct solve_node *n);
+
 /* solve_node.c */
 /* Did the user interrupt the build? */
 bool solve_is_interrupted(const struct solver *s);
 /* Is the build to end, also because another step failed? */
 bool solve_is_cancelled(const struct solver *s);
+/* The one that stands for it, if it has a twin. */
 struct solve_node *solve_of(struct solver *s, const struct build_node *n);
 struct cas_layer_options solve_layer_options(const struct solve_node *n);
 void solve_event(struct solve_node *n, enum event_type type, const char *text);
 /* Sets the node's result: the base's layers, and `layer` (consumed) on top unless NULL. */
 void solve_set_result(struct solve_node *n, struct cas_layer *layer, int64_t created);
+/* Tells of the layers of a node that is done, if the result consists of them. */
+void solve_tell_watch(const struct solve_node *n);
 int64_t solve_now_ns(void);
 
 /* solve_keys.c */
@@ -121,10 +145,17 @@ int solve_content_key(struct solve_node *n, struct digest *out, struct error *er
 int solve_outcome(const struct solve_node *n, struct digest *out, struct error *err);
 
 /* solve_record.c */
+/* The operation; of a source also what it is. */
+void solve_identify(struct solve_node *n);
 /* Keys that can be known before anything runs, and whether the cache has the result. */
 int solve_prepare(struct solve_node *n, struct error *err);
 /* Once more, when the inputs are done: by definition, then by content. */
 int solve_lookup(struct solve_node *n, struct error *err);
+/* And again by definition alone: another build may have stored its record meanwhile. */
+int solve_lookup_again(struct solve_node *n, struct error *err);
+/* After it ran: the definition of a COPY from contexts, whose files were not looked at
+ * before, for those who follow. */
+int solve_define(struct solve_node *n, struct error *err);
 /* Makes the result from the record. */
 int solve_apply_hit(struct solve_node *n, struct error *err);
 /* After its layer is written: stores the records. */

@@ -172,15 +172,20 @@ static void prepare_source(struct solve_node *n)
     n->chain = chain;
 }
 
+void solve_identify(struct solve_node *n)
+{
+    if (n->node->op == BUILD_OP_SOURCE)
+        prepare_source(n);
+    else
+        n->operation = build_key_operation(n->node, &n->solver->variant);
+}
+
 int solve_prepare(struct solve_node *n, struct error *err)
 {
     struct cas_store *store = n->solver->env->store;
 
-    if (n->node->op == BUILD_OP_SOURCE) {
-        prepare_source(n);
+    if (n->node->op == BUILD_OP_SOURCE)
         return 0;
-    }
-    n->operation = build_key_operation(n->node, &n->solver->variant);
     if (is_local_copy(n)) {
         /* Without a record there is nothing to find, and the files are read only once. */
         if (cas_cache_has_op(store, &n->operation, &n->has_records, err) < 0)
@@ -221,6 +226,20 @@ int solve_lookup(struct solve_node *n, struct error *err)
     if (solve_content_key(n, &key, err) < 0)
         return -1;
     return find(n, &key, NULL, err);
+}
+
+int solve_lookup_again(struct solve_node *n, struct error *err)
+{
+    return find_definition(n, solve_stack_chain, err);
+}
+
+int solve_define(struct solve_node *n, struct error *err)
+{
+    if (!is_local_copy(n) || digest_is_set(&n->definition))
+        return 0;
+    if (!digest_is_set(&n->selection) && step_copy_selection(n, &n->selection, err) < 0)
+        return -1;
+    return solve_make_definition(n, solve_definition_of, &n->definition, err);
 }
 
 /* --- Hits --- */

@@ -248,6 +248,7 @@ int cas_lease_oldest_other(int store_fd,
     while ((id = next_name(dir))) {
         struct stat st;
         if (strcmp(id, own->id) == 0 ||
+            strncmp(id, CAS_CLAIM_PREFIX, sizeof CAS_CLAIM_PREFIX - 1) == 0 ||
             fstatat(dirfd(dir), id, &st, AT_SYMLINK_NOFOLLOW) < 0)
             continue;
         CLEANUP(fd_closep) int dead = seize(store_fd, id);

@@ -27,6 +27,10 @@
 
 struct cas_lease;
 
+/* Files in leases/ that begin so are cas/claim.h's: they keep nothing from collection, and
+ * are cleaned up as leases are. */
+#define CAS_CLAIM_PREFIX "claim-"
+
 /* Takes a new lease in the store's directory. */
 MUST_CHECK struct cas_lease *cas_lease_open(int store_fd, struct error *err);
 void cas_lease_close(struct cas_lease *l); /* NULL is fine */
