@@ -5,32 +5,22 @@
 #include "base/limits.h"
 #include "builder/check.h"
 #include "builder/explain.h"
-#include "builder/export/export.h"
-#include "builder/image.h"
+#include "builder/export/ahead.h"
 #include "builder/inputs.h"
 #include "builder/journal.h"
 #include "builder/plan.h"
+#include "builder/publish.h"
 #include "builder/solve.h"
-#include "cas/ref.h"
 #include "parser/dockerfile.h"
 #include "registry/reference.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 void build_result_release(struct build_result *r)
 {
     descriptor_release(&r->manifest);
     *r = (struct build_result){0};
-}
-
-static int64_t now_ns(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
 /* Everything that one build holds, freed in one place. */
@@ -43,12 +33,13 @@ struct build {
     struct buf text;
     struct dockerfile *file;
     struct build_plan plan;
+    struct build_ahead *ahead;
     struct build_solution solution;
-    int64_t started_ns;
 };
 
 static void build_release(struct build *b)
 {
+    build_ahead_free(b->ahead);
     build_solution_release(&b->solution);
     build_plan_release(&b->plan);
     dockerfile_free(b->file);
@@ -89,15 +80,19 @@ static int read_dockerfile(struct build *b, struct error *err)
     return b->file ? 0 : -1;
 }
 
-struct view build_syntax_arg(const struct build_request *request)
+const char *build_request_arg(const struct build_request *request, const char *name)
 {
-    struct view value = {0};
+    const char *value = NULL;
 
     for (size_t i = 0; i < request->arg_count; i++)
-        if (strcmp(request->args[i].name, "BUILDKIT_SYNTAX") == 0)
-            value = view_of(request->args[i].value ? request->args[i].value
-                                                   : getenv("BUILDKIT_SYNTAX"));
+        if (strcmp(request->args[i].name, name) == 0)
+            value = request->args[i].value ? request->args[i].value : getenv(name);
     return value;
+}
+
+struct view build_syntax_arg(const struct build_request *request)
+{
+    return view_of(build_request_arg(request, "BUILDKIT_SYNTAX"));
 }
 
 static void warn(void *context, const struct dockerfile_finding *finding)
@@ -128,56 +123,6 @@ static int check(struct build *b, struct error *err)
     return build_check(&options, NULL, err);
 }
 
-/* local and tar alone need no image. */
-static bool wants_image(const struct build *b)
-{
-    bool wanted = b->request->output_count == 0 || b->name_count > 0;
-
-    for (size_t i = 0; i < b->request->output_count; i++)
-        wanted = wanted || (b->request->outputs[i].type != BUILD_OUTPUT_LOCAL &&
-                            b->request->outputs[i].type != BUILD_OUTPUT_TAR);
-    return wanted;
-}
-
-static int export_all(const struct build *b,
-                      const struct build_result *result,
-                      struct error *err)
-{
-    for (size_t i = 0; i < b->request->output_count; i++) {
-        const struct build_export x = {
-            .env = b->env,
-            .output = &b->request->outputs[i],
-            .solution = &b->solution,
-            .manifest = result->has_image ? &result->manifest : NULL,
-            .config = result->has_image ? &result->config : NULL,
-            .names = (const char *const *)b->names,
-            .name_count = b->name_count,
-            .epoch = b->plan.epoch,
-            .started_ns = b->started_ns,
-        };
-
-        if (build_export(&x, err) < 0)
-            return -1;
-    }
-    return 0;
-}
-
-static int publish(struct build *b, struct build_result *out, struct error *err)
-{
-    out->steps = b->solution.steps;
-    out->steps_cached = b->solution.steps_cached;
-    out->has_image = wants_image(b);
-    if (out->has_image && build_image_make(b->env, b->request, &b->plan, &b->solution,
-                                           &out->manifest, &out->config, err) < 0)
-        return error_wrap(err, "export image");
-    if (export_all(b, out, err) < 0)
-        return -1;
-    if (b->name_count == 0)
-        return 0;
-    return cas_ref_set_many(b->env->store, (const char *const *)b->names, b->name_count,
-                            &out->manifest, "build", err);
-}
-
 int build_explain(const struct build_environment *env,
                   const struct build_request *request,
                   struct build_explanation *out,
@@ -197,6 +142,19 @@ int build_explain(const struct build_environment *env,
     return status;
 }
 
+/* The steps, and beside them what can be sent of their layers already. */
+static int solve(struct build *b, struct error *err)
+{
+    struct build_environment env = *b->env;
+
+    if (build_publish_check(b->env, b->request, &b->plan, err) < 0 ||
+        build_ahead_new(b->env, b->request, &b->plan, (const char *const *)b->names,
+                        b->name_count, &b->ahead, err) < 0)
+        return -1;
+    env.watch = build_ahead_watch(b->ahead);
+    return build_solve(&env, b->request, &b->plan, &b->solution, err);
+}
+
 /* One build, told to the journal. */
 static int perform(const struct build_environment *env,
                    const struct build_request *request,
@@ -206,14 +164,22 @@ static int perform(const struct build_environment *env,
     struct build b = {.env = env,
                       .request = request,
                       .text = BUF_INIT(LIMIT_DOCKERFILE_SIZE),
-                      .plan = {.epoch = -1},
-                      .started_ns = now_ns()};
+                      .plan = {.epoch = -1}};
     int status = -1;
 
     if (read_names(&b, err) == 0 && read_dockerfile(&b, err) == 0 &&
         build_plan_make(env, request, b.inputs, b.file, &b.plan, err) == 0 &&
-        check(&b, err) == 0 && build_solve(env, request, &b.plan, &b.solution, err) == 0)
-        status = publish(&b, out, err);
+        check(&b, err) == 0 && solve(&b, err) == 0) {
+        const struct build_publish from = {.env = env,
+                                           .request = request,
+                                           .plan = &b.plan,
+                                           .solution = &b.solution,
+                                           .ahead = b.ahead,
+                                           .names = (const char *const *)b.names,
+                                           .name_count = b.name_count};
+
+        status = build_publish(&from, out, err);
+    }
     build_release(&b);
     return status;
 }

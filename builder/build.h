@@ -12,6 +12,8 @@
 #include "base/event.h"
 #include "base/macros.h"
 #include "base/view.h"
+#include "builder/output.h"
+#include "builder/resources.h"
 #include "cas/descriptor.h"
 #include "cas/layer.h"
 #include "cas/store.h"
@@ -36,20 +38,14 @@ struct build_secret {
     const char *env;  /* name of an environment variable, or NULL */
 };
 
-enum build_output_type {
-    BUILD_OUTPUT_STORE = 0, /* the store only (always done when there are tags) */
-    BUILD_OUTPUT_REGISTRY,  /* push every tag (or `name`) */
-    BUILD_OUTPUT_OCI,       /* OCI layout as a tar, or a directory with tar=false */
-    BUILD_OUTPUT_DOCKER,    /* docker archive (docker load) */
-    BUILD_OUTPUT_LOCAL,     /* the root file system as files in a directory */
-    BUILD_OUTPUT_TAR,       /* the root file system as a tar */
-};
+/* The address of --add-host that stands for this machine. */
+#define BUILD_HOST_GATEWAY "host-gateway"
 
-struct build_output {
-    enum build_output_type type;
-    const char *dest; /* path, or "-" for standard output; NULL where none is needed */
-    const char *name; /* name to push or to write into the archive; NULL: the tags */
-    bool directory;   /* oci, docker: tar=false */
+/* --ssh ID[=PATH,...]: an agent's socket, or key files, for RUN --mount=type=ssh. */
+struct build_ssh {
+    const char *id;
+    const char *const *paths; /* absolute; at least one */
+    size_t path_count;
 };
 
 struct build_request {
@@ -69,16 +65,31 @@ struct build_request {
     size_t context_count;
     const struct build_pair *labels;
     size_t label_count;
-    const struct build_pair *annotations; /* on the manifest */
+    const struct build_annotation *annotations; /* of every output's image */
     size_t annotation_count;
-    const struct build_pair *add_hosts; /* host, address */
+    const struct build_pair *add_hosts; /* host, address or BUILD_HOST_GATEWAY */
     size_t add_host_count;
     const struct build_secret *secrets;
     size_t secret_count;
+    const struct build_ssh *ssh;
+    size_t ssh_count;
+    struct view ca; /* --ca: PEM certificates that RUN steps trust; see builder/trust.h */
+    const struct build_ulimit *ulimits;
+    size_t ulimit_count;
+    struct build_resources resources; /* of each RUN step; texts borrowed */
+    const char *cgroup_parent;        /* NULL: the cgroup that cooper runs in */
+    const char *const *devices;       /* --device: every RUN step gets these CDI devices */
+    size_t device_count;
+    const struct build_pair *allowed_devices; /* --allow device=NAME[,alias=ALIAS]; the
+                                               * value is the alias or NULL */
+    size_t allowed_device_count;
+    bool allow_devices; /* --allow device: all of them */
     const char *const *tags; /* as typed; normalised here */
     size_t tag_count;
     const struct build_output *outputs;
     size_t output_count;
+    bool keeps_refs; /* store=false: no name of the store moves */
+    struct build_reshape reshape;
 
     const char *const *no_cache_filter; /* stage names */
     size_t no_cache_filter_count;
@@ -89,6 +100,7 @@ struct build_request {
     unsigned parallel;   /* RUN and COPY at once; 0: processors */
     enum cas_compression compression;
     int compression_level;
+    bool force_compression;  /* of the image that the store gets */
     int64_t epoch;           /* SOURCE_DATE_EPOCH; negative: none. Not zero-is-default! */
     bool allow_insecure;     /* --allow security.insecure */
     bool allow_host_network; /* --allow network.host */
@@ -115,14 +127,25 @@ struct build_result {
 
 void build_result_release(struct build_result *r);
 
+/* Told of the layers that the result consists of, bottom first, when the step of each has
+ * ended; they may still be in the making. On one thread. */
+struct build_layer_watch {
+    void (*layer)(void *context, struct cas_layer *layer, bool is_base, bool is_new);
+    void *context;
+};
+
 struct build_environment {
     struct cas_store *store;
     struct registry_client *registry; /* borrowed; may be shared */
     struct sandbox_helper *sandbox;   /* NULL: a build that needs RUN is refused */
     struct event_sink sink;
+    const struct build_layer_watch *watch; /* or NULL */
     struct build_journal *journal; /* build_run's own */
 };
 
+/* The value of a build argument, from the environment if it was given without one; NULL if
+ * it was not given. For BUILDKIT_* arguments, which mean something to the builder. */
+const char *build_request_arg(const struct build_request *request, const char *name);
 /* --build-arg BUILDKIT_SYNTAX, which takes the place of `# syntax=`; empty without. */
 struct view build_syntax_arg(const struct build_request *request);
 

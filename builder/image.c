@@ -3,141 +3,60 @@
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/limits.h"
+#include "builder/history.h"
 #include "cas/blob.h"
+#include "cas/layer_recompress.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-enum { NS = 1000000000 };
+#define MEDIA_DOCKER_LAYER "application/vnd.docker.image.rootfs.diff.tar"
 
-/* RFC 3339 with as many digits of the second as needed; malloc'ed. */
-static char *time_text(int64_t ns)
+/* --- Forms --- */
+
+static bool same_annotations(const struct build_image_form *a,
+                             const struct build_image_form *b)
 {
-    const time_t seconds = (time_t)(ns / NS);
-    struct tm t;
-    char text[40];
+    bool same = a->annotation_count == b->annotation_count;
 
-    gmtime_r(&seconds, &t);
-    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &t);
-    if (ns % NS == 0)
-        return base_format("%sZ", text);
-    char *fraction = base_format("%09lld", (long long)(ns % NS));
-    size_t size = 9;
-    while (size > 1 && fraction[size - 1] == '0')
-        size--;
-    char *whole = base_format("%s.%.*sZ", text, (int)size, fraction);
-    free(fraction);
-    return whole;
-}
+    for (size_t i = 0; same && i < a->annotation_count; i++) {
+        const struct build_annotation *x = &a->annotations[i];
+        const struct build_annotation *y = &b->annotations[i];
 
-static int64_t clamp(const struct build_plan *plan, int64_t ns)
-{
-    return plan->epoch >= 0 && (ns < 0 || ns > plan->epoch * NS) ? plan->epoch * NS : ns;
-}
-
-/* --- History --- */
-
-static struct doc *history_entry(const struct doc *from, const char *created)
-{
-    struct doc *entry = doc_new_object();
-    const char *key;
-
-    /* As the specification's own order has it: created first. */
-    if (created)
-        doc_set_text(entry, "created", created);
-    for (size_t i = 0; i < doc_count(from); i++) {
-        const struct doc *value = doc_member_at(from, i, &key);
-
-        if (strcmp(key, "created") != 0)
-            doc_set(entry, key, doc_copy(value));
-        else if (!created)
-            doc_set(entry, key, doc_copy(value));
+        same = strcmp(x->name, y->name) == 0 && strcmp(x->value, y->value) == 0 &&
+               x->on_descriptor == y->on_descriptor && !x->platform == !y->platform &&
+               (!x->platform || strcmp(x->platform, y->platform) == 0);
     }
-    return entry;
+    return same;
 }
 
-static size_t layer_entries(const struct doc *history)
+bool build_image_form_eq(const struct build_image_form *a, const struct build_image_form *b)
 {
-    size_t count = 0;
-
-    for (size_t i = 0; i < doc_count(history); i++)
-        count += !doc_bool(doc_get(doc_at(history, i), "empty_layer"));
-    return count;
-}
-
-/* When the first layer of this build was made: for instructions before it that made none.
- */
-static int64_t first_created(const struct build_solution *s)
-{
-    for (size_t i = 0; i < s->count; i++)
-        if (s->created[i] >= 0)
-            return s->created[i];
-    return -1;
-}
-
-/* An instruction that made no layer carries the time of the layer before it. */
-static struct doc *make_history(const struct build_plan *plan,
-                                const struct build_solution *s,
-                                const char **last)
-{
-    const struct doc *planned = doc_get(plan->config.root, "history");
-    struct doc *history = doc_new_array();
-    CLEANUP(base_freep) char *created = NULL;
-    const char *inherited = NULL;
-    size_t layer = 0;
-
-    if (first_created(s) >= 0)
-        created = time_text(clamp(plan, first_created(s)));
-    for (size_t i = 0; i < doc_count(planned); i++) {
-        const struct doc *from = doc_at(planned, i);
-        const bool is_base = i < plan->config.base_history_count;
-        const bool has_layer = !doc_bool(doc_get(from, "empty_layer"));
-
-        if (!is_base && has_layer && layer < s->count && s->created[layer] >= 0) {
-            free(created);
-            created = time_text(clamp(plan, s->created[layer]));
-        }
-        if (is_base && doc_text(doc_get(from, "created")))
-            inherited = doc_text(doc_get(from, "created"));
-        doc_append(history, history_entry(from, is_base   ? NULL
-                                                : created ? created
-                                                          : inherited));
-        layer += has_layer;
-    }
-    /* Layers that no instruction speaks of: a directory taken as a base. */
-    for (size_t known = layer_entries(history); known < s->count; known++) {
-        CLEANUP(base_freep)
-        char *when =
-            s->created[known] >= 0 ? time_text(clamp(plan, s->created[known])) : NULL;
-        struct doc *entry = doc_new_object();
-
-        if (when)
-            doc_set_text(entry, "created", when);
-        doc_set_text(entry, "created_by", "build context");
-        doc_set_text(entry, "comment", "cooper");
-        doc_append(history, entry);
-    }
-    for (size_t i = 0; i < doc_count(history); i++)
-        if (doc_text(doc_get(doc_at(history, i), "created")))
-            *last = doc_text(doc_get(doc_at(history, i), "created"));
-    return history;
+    return a->compression.type == b->compression.type &&
+           a->compression.level == b->compression.level &&
+           a->compression.force == b->compression.force &&
+           a->docker_media_types == b->docker_media_types &&
+           a->keeps_nondistributable == b->keeps_nondistributable && same_annotations(a, b);
 }
 
 /* --- Config --- */
 
 /* In the specification's order of members; what cooper does not know comes after. */
-static struct doc *make_config(const struct build_plan *plan,
-                               const struct build_solution *s)
+static struct doc *make_config(const struct build_image_source *from)
 {
+    const struct build_plan *plan = from->plan;
+    const struct build_solution *s = &from->shape->solution;
     static const char *const own[] = {"created", "rootfs", "history"};
     struct doc *out = doc_new_object();
     struct doc *rootfs = doc_new_object();
     struct doc *diff_ids = doc_new_array();
     const char *last = NULL;
-    struct doc *history = make_history(plan, s, &last);
+    struct doc *history = build_history_make(plan, from->solution, from->shape);
     const char *key;
 
+    for (size_t i = 0; i < doc_count(history); i++)
+        if (doc_text(doc_get(doc_at(history, i), "created")))
+            last = doc_text(doc_get(doc_at(history, i), "created"));
     if (last)
         doc_set_text(out, "created", last);
     for (size_t i = 0; i < doc_count(plan->config.root); i++) {
@@ -180,73 +99,206 @@ static int store_doc(struct cas_store *store,
 
 /* --- Manifest --- */
 
-/* Docker's names of layer types become those of the specification; the bytes are the same.
- */
-static const char *oci_type(const char *media_type)
+struct layer_type {
+    const char *oci;
+    const char *docker; /* NULL: docker has no name for it */
+};
+
+/* Docker's names of layer types and the specification's; the bytes are the same. */
+static const struct layer_type layer_types[] = {
+    {MEDIA_OCI_LAYER_GZIP, MEDIA_DOCKER_LAYER_GZIP},
+    {MEDIA_OCI_LAYER, MEDIA_DOCKER_LAYER},
+    {MEDIA_OCI_LAYER_ZSTD, NULL},
+};
+static const struct layer_type foreign_types[] = {
+    {"application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
+     "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"},
+    {"application/vnd.oci.image.layer.nondistributable.v1.tar",
+     "application/vnd.docker.image.rootfs.foreign.diff.tar"},
+    {"application/vnd.oci.image.layer.nondistributable.v1.tar+zstd", NULL},
+};
+
+static bool is_type(const struct layer_type *t, const char *media_type)
 {
-    return strcmp(media_type, MEDIA_DOCKER_LAYER_GZIP) == 0 ? MEDIA_OCI_LAYER_GZIP
-                                                            : media_type;
+    return strcmp(media_type, t->oci) == 0 ||
+           (t->docker && strcmp(media_type, t->docker) == 0);
 }
 
-static int add_layers(const struct build_solution *s, struct doc *list, struct error *err)
+/* What the form calls a layer of this type; NULL if it has no name for it. */
+static const char *form_type(const struct build_image_form *f, const char *media_type)
 {
-    for (size_t i = 0; i < s->count; i++) {
-        struct descriptor d = {0};
+    for (size_t i = 0; i < ARRAY_COUNT(layer_types); i++) {
+        const bool is_foreign = is_type(&foreign_types[i], media_type);
+        const struct layer_type *as =
+            is_foreign && f->keeps_nondistributable ? &foreign_types[i] : &layer_types[i];
 
-        if (cas_layer_require_blob(s->layers[i], err) < 0)
+        if (is_foreign || is_type(&layer_types[i], media_type))
+            return f->docker_media_types ? as->docker : as->oci;
+    }
+    return media_type;
+}
+
+static bool is_compressed_as(const char *media_type, enum cas_compression type)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(layer_types); i++)
+        if (is_type(&layer_types[i], media_type) || is_type(&foreign_types[i], media_type))
+            return strcmp(layer_types[i].oci, cas_layer_media_type(type)) == 0;
+    return false;
+}
+
+/* The steps' layers are as the request has them; what came with the base is as it came. */
+static bool needs_other_blob(const struct build_image_source *from,
+                             const struct build_image_form *f,
+                             size_t i)
+{
+    const struct build_solution *s = &from->shape->solution;
+
+    if (s->created[i] < 0)
+        return f->compression.force &&
+               !is_compressed_as(cas_layer_blob(s->layers[i])->media_type,
+                                 f->compression.type);
+    return f->compression.type != from->request->compression ||
+           f->compression.level != from->request->compression_level;
+}
+
+/* A handle of the layer with the blob that the form wants; the caller's. */
+static struct cas_layer *form_layer(const struct build_image_source *from,
+                                    const struct build_image_form *f,
+                                    size_t i,
+                                    struct error *err)
+{
+    struct cas_layer *layer = from->shape->solution.layers[i];
+    const struct cas_layer_options options = {.compression = f->compression.type,
+                                              .level = f->compression.level,
+                                              .epoch = -1,
+                                              .pool = from->pool,
+                                              .cancel = from->request->cancel};
+
+    if (needs_other_blob(from, f, i))
+        return cas_layer_recompress(layer, &options, err);
+    return cas_layer_require_blob(layer, err) < 0 ? NULL : cas_layer_ref(layer);
+}
+
+static int add_layers(const struct build_image_source *from,
+                      const struct build_image_form *f,
+                      struct doc *list,
+                      struct error *err)
+{
+    for (size_t i = 0; i < from->shape->solution.count; i++) {
+        CLEANUP(cas_layer_unrefp) struct cas_layer *layer = form_layer(from, f, i, err);
+        CLEANUP(descriptor_release) struct descriptor d = {0};
+
+        if (!layer)
             return -1;
-        const struct descriptor *blob = cas_layer_blob(s->layers[i]);
-        descriptor_init(&d, oci_type(blob->media_type), &blob->digest, blob->size);
+        const struct descriptor *blob = cas_layer_blob(layer);
+        const char *type = form_type(f, blob->media_type);
+        if (!type)
+            return error_set(err, ERROR_UNSUPPORTED,
+                             "oci-mediatypes=false: docker's types have no name for the "
+                             "layer %s (%s)",
+                             digest_format(&blob->digest).text, blob->media_type);
+        descriptor_init(&d, type, &blob->digest, blob->size);
         doc_append(list, descriptor_doc(&d));
-        descriptor_release(&d);
     }
     return 0;
 }
 
-static void add_annotations(const struct build_request *request, struct doc *manifest)
-{
-    struct doc *annotations;
+/* --- Annotations --- */
 
-    if (request->annotation_count == 0)
-        return;
-    annotations = doc_new_object();
-    for (size_t i = 0; i < request->annotation_count; i++)
-        doc_set_text(annotations, request->annotations[i].name,
-                     request->annotations[i].value ? request->annotations[i].value : "");
-    doc_set(manifest, "annotations", annotations);
+/* Those for other platforms than this image's are a mistake, as they would be lost. */
+static int add_annotation(const struct build_annotation *a,
+                          const struct registry_platform *platform,
+                          struct doc **manifest,
+                          struct doc **descriptor,
+                          struct error *err)
+{
+    struct doc **out = a->on_descriptor ? descriptor : manifest;
+    struct registry_platform wanted;
+
+    if (a->platform && registry_platform_parse(view_of(a->platform), &wanted, err) < 0)
+        return -1;
+    if (a->platform && registry_platform_rank(&wanted, platform) != 0)
+        return error_set(err, ERROR_INVALID,
+                         "annotation %s: the image is not for the platform %s", a->name,
+                         a->platform);
+    if (!*out)
+        *out = doc_new_object();
+    doc_set_text(*out, a->name, a->value);
+    return 0;
 }
 
-int build_image_make(const struct build_environment *env,
-                     const struct build_request *request,
-                     const struct build_plan *plan,
-                     const struct build_solution *solution,
-                     struct descriptor *manifest,
-                     struct digest *config,
-                     struct error *err)
+static int make_annotations(const struct build_image_source *from,
+                            const struct build_image_form *f,
+                            struct doc **manifest,
+                            struct doc **descriptor,
+                            struct error *err)
 {
-    struct doc *m = doc_new_object();
-    struct doc *layers = doc_new_array();
-    struct descriptor d = {0};
+    const struct build_request *r = from->request;
+
+    for (size_t i = 0; i < r->annotation_count; i++)
+        if (add_annotation(&r->annotations[i], &from->plan->platform, manifest, descriptor,
+                           err) < 0)
+            return -1;
+    for (size_t i = 0; i < f->annotation_count; i++)
+        if (add_annotation(&f->annotations[i], &from->plan->platform, manifest, descriptor,
+                           err) < 0)
+            return -1;
+    return 0;
+}
+
+/* --- The image --- */
+
+static int make_manifest(const struct build_image_source *from,
+                         const struct build_image_form *f,
+                         struct build_image_made *out,
+                         struct error *err)
+{
+    CLEANUP(doc_unrefp) struct doc *layers = doc_new_array();
+    CLEANUP(doc_unrefp) struct doc *annotations = NULL;
+    CLEANUP(doc_unrefp) struct doc *on_descriptor = NULL;
+    CLEANUP(descriptor_release) struct descriptor config = {0};
+    const char *type = f->docker_media_types ? MEDIA_DOCKER_MANIFEST : MEDIA_OCI_MANIFEST;
+    struct cas_store *store = from->env->store;
     struct digest digest;
     uint64_t size;
 
-    if (add_layers(solution, layers, err) < 0 ||
-        store_doc(env->store, make_config(plan, solution), LIMIT_CONFIG_SIZE,
-                  "image config", config, &size, err) < 0) {
-        doc_unref(layers);
-        doc_unref(m);
+    if (add_layers(from, f, layers, err) < 0 ||
+        make_annotations(from, f, &annotations, &on_descriptor, err) < 0 ||
+        store_doc(store, make_config(from), LIMIT_CONFIG_SIZE, "image config", &out->config,
+                  &size, err) < 0)
         return -1;
-    }
-    descriptor_init(&d, MEDIA_OCI_CONFIG, config, size);
+    struct doc *m = doc_new_object();
+    descriptor_init(&config, f->docker_media_types ? MEDIA_DOCKER_CONFIG : MEDIA_OCI_CONFIG,
+                    &out->config, size);
     doc_set_int(m, "schemaVersion", 2);
-    doc_set_text(m, "mediaType", MEDIA_OCI_MANIFEST);
-    doc_set(m, "config", descriptor_doc(&d));
-    doc_set(m, "layers", layers);
-    add_annotations(request, m);
-    descriptor_release(&d);
-    if (store_doc(env->store, m, LIMIT_MANIFEST_SIZE, "manifest", &digest, &size, err) < 0)
+    doc_set_text(m, "mediaType", type);
+    doc_set(m, "config", descriptor_doc(&config));
+    doc_set(m, "layers", doc_ref(layers));
+    if (annotations)
+        doc_set(m, "annotations", doc_ref(annotations));
+    if (store_doc(store, m, LIMIT_MANIFEST_SIZE, "manifest", &digest, &size, err) < 0)
         return -1;
-    descriptor_init(manifest, MEDIA_OCI_MANIFEST, &digest, size);
-    manifest->platform = registry_platform_doc(&plan->platform);
+    descriptor_init(&out->manifest, type, &digest, size);
+    out->manifest.platform = registry_platform_doc(&from->plan->platform);
+    if (on_descriptor)
+        out->manifest.annotations = doc_ref(on_descriptor);
     return 0;
+}
+
+int build_image_make(const struct build_image_source *from,
+                     const struct build_image_form *form,
+                     struct build_image_made *out,
+                     struct error *err)
+{
+    *out = (struct build_image_made){.form = *form};
+    if (make_manifest(from, form, out, err) == 0)
+        return 0;
+    build_image_made_release(out);
+    return -1;
+}
+
+void build_image_made_release(struct build_image_made *m)
+{
+    descriptor_release(&m->manifest);
+    *m = (struct build_image_made){0};
 }

@@ -80,7 +80,7 @@ int cli_bytes_parse(const char *text, unsigned long long *out, struct error *err
     return 0;
 }
 
-static int switch_parse(const char *text, bool *out, struct error *err)
+int cli_switch_parse(const char *text, bool *out, struct error *err)
 {
     static const char *const yes[] = {"1", "t", "T", "true", "TRUE", "True"};
     static const char *const no[] = {"0", "f", "F", "false", "FALSE", "False"};
@@ -134,8 +134,9 @@ static int value_store(const struct cli_option *option,
 
     switch (option->kind) {
     case CLI_OPTION_SWITCH:
-        return switch_parse(text, field, err);
+        return cli_switch_parse(text, field, err);
     case CLI_OPTION_TEXT:
+    case CLI_OPTION_MAYBE:
         *(const char **)field = text;
         return 0;
     case CLI_OPTION_TEXTS:
@@ -209,7 +210,9 @@ static int long_parse(struct parser *p, const char *text, bool *help, struct err
     if (option == NULL)
         return unknown_name(p, name, err);
     if (value == NULL)
-        value = option->kind == CLI_OPTION_SWITCH ? "true" : value_next(p);
+        value = option->kind == CLI_OPTION_SWITCH || option->kind == CLI_OPTION_MAYBE
+                    ? "true"
+                    : value_next(p);
     if (value == NULL)
         return error_set(err, ERROR_USAGE, "flag needs an argument: --%s", option->name);
     if (value_store(option, value, p->out, err) < 0)

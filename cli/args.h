@@ -36,6 +36,7 @@ enum cli_option_kind {
     CLI_OPTION_COUNT,  /* unsigned */
     CLI_OPTION_BYTES,  /* uint64_t; 64m, 1g */
     CLI_OPTION_TIME,   /* struct cli_time; seconds since the epoch */
+    CLI_OPTION_MAYBE,  /* const char *; "true" if no value is attached with "=" */
 };
 
 /* Zero is a time, so whether there is one is said beside it. */
@@ -80,6 +81,8 @@ void cli_args_release(const struct cli_option *options, size_t count, void *out)
 /* Appends the help of each option, aligned, one after the other. */
 void cli_args_describe(const struct cli_option *options, size_t count, struct buf *out);
 
+/* What switches take: 1, t, T, true, TRUE, True, and the same of false. */
+MUST_CHECK int cli_switch_parse(const char *text, bool *out, struct error *err);
 /* "64m", "1.5g", "1024", "2gb": binary units, as docker reads sizes. */
 MUST_CHECK int cli_bytes_parse(const char *text,
                                unsigned long long *out,

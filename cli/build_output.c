@@ -1,201 +1,49 @@
-/* The values of build's -o and --push. */
-#include "cli/build_value.h"
+/* The values of build's -o, --push, --load, --compression, --squash and --split. */
+#include "cli/build_output_priv.h"
 
 #include "base/alloc.h"
-#include "cli/csv.h"
 
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
-static void text_free(const char *text)
+static void output_release(struct cli_output *o)
 {
-    union {
-        const char *in;
-        char *out;
-    } owned = {text};
-
-    free(owned.out);
+    free(o->dest);
+    free(o->name);
+    cli_annotations_release(&o->annotations);
+    *o = (struct cli_output){0};
 }
 
 void cli_outputs_release(struct cli_outputs *o)
 {
-    for (size_t i = 0; i < o->count; i++) {
-        text_free(o->items[i].dest);
-        text_free(o->items[i].name);
-    }
+    for (size_t i = 0; i < o->count; i++)
+        output_release(&o->owned[i]);
+    free(o->owned);
     free(o->items);
-    cli_pairs_release(&o->annotations);
+    cli_annotations_release(&o->annotations);
     *o = (struct cli_outputs){0};
 }
 
-/* One -o while it is read; texts are borrowed from the CSV. */
-struct draft {
-    enum build_output_type type;
-    const char *dest;
-    const char *name;
-    bool push;
-    bool is_image; /* type=image: the store, and the registry with push=true */
-    bool directory;
-};
+/* --- Checks ------------------------------------------------------------------------- */
 
-static int bool_read(const char *key, const char *value, bool *out, struct error *err)
+static bool is_file(const struct output_draft *d)
 {
-    if (value == NULL || strcmp(value, "true") == 0 || strcmp(value, "1") == 0)
-        *out = true;
-    else if (strcmp(value, "false") == 0 || strcmp(value, "0") == 0)
-        *out = false;
-    else
-        return error_set(err, ERROR_USAGE, "%s is true or false, not '%s'", key, value);
-    return 0;
+    return d->out.type == BUILD_OUTPUT_TAR ||
+           ((d->out.type == BUILD_OUTPUT_OCI || d->out.type == BUILD_OUTPUT_DOCKER) &&
+            !d->out.directory);
 }
 
-/* Attributes that only say what cooper does anyhow: any other value cannot be had. */
-static int fixed_check(const char *key, const char *value, bool want, struct error *err)
+/* dest: where it is needed, what it is by default. */
+static int dest_check(struct output_draft *d, struct cli_outputs *o, struct error *err)
 {
-    bool is = false;
-
-    if (bool_read(key, value, &is, err) < 0)
-        return -1;
-    if (is != want)
-        return error_set(err, ERROR_USAGE, "%s=%s cannot be had", key,
-                         is ? "true" : "false");
-    return 0;
-}
-
-static int type_read(const char *value, struct draft *d, struct error *err)
-{
-    static const struct {
-        const char *name;
-        enum build_output_type type;
-    } types[] = {
-        {"image", BUILD_OUTPUT_STORE}, {"registry", BUILD_OUTPUT_REGISTRY},
-        {"oci", BUILD_OUTPUT_OCI},     {"docker", BUILD_OUTPUT_DOCKER},
-        {"local", BUILD_OUTPUT_LOCAL}, {"tar", BUILD_OUTPUT_TAR},
-    };
-
-    for (size_t i = 0; value != NULL && i < ARRAY_COUNT(types); i++) {
-        if (strcmp(value, types[i].name) != 0)
-            continue;
-        d->type = types[i].type;
-        d->is_image = d->type == BUILD_OUTPUT_STORE;
-        return 0;
-    }
-    return error_set(err, ERROR_USAGE,
-                     "type is image, registry, oci, docker, local or tar, not '%s'",
-                     value != NULL ? value : "");
-}
-
-static int compression_set(struct cli_outputs *o, const char *value, struct error *err)
-{
-    enum cas_compression compression;
-
-    if (value != NULL && strcmp(value, "gzip") == 0)
-        compression = CAS_COMPRESSION_GZIP;
-    else if (value != NULL && strcmp(value, "zstd") == 0)
-        compression = CAS_COMPRESSION_ZSTD;
-    else if (value != NULL && strcmp(value, "uncompressed") == 0)
-        compression = CAS_COMPRESSION_NONE;
-    else
-        return error_set(err, ERROR_USAGE, "compression is gzip, zstd or uncompressed");
-    if (o->has_compression && o->compression != compression)
-        return error_set(err, ERROR_USAGE, "all outputs of a build have one compression");
-    o->has_compression = true;
-    o->compression = compression;
-    return 0;
-}
-
-static int level_set(struct cli_outputs *o, const char *value, struct error *err)
-{
-    uint64_t level = 0;
-
-    if (value == NULL || !view_to_u64(view_of(value), &level) || level > 22)
-        return error_set(err, ERROR_USAGE, "compression-level is a number up to 22");
-    if (o->compression_level != 0 && o->compression_level != (int)level)
-        return error_set(err, ERROR_USAGE,
-                         "all outputs of a build have one compression level");
-    o->compression_level = (int)level;
-    return 0;
-}
-
-static int annotation_set(struct cli_outputs *o, const char *key, const char *value)
-{
-    if (value != NULL)
-        cli_pairs_add(&o->annotations, view_of(key), value);
-    return 0;
-}
-
-static int tar_read(const char *value, struct draft *d, struct error *err)
-{
-    bool tar = true;
-
-    if (bool_read("tar", value, &tar, err) < 0)
-        return -1;
-    d->directory = !tar;
-    return 0;
-}
-
-static int text_read(const struct cli_csv_field *f, const char **out, struct error *err)
-{
-    if (f->value == NULL || f->value[0] == '\0')
-        return error_set(err, ERROR_USAGE, "%s is empty", f->key);
-    *out = f->value;
-    return 0;
-}
-
-static int attribute_read(const struct cli_csv_field *f,
-                          struct draft *d,
-                          struct cli_outputs *o,
-                          struct error *err)
-{
-    const char *const key = f->key;
-
-    if (strcmp(key, "type") == 0)
-        return type_read(f->value, d, err);
-    if (strcmp(key, "dest") == 0)
-        return text_read(f, &d->dest, err);
-    if (strcmp(key, "name") == 0)
-        return text_read(f, &d->name, err);
-    if (strcmp(key, "push") == 0)
-        return bool_read(key, f->value, &d->push, err);
-    if (strcmp(key, "tar") == 0)
-        return tar_read(f->value, d, err);
-    if (strcmp(key, "compression") == 0)
-        return compression_set(o, f->value, err);
-    if (strcmp(key, "compression-level") == 0)
-        return level_set(o, f->value, err);
-    if (strcmp(key, "oci-mediatypes") == 0)
-        return fixed_check(key, f->value, true, err);
-    if (strcmp(key, "store") == 0)
-        return fixed_check(key, f->value, true, err);
-    if (strncmp(key, "annotation.", 11) == 0)
-        return annotation_set(o, key + 11, f->value);
-    if (strncmp(key, "annotation-manifest.", 20) == 0)
-        return annotation_set(o, key + 20, f->value);
-    return error_set(err, ERROR_USAGE, "unknown attribute '%s'", key);
-}
-
-/* dest: where it is needed, where it must not be, what it is by default. */
-static int dest_check(struct draft *d, struct cli_outputs *o, struct error *err)
-{
-    const bool is_stream =
-        d->type == BUILD_OUTPUT_TAR ||
-        ((d->type == BUILD_OUTPUT_OCI || d->type == BUILD_OUTPUT_DOCKER) && !d->directory);
-    const bool is_remote =
-        d->type == BUILD_OUTPUT_STORE || d->type == BUILD_OUTPUT_REGISTRY;
-
-    if (is_remote && d->dest != NULL)
-        return error_set(err, ERROR_USAGE, "dest makes no sense for this type");
-    if (!is_remote && !is_stream && d->dest == NULL)
+    if (d->out.dest == NULL && is_file(d))
+        d->out.dest = "-";
+    if (d->out.dest == NULL && (output_for(d) & FOR_DEST) != 0)
         return error_set(err, ERROR_USAGE, "dest is missing");
-    if (d->type == BUILD_OUTPUT_DOCKER && d->dest == NULL)
-        return error_set(
-            err, ERROR_USAGE,
-            "there is no docker daemon to load into: give dest=FILE, or dest=- and "
-            "pipe it to 'docker load'");
-    if (is_stream && d->dest == NULL)
-        d->dest = "-";
-    if (d->dest == NULL || strcmp(d->dest, "-") != 0)
+    if (d->out.dest == NULL || strcmp(d->out.dest, "-") != 0)
         return 0;
-    if (!is_stream)
+    if (!is_file(d))
         return error_set(err, ERROR_USAGE,
                          "a directory cannot be written to standard output");
     if (o->uses_stdout)
@@ -206,59 +54,215 @@ static int dest_check(struct draft *d, struct cli_outputs *o, struct error *err)
     return 0;
 }
 
-static void output_add(struct cli_outputs *o, const struct draft *d)
+static bool same_text(const char *a, const char *b)
 {
-    o->items = base_grow(o->items, o->count, &o->capacity, sizeof o->items[0]);
-    o->items[o->count++] = (struct build_output){
-        .type = d->is_image && d->push ? BUILD_OUTPUT_REGISTRY : d->type,
-        .dest = base_strdup(d->dest),
-        .name = base_strdup(d->name),
-        .directory = d->directory,
-    };
+    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
 }
 
-static int output_read(const char *text, struct cli_outputs *o, struct error *err)
+static int twice_check(const struct output_draft *d,
+                       const struct cli_outputs *o,
+                       struct error *err)
+{
+    for (size_t i = 0; i < o->count; i++) {
+        const struct build_output *const other = &o->items[i];
+
+        if (d->out.dest != NULL && same_text(d->out.dest, other->dest))
+            return error_set(err, ERROR_USAGE, "another output is written to %s",
+                             other->dest);
+        if (d->out.type == other->type && d->out.dest == NULL && other->dest == NULL &&
+            d->out.into == other->into && same_text(d->out.name, other->name))
+            return error_set(err, ERROR_USAGE, "the same output is given twice");
+    }
+    return 0;
+}
+
+static int compression_check(const struct build_output *out, struct error *err)
+{
+    const struct build_compression *const c = &out->compression;
+
+    if (c->type == CAS_COMPRESSION_GZIP && c->level > 9)
+        return error_set(err, ERROR_USAGE, "the levels of gzip end at 9");
+    if (c->type == CAS_COMPRESSION_NONE && c->level != 0)
+        return error_set(err, ERROR_USAGE, "what is not compressed has no level");
+    if (c->type == CAS_COMPRESSION_ZSTD && out->docker_media_types)
+        return error_set(err, ERROR_USAGE,
+                         "compression=zstd conflicts with oci-mediatypes=false: docker's "
+                         "types have no name for it");
+    return 0;
+}
+
+/* What is not said of this output is as the flags have it. A level goes with its type. */
+static void compression_inherit(struct output_draft *d,
+                                const struct build_compression *flags)
+{
+    struct build_compression *const c = &d->out.compression;
+
+    if (!d->has_level && (!d->has_type || c->type == flags->type))
+        c->level = flags->level;
+    if (!d->has_type)
+        c->type = flags->type;
+    c->force |= flags->force;
+}
+
+static int draft_check(struct output_draft *d,
+                       struct cli_outputs *o,
+                       const struct build_compression *flags,
+                       struct error *err)
+{
+    if (d->is_image && d->push)
+        d->out.type = BUILD_OUTPUT_REGISTRY;
+    if (d->out.by_digest && d->out.type != BUILD_OUTPUT_REGISTRY)
+        return error_set(err, ERROR_USAGE, "push-by-digest needs push=true");
+    if (d->out.type == BUILD_OUTPUT_DOCKER && d->out.dest == NULL && !d->out.directory)
+        d->out.type = BUILD_OUTPUT_LOAD;
+    if (d->out.into != BUILD_LOAD_ANY && d->out.type != BUILD_OUTPUT_LOAD)
+        return error_set(err, ERROR_USAGE, "load=NAME has no dest");
+    compression_inherit(d, flags);
+    return compression_check(&d->out, err) < 0 || dest_check(d, o, err) < 0
+               ? -1
+               : twice_check(d, o, err);
+}
+
+/* --- The whole ---------------------------------------------------------------------- */
+
+/* The draft's own things become the list's. */
+static void output_add(struct cli_outputs *o, struct output_draft *d)
+{
+    struct build_output *item;
+    struct cli_output *owned;
+
+    o->items = base_grow(o->items, o->count, &o->capacity, sizeof o->items[0]);
+    o->owned = base_grow(o->owned, o->count, &o->owned_capacity, sizeof o->owned[0]);
+    item = &o->items[o->count];
+    owned = &o->owned[o->count++];
+    *item = d->out;
+    *owned = d->owned;
+    d->owned = (struct cli_output){0};
+    item->dest = owned->dest = base_strdup(d->out.dest);
+    item->name = owned->name = base_strdup(d->out.name);
+    item->annotations = owned->annotations.items;
+    item->annotation_count = owned->annotations.count;
+}
+
+static int output_read(const char *text,
+                       const struct build_compression *flags,
+                       struct cli_outputs *o,
+                       struct error *err)
 {
     CLEANUP(cli_csv_release) struct cli_csv csv = {0};
-    struct draft draft = {.type = BUILD_OUTPUT_LOCAL, .dest = text};
+    struct output_draft draft = {.out = {.type = BUILD_OUTPUT_LOCAL, .dest = text}};
+    int status = 0;
 
     if (text[0] == '\0')
         return error_set(err, ERROR_USAGE, "dest is missing");
     if (strcmp(text, "-") == 0)
-        draft.type = BUILD_OUTPUT_TAR;
+        draft.out.type = BUILD_OUTPUT_TAR;
     if (strchr(text, '=') != NULL) {
-        draft.dest = NULL;
+        draft.out.dest = NULL;
         if (cli_csv_parse(text, &csv, err) < 0)
             return -1;
         if (cli_csv_get(&csv, "type") == NULL)
             return error_set(err, ERROR_USAGE, "type is missing");
-    }
-    for (size_t i = 0; i < csv.count; i++) {
-        if (attribute_read(&csv.fields[i], &draft, o, err) < 0)
+        if (output_type_read(cli_csv_get(&csv, "type"), &draft, err) < 0)
             return -1;
     }
-    if (draft.push && !draft.is_image && draft.type != BUILD_OUTPUT_REGISTRY)
-        return error_set(err, ERROR_USAGE, "push is for type=image");
-    if (dest_check(&draft, o, err) < 0)
+    for (size_t i = 0; i < csv.count && status == 0; i++)
+        status = output_key_read(&csv.fields[i], &draft, err);
+    if (status == 0)
+        status = draft_check(&draft, o, flags, err);
+    if (status == 0)
+        output_add(o, &draft);
+    output_release(&draft.owned);
+    return status;
+}
+
+/* --push means type=registry, --load type=load; beside an output of that kind they say
+ * nothing new. */
+static int short_add(enum build_output_type type,
+                     enum build_load_into into,
+                     struct cli_outputs *o,
+                     struct error *err)
+{
+    struct output_draft draft = {.out = {.type = type, .into = into}};
+
+    for (size_t i = 0; i < o->count; i++) {
+        if (o->items[i].type == type)
+            return 0;
+    }
+    if (draft_check(&draft, o, &o->compression, err) < 0)
         return -1;
     output_add(o, &draft);
     return 0;
 }
 
-int cli_build_outputs(const struct cli_texts *from,
-                      bool push,
+static int load_add(const char *text, struct cli_outputs *o, struct error *err)
+{
+    CLEANUP(error_clear) struct error ignored = ERROR_INIT;
+    enum build_load_into into = BUILD_LOAD_ANY;
+    bool yes = true;
+
+    if (text == NULL)
+        return 0;
+    if (cli_switch_parse(text, &yes, &ignored) < 0 &&
+        output_into_read(text, &into, err) < 0)
+        return error_wrap(err, "--load=%s", text);
+    return yes ? short_add(BUILD_OUTPUT_LOAD, into, o, err) : 0;
+}
+
+static int flags_read(const struct cli_output_options *from,
                       struct cli_outputs *out,
                       struct error *err)
 {
-    bool pushes = false;
+    struct build_compression *const c = &out->compression;
 
-    for (size_t i = 0; i < from->count; i++) {
-        if (output_read(from->items[i], out, err) < 0)
-            return error_wrap(err, "--output %s", from->items[i]);
-        pushes |= out->items[out->count - 1].type == BUILD_OUTPUT_REGISTRY;
+    c->force = from->force_compression;
+    if (from->compression != NULL &&
+        output_compression_read(from->compression, &c->type, err) < 0)
+        return error_wrap(err, "--compression");
+    if (from->compression_level != NULL &&
+        output_level_read(from->compression_level, &c->level, err) < 0)
+        return error_wrap(err, "--compression-level");
+    if (compression_check(&(struct build_output){.compression = *c}, err) < 0)
+        return error_wrap(err, "--compression-level");
+    for (size_t i = 0; i < from->annotations.count; i++) {
+        if (cli_annotation_read(from->annotations.items[i], &out->annotations, err) < 0)
+            return -1;
     }
-    /* --push means type=registry; beside an output that pushes it says nothing new. */
-    if (push && !pushes)
-        output_add(out, &(struct draft){.type = BUILD_OUTPUT_REGISTRY});
+    out->reshape = (struct build_reshape){
+        .squash = from->squash, .squash_all = from->squash_all, .split_size = from->split};
     return 0;
+}
+
+int cli_build_outputs(const struct cli_output_options *from,
+                      struct cli_outputs *out,
+                      struct error *err)
+{
+    if (flags_read(from, out, err) < 0)
+        return -1;
+    for (size_t i = 0; i < from->outputs.count; i++) {
+        if (output_read(from->outputs.items[i], &out->compression, out, err) < 0)
+            return error_wrap(err, "--output %s", from->outputs.items[i]);
+    }
+    if (from->push && short_add(BUILD_OUTPUT_REGISTRY, BUILD_LOAD_ANY, out, err) < 0)
+        return error_wrap(err, "--push");
+    return load_add(from->load, out, err);
+}
+
+void cli_outputs_request(const struct cli_outputs *o, struct build_request *request)
+{
+    const struct build_compression *main = &o->compression;
+
+    for (size_t i = o->count; i-- > 0;) {
+        if (build_output_is_image(o->items[i].type))
+            main = &o->items[i].compression;
+        request->keeps_refs |= o->owned[i].keeps_refs;
+    }
+    request->outputs = o->items;
+    request->output_count = o->count;
+    request->annotations = o->annotations.items;
+    request->annotation_count = o->annotations.count;
+    request->compression = main->type;
+    request->compression_level = main->level;
+    request->force_compression = main->force;
+    request->reshape = o->reshape;
 }

@@ -93,30 +93,6 @@ int cli_build_labels(const struct cli_texts *from, struct cli_pairs *out, struct
     return pairs_read("--label", from, PAIR_VALUE_EMPTY, out, err);
 }
 
-int cli_build_annotations(const struct cli_texts *from,
-                          struct cli_pairs *out,
-                          struct error *err)
-{
-    static const char *const others[] = {
-        "index:", "manifest-descriptor:", "index-descriptor:"};
-
-    for (size_t i = 0; i < from->count; i++) {
-        const char *text = from->items[i];
-
-        for (size_t n = 0; n < ARRAY_COUNT(others); n++) {
-            if (strncmp(text, others[n], strlen(others[n])) == 0)
-                return error_set(
-                    err, ERROR_USAGE,
-                    "--annotation %s: only annotations of the manifest can be set", text);
-        }
-        if (strncmp(text, "manifest:", 9) == 0)
-            text += 9;
-        if (pair_read("--annotation", text, PAIR_VALUE_NEEDED, out, err) < 0)
-            return -1;
-    }
-    return 0;
-}
-
 int cli_build_hosts(const struct cli_texts *from, struct cli_pairs *out, struct error *err)
 {
     for (size_t i = 0; i < from->count; i++) {
@@ -131,11 +107,6 @@ int cli_build_hosts(const struct cli_texts *from, struct cli_pairs *out, struct 
         if (host.size == 0 || address.size == 0)
             return error_set(err, ERROR_USAGE, "--add-host is HOST:ADDRESS, not '%s'",
                              from->items[i]);
-        if (view_eq_text(address, "host-gateway"))
-            return error_set(
-                err, ERROR_USAGE,
-                "--add-host %s: there is no daemon that would know a host-gateway",
-                from->items[i]);
         if (address.data[0] == '[' && address.data[address.size - 1] == ']')
             address = view_sub(address, 1, address.size - 2);
         CLEANUP(base_freep) char *value = view_dup(address);

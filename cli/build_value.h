@@ -1,6 +1,6 @@
 /*
  * The values of build's flags that have a form of their own, read as buildx reads them:
- * NAME=VALUE pairs, secrets, hosts, outputs. Each list owns the copies it makes; what it
+ * NAME=VALUE pairs, secrets, hosts. Each list owns the copies it makes; what it
  * hands out is borrowed from it. Errors are ERROR_USAGE and name the flag.
  */
 #pragma once
@@ -36,11 +36,7 @@ MUST_CHECK int cli_build_contexts(const struct cli_texts *from,
 MUST_CHECK int cli_build_labels(const struct cli_texts *from,
                                 struct cli_pairs *out,
                                 struct error *err);
-/* --annotation [manifest:]KEY=VALUE */
-MUST_CHECK int cli_build_annotations(const struct cli_texts *from,
-                                     struct cli_pairs *out,
-                                     struct error *err);
-/* --add-host HOST:ADDRESS or HOST=ADDRESS */
+/* --add-host HOST:ADDRESS or HOST=ADDRESS; the address may be BUILD_HOST_GATEWAY. */
 MUST_CHECK int cli_build_hosts(const struct cli_texts *from,
                                struct cli_pairs *out,
                                struct error *err);
@@ -55,23 +51,4 @@ void cli_secrets_release(struct cli_secrets *s);
  * file ID. */
 MUST_CHECK int cli_build_secrets(const struct cli_texts *from,
                                  struct cli_secrets *out,
-                                 struct error *err);
-
-/* What -o, --push and the attributes of -o ask for. */
-struct cli_outputs {
-    struct build_output *items; /* texts owned */
-    size_t count;
-    size_t capacity;
-    struct cli_pairs annotations;
-    bool has_compression;
-    enum cas_compression compression;
-    int compression_level;
-    bool uses_stdout;
-};
-void cli_outputs_release(struct cli_outputs *o);
-/* -o DIR, -o -, -o type=TYPE,ATTRIBUTE=VALUE,... Standard output is refused if it is a
- * terminal. */
-MUST_CHECK int cli_build_outputs(const struct cli_texts *from,
-                                 bool push,
-                                 struct cli_outputs *out,
                                  struct error *err);

@@ -7,7 +7,9 @@
 #include "cli/build_call.h"
 #include "cli/build_explain.h"
 #include "cli/build_proxy.h"
+#include "cli/build_output.h"
 #include "cli/build_report.h"
+#include "cli/build_run.h"
 #include "cli/build_source.h"
 #include "cli/build_value.h"
 #include "cli/diagnostics.h"
@@ -23,7 +25,6 @@ struct build_options {
     const char *file;
     const char *target;
     const char *platform;
-    const char *network;
     const char *progress;
     const char *iidfile;
     const char *metadata_file;
@@ -35,19 +36,13 @@ struct build_options {
     struct cli_texts args;
     struct cli_texts contexts;
     struct cli_texts labels;
-    struct cli_texts annotations;
-    struct cli_texts hosts;
-    struct cli_texts secrets;
-    struct cli_texts outputs;
+    struct cli_run_options run;
+    struct cli_output_options out;
     struct cli_texts no_cache_filter;
-    struct cli_texts allow;
     struct cli_time epoch;
-    uint64_t shm_size;
     unsigned parallel;
     bool no_cache;
     bool pull;
-    bool push;
-    bool load;
     bool quiet;
     bool check;
 };
@@ -56,37 +51,63 @@ struct build_options {
 
 static const struct cli_option options[] = {
     {0, "add-host", CLI_OPTION_TEXTS, "HOST:ADDRESS", "A line for /etc/hosts of steps",
-     FIELD(hosts)},
+     FIELD(run.hosts)},
     {0, "allow", CLI_OPTION_TEXTS, "ENTITLEMENT",
-     "Allow network.host or security.insecure to RUN", FIELD(allow)},
-    {0, "annotation", CLI_OPTION_TEXTS, "KEY=VALUE", "An annotation of the manifest",
-     FIELD(annotations)},
+     "Allow network.host, security.insecure or device[=NAME] to RUN", FIELD(run.allow)},
+    {0, "annotation", CLI_OPTION_TEXTS, "[TYPE:]KEY=VALUE",
+     "An annotation of the manifest (or manifest-descriptor:)", FIELD(out.annotations)},
     {0, "build-arg", CLI_OPTION_TEXTS, "NAME[=VALUE]",
      "A value for ARG (default: from the environment)", FIELD(args)},
     {0, "build-context", CLI_OPTION_TEXTS, "NAME=SOURCE",
      "A further context: directory, archive, URL, oci-layout://PATH, docker-image://NAME, "
      "target:STAGE",
      FIELD(contexts)},
+    {0, "ca", CLI_OPTION_TEXTS, "FILE",
+     "Trust these certificates: registries, and inside RUN", FIELD(run.ca)},
     {0, "call", CLI_OPTION_TEXT, "METHOD[,format=json]",
      "Tell about the Dockerfile instead of building: check, outline or targets",
      FIELD(call)},
+    {0, "cgroup-parent", CLI_OPTION_TEXT, "GROUP", "The control group that RUN steps are below",
+     FIELD(run.cgroup_parent)},
     {0, "check", CLI_OPTION_SWITCH, NULL, "As --call=check", FIELD(check)},
+    {0, "compression", CLI_OPTION_TEXT, "TYPE",
+     "Of new layers: gzip (default), zstd or uncompressed", FIELD(out.compression)},
+    {0, "compression-level", CLI_OPTION_TEXT, "N", "1 to 9 for gzip, 1 to 22 for zstd",
+     FIELD(out.compression_level)},
+    {0, "cpu-period", CLI_OPTION_TEXT, "US", "The period of --cpu-quota (default 100000)",
+     FIELD(run.cpu_period)},
+    {0, "cpu-quota", CLI_OPTION_TEXT, "US", "Processor time of a RUN step in each period",
+     FIELD(run.cpu_quota)},
+    {'c', "cpu-shares", CLI_OPTION_TEXT, "N", "Weight of a RUN step (others have 1024)",
+     FIELD(run.cpu_shares)},
+    {0, "cpuset-cpus", CLI_OPTION_TEXT, "LIST", "Processors of RUN steps: 0-2,4",
+     FIELD(run.cpuset_cpus)},
+    {0, "cpuset-mems", CLI_OPTION_TEXT, "LIST", "Memory nodes of RUN steps",
+     FIELD(run.cpuset_mems)},
+    {0, "device", CLI_OPTION_TEXTS, "NAME", "A CDI device for every RUN step",
+     FIELD(run.devices)},
     {'f', "file", CLI_OPTION_TEXT, "FILE",
      "The Dockerfile (default PATH/Dockerfile; - is standard input)", FIELD(file)},
+    {0, "force-compression", CLI_OPTION_SWITCH, NULL,
+     "Compress the layers of base images as well", FIELD(out.force_compression)},
     {0, "iidfile", CLI_OPTION_TEXT, "FILE", "Write the image's ID to this file",
      FIELD(iidfile)},
     {0, "label", CLI_OPTION_TEXTS, "KEY=VALUE", "A label of the image", FIELD(labels)},
-    {0, "load", CLI_OPTION_SWITCH, NULL, "Refused: there is no daemon to load into",
-     FIELD(load)},
+    {0, "load", CLI_OPTION_MAYBE, "[=INTO]",
+     "Give the image to docker, podman or containerd on this machine", FIELD(out.load)},
+    {'m', "memory", CLI_OPTION_TEXT, "SIZE", "Memory of a RUN step", FIELD(run.memory)},
+    {0, "memory-swap", CLI_OPTION_TEXT, "SIZE",
+     "Memory and swap together (default: twice the memory; -1: any)",
+     FIELD(run.memory_swap)},
     {0, "metadata-file", CLI_OPTION_TEXT, "FILE",
      "Write digests and names of the result as JSON to this file", FIELD(metadata_file)},
     {0, "network", CLI_OPTION_TEXT, "MODE", "Network of RUN: default, none or host",
-     FIELD(network)},
+     FIELD(run.network)},
     {0, "no-cache", CLI_OPTION_SWITCH, NULL, "Run every step anew", FIELD(no_cache)},
     {0, "no-cache-filter", CLI_OPTION_TEXTS, "STAGE[,STAGE]",
      "Run the steps of these stages anew", FIELD(no_cache_filter)},
     {'o', "output", CLI_OPTION_TEXTS, "DEST",
-     "Where the result goes: DIR, -, or type=TYPE,dest=PATH,...", FIELD(outputs)},
+     "Where the result goes: DIR, -, or type=TYPE,dest=PATH,...", FIELD(out.outputs)},
     {0, "parallel", CLI_OPTION_COUNT, "N", "Steps at once (default: as many as processors)",
      FIELD(parallel)},
     {0, "platform", CLI_OPTION_TEXT, "OS/ARCH[/VARIANT]",
@@ -97,20 +118,32 @@ static const struct cli_option options[] = {
      FIELD(provenance)},
     {0, "pull", CLI_OPTION_SWITCH, NULL, "Ask registries for newer base images",
      FIELD(pull)},
-    {0, "push", CLI_OPTION_SWITCH, NULL, "As -o type=registry", FIELD(push)},
+    {0, "push", CLI_OPTION_SWITCH, NULL, "As -o type=registry", FIELD(out.push)},
     {'q', "quiet", CLI_OPTION_SWITCH, NULL, "Show no progress, print the image's ID",
      FIELD(quiet)},
+    {0, "resource", CLI_OPTION_TEXTS, "KEY=VALUE[,...]",
+     "Limits of a RUN step: memory=512m,cpus=1.5,pids=200", FIELD(run.resources)},
     {0, "sbom", CLI_OPTION_TEXT, "false", "Only false: attestations are not made",
      FIELD(sbom)},
     {0, "secret", CLI_OPTION_TEXTS, "id=ID[,src=FILE|,env=NAME]",
-     "A secret for RUN --mount=type=secret", FIELD(secrets)},
+     "A secret for RUN --mount=type=secret", FIELD(run.secrets)},
     {0, "shm-size", CLI_OPTION_BYTES, "SIZE", "Size of /dev/shm (default 64m)",
-     FIELD(shm_size)},
+     FIELD(run.shm_size)},
     {0, "source-date-epoch", CLI_OPTION_TIME, "SECONDS",
      "The latest time in the image (default $SOURCE_DATE_EPOCH)", FIELD(epoch)},
+    {0, "split", CLI_OPTION_BYTES, "SIZE", "Split new layers that are larger than this",
+     FIELD(out.split)},
+    {0, "squash", CLI_OPTION_SWITCH, NULL, "Join the layers above the base into one",
+     FIELD(out.squash)},
+    {0, "squash-all", CLI_OPTION_SWITCH, NULL, "Join all layers into one",
+     FIELD(out.squash_all)},
+    {0, "ssh", CLI_OPTION_TEXTS, "ID[=SOCKET|KEY,...]",
+     "An ssh agent for RUN --mount=type=ssh (default: $SSH_AUTH_SOCK)", FIELD(run.ssh)},
     {'t', "tag", CLI_OPTION_TEXTS, "NAME[:TAG]", "A name for the image", FIELD(tags)},
     {0, "target", CLI_OPTION_TEXT, "STAGE", "Build this stage (default: the last)",
      FIELD(target)},
+    {0, "ulimit", CLI_OPTION_TEXTS, "NAME=SOFT[:HARD]", "A ulimit of RUN steps",
+     FIELD(run.ulimits)},
     /* Of `explain` alone; `build` leaves the last row away. */
     {0, "format", CLI_OPTION_TEXT, "FORMAT", "table or json", FIELD(format)},
 };
@@ -121,9 +154,7 @@ struct build_values {
     struct cli_pairs args;
     struct cli_pairs contexts;
     struct cli_pairs labels;
-    struct cli_pairs annotations;
-    struct cli_pairs hosts;
-    struct cli_secrets secrets;
+    struct cli_run_values run;
     struct cli_outputs outputs;
     struct cli_texts tags;
     struct cli_texts stages; /* of --no-cache-filter */
@@ -136,9 +167,7 @@ static void values_release(struct build_values *v)
     cli_pairs_release(&v->args);
     cli_pairs_release(&v->contexts);
     cli_pairs_release(&v->labels);
-    cli_pairs_release(&v->annotations);
-    cli_pairs_release(&v->hosts);
-    cli_secrets_release(&v->secrets);
+    cli_run_values_release(&v->run);
     cli_outputs_release(&v->outputs);
     cli_texts_release(&v->tags);
     cli_texts_release(&v->stages);
@@ -187,11 +216,6 @@ static void tags_read(const struct build_options *o, struct build_values *v)
 
 static int refusals_check(const struct build_options *o, struct error *err)
 {
-    if (o->load)
-        return error_set(
-            err, ERROR_USAGE,
-            "--load: there is no docker daemon to load into; an image with -t is in "
-            "cooper's store, and -o type=docker,dest=- can be piped to 'docker load'");
     if (o->provenance != NULL && strcmp(o->provenance, "false") != 0)
         return error_set(err, ERROR_USAGE, "--provenance=%s: attestations are not made",
                          o->provenance);
@@ -200,37 +224,6 @@ static int refusals_check(const struct build_options *o, struct error *err)
     if (o->platform != NULL && strchr(o->platform, ',') != NULL)
         return error_set(err, ERROR_USAGE, "--platform %s: one platform a build",
                          o->platform);
-    return 0;
-}
-
-static int network_read(const char *text, struct build_request *r, struct error *err)
-{
-    if (text == NULL)
-        return 0;
-    if (strcmp(text, "default") != 0 && strcmp(text, "none") != 0 &&
-        strcmp(text, "host") != 0)
-        return error_set(err, ERROR_USAGE, "--network is default, none or host, not '%s'",
-                         text);
-    r->network = text;
-    /* As buildx: whoever asks for it has allowed it. */
-    r->allow_host_network |= strcmp(text, "host") == 0;
-    return 0;
-}
-
-static int allow_read(const struct cli_texts *from,
-                      struct build_request *r,
-                      struct error *err)
-{
-    for (size_t i = 0; i < from->count; i++) {
-        if (strcmp(from->items[i], "network.host") == 0)
-            r->allow_host_network = true;
-        else if (strcmp(from->items[i], "security.insecure") == 0)
-            r->allow_insecure = true;
-        else
-            return error_set(err, ERROR_USAGE,
-                             "--allow is network.host or security.insecure, not '%s'",
-                             from->items[i]);
-    }
     return 0;
 }
 
@@ -289,15 +282,9 @@ static int values_read(const struct build_options *o,
     if (refusals_check(o, err) < 0 || cli_build_args(&o->args, &v->args, err) < 0 ||
         cli_build_contexts(&o->contexts, &v->contexts, err) < 0 ||
         cli_build_labels(&o->labels, &v->labels, err) < 0 ||
-        cli_build_annotations(&o->annotations, &v->annotations, err) < 0 ||
-        cli_build_hosts(&o->hosts, &v->hosts, err) < 0 ||
-        cli_build_secrets(&o->secrets, &v->secrets, err) < 0 ||
-        cli_build_outputs(&o->outputs, o->push, &v->outputs, err) < 0 ||
+        cli_build_outputs(&o->out, &v->outputs, err) < 0 ||
         cli_build_proxies(&v->args, err) < 0)
         return -1;
-    for (size_t i = 0; i < v->outputs.annotations.count; i++)
-        cli_pairs_add(&v->annotations, view_of(v->outputs.annotations.items[i].name),
-                      v->outputs.annotations.items[i].value);
     stages_read(o, v);
     tags_read(o, v);
     if (o->quiet && v->outputs.uses_stdout)
@@ -313,7 +300,7 @@ static int request_fill(const struct build_options *o,
                         struct error *err)
 {
     if (epoch_read(o, v, r, err) < 0 || platform_read(o->platform, r, err) < 0 ||
-        allow_read(&o->allow, r, err) < 0 || network_read(o->network, r, err) < 0)
+        cli_run_read(&o->run, &v->run, r, err) < 0)
         return -1;
     cli_build_source_attach(&v->source, r);
     r->target = o->target;
@@ -323,24 +310,14 @@ static int request_fill(const struct build_options *o,
     r->context_count = v->contexts.count;
     r->labels = v->labels.items;
     r->label_count = v->labels.count;
-    r->annotations = v->annotations.items;
-    r->annotation_count = v->annotations.count;
-    r->add_hosts = v->hosts.items;
-    r->add_host_count = v->hosts.count;
-    r->secrets = v->secrets.items;
-    r->secret_count = v->secrets.count;
     r->tags = v->tags.items;
     r->tag_count = v->tags.count;
-    r->outputs = v->outputs.items;
-    r->output_count = v->outputs.count;
+    cli_outputs_request(&v->outputs, r);
     r->no_cache_filter = v->stages.items;
     r->no_cache_filter_count = v->stages.count;
     r->no_cache = o->no_cache;
     r->pull = o->pull;
-    r->shm_size = o->shm_size;
     r->parallel = o->parallel;
-    r->compression = v->outputs.compression;
-    r->compression_level = v->outputs.compression_level;
     r->cancel = cli_interrupt_flag();
     return 0;
 }

@@ -101,8 +101,9 @@ static int images_write(struct cas_store *store,
     struct registry_archive_image *list = base_alloc_array(images->count, sizeof list[0]);
 
     for (size_t i = 0; i < images->count; i++)
-        list[i] = (struct registry_archive_image){&images->roots[i], images->names[i].items,
-                                                  images->names[i].count};
+        list[i] = (struct registry_archive_image){.root = &images->roots[i],
+                                                  .names = images->names[i].items,
+                                                  .name_count = images->names[i].count};
     return registry_archive_write(store, list, images->count, format, fd, NULL, err);
 }
 

@@ -33,6 +33,9 @@ struct registry_archive_image {
         *root; /* manifest or index; everything it names is in the store */
     const char *const *names;
     size_t name_count;
+    /* Layers that the reader has already: named, but not in the archive. Borrowed. */
+    const struct digest *absent;
+    size_t absent_count;
 };
 
 /* Writes to `fd` (file or pipe) from its position. A docker archive of an index lists, in

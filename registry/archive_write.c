@@ -48,6 +48,7 @@ struct archive {
     size_t count;
     size_t capacity;
     size_t visits; /* manifests seen so far */
+    const struct registry_archive_image *image; /* the one being listed */
 };
 
 static void archive_release(struct archive *a)
@@ -105,6 +106,15 @@ static int add_blob(struct archive *a, const struct descriptor *blob, struct err
     return 0;
 }
 
+static bool is_absent(const struct archive *a, const struct digest *layer)
+{
+    for (size_t i = 0; i < a->image->absent_count; i++) {
+        if (digest_eq(&a->image->absent[i], layer))
+            return true;
+    }
+    return false;
+}
+
 static int add_manifest(struct archive *a, const struct doc *manifest, struct error *err)
 {
     CLEANUP(registry_image_release) struct registry_image image = {0};
@@ -113,7 +123,8 @@ static int add_manifest(struct archive *a, const struct doc *manifest, struct er
         add_blob(a, &image.config, err) < 0)
         return -1;
     for (size_t i = 0; i < image.layer_count; i++) {
-        if (add_blob(a, &image.layers[i], err) < 0)
+        if (!is_absent(a, &image.layers[i].digest) &&
+            add_blob(a, &image.layers[i], err) < 0)
             return -1;
     }
     return 0;
@@ -295,6 +306,7 @@ static int list_all(struct archive *a,
                     struct error *err)
 {
     for (size_t i = 0; i < count; i++) {
+        a->image = &images[i];
         if (add_tree(a, images[i].root, 0, err) < 0)
             return -1;
     }

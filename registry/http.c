@@ -22,6 +22,7 @@ struct registry_http {
     size_t insecure_host_count;
     char *ca_file;
     char *user_agent;
+    char *unix_socket;
     uint32_t connect_timeout_ms;
     uint32_t stall_timeout_ms;
     const atomic_bool *cancelled;
@@ -42,6 +43,7 @@ struct registry_http *registry_http_new(const struct registry_http_options *o)
     for (size_t i = 0; i < h->insecure_host_count; i++)
         h->insecure_hosts[i] = base_strdup(o->insecure_hosts[i]);
     h->ca_file = ca_file && *ca_file ? base_strdup(ca_file) : NULL;
+    h->unix_socket = base_strdup(o->unix_socket);
     h->user_agent = base_strdup(o->user_agent ? o->user_agent : "cooper");
     h->connect_timeout_ms =
         o->connect_timeout_ms ? o->connect_timeout_ms : CONNECT_TIMEOUT_MS;
@@ -63,6 +65,7 @@ void registry_http_free(struct registry_http *h)
     free(h->insecure_hosts);
     free(h->ca_file);
     free(h->user_agent);
+    free(h->unix_socket);
     pthread_mutex_destroy(&h->lock);
     free(h);
 }
@@ -88,6 +91,7 @@ static int load_locked(struct registry_http *h, struct error *err)
     const struct registry_http_engine_options options = {
         .user_agent = h->user_agent,
         .ca_file = h->ca_file,
+        .unix_socket = h->unix_socket,
         .connect_timeout_ms = h->connect_timeout_ms,
         .stall_timeout_ms = h->stall_timeout_ms,
         .cancelled = h->cancelled,
@@ -198,7 +202,7 @@ static ptrdiff_t on_read_at(void *context, uint64_t offset, void *out, size_t si
             memcpy(out, part.data, part.size);
         n = (ptrdiff_t)part.size;
     }
-    x->body_failed = n <= 0;
+    x->body_failed = n < 0 || (n == 0 && b->size != UINT64_MAX);
     return n;
 }
 

@@ -38,6 +38,7 @@ struct registry_http_options {
     const char
         *ca_file; /* further PEM certificates; NULL: $SSL_CERT_FILE or the system's */
     const char *user_agent;      /* NULL: "cooper" */
+    const char *unix_socket;     /* all requests go through it, whatever the URL's host */
     uint32_t connect_timeout_ms; /* 0: 15 s */
     uint32_t stall_timeout_ms;   /* 0: 60 s */
     const atomic_bool
@@ -70,7 +71,7 @@ struct registry_http_body {
      * thread. */
     ptrdiff_t (*read_at)(void *context, uint64_t offset, void *out, size_t size);
     void *context;
-    uint64_t size; /* for fd and read_at */
+    uint64_t size; /* for fd and read_at; UINT64_MAX for read_at: until it gives 0 */
 };
 
 /* Where a body goes to. Returns 0, or -1 to end the transfer, having kept the reason

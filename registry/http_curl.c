@@ -32,6 +32,7 @@ struct idle {
 struct registry_http_engine {
     char *user_agent;
     char *ca_file;
+    char *unix_socket;
     long connect_timeout_ms;
     long stall_timeout_s;
     const atomic_bool *cancelled;
@@ -97,6 +98,7 @@ static void engine_free(struct registry_http_engine *e)
     pthread_mutex_destroy(&e->lock);
     free(e->user_agent);
     free(e->ca_file);
+    free(e->unix_socket);
     free(e);
 }
 
@@ -109,6 +111,7 @@ static struct registry_http_engine *engine_new(const struct registry_http_engine
     e = base_alloc(sizeof *e);
     e->user_agent = base_strdup(o->user_agent);
     e->ca_file = base_strdup(o->ca_file);
+    e->unix_socket = base_strdup(o->unix_socket);
     e->connect_timeout_ms = (long)o->connect_timeout_ms;
     e->stall_timeout_s = (long)((o->stall_timeout_ms + 999) / 1000);
     e->cancelled = o->cancelled;
@@ -170,6 +173,8 @@ static size_t on_read(char *out, size_t size, size_t count, void *context)
     if (want == 0)
         return 0;
     const ptrdiff_t got = r->transfer->read_at(r->transfer->context, r->sent, out, want);
+    if (got == 0 && r->transfer->body_size == UINT64_MAX)
+        return 0;
     /* An early end would leave the peer waiting for the rest. */
     if (got <= 0)
         return CURL_READFUNC_ABORT;
@@ -258,6 +263,8 @@ static bool set_peer(CURL *easy,
     }
     if (e->ca_file)
         SET(CURLOPT_CAINFO, e->ca_file);
+    if (e->unix_socket)
+        SET(CURLOPT_UNIX_SOCKET_PATH, e->unix_socket);
     return ok;
 }
 
@@ -288,7 +295,8 @@ static bool set_request(CURL *easy, struct run *r, struct curl_slist *headers)
     } else if (t->has_body) {
         SET(CURLOPT_UPLOAD, 1L);
         SET(CURLOPT_UPLOAD_BUFFERSIZE, SEND_BUFFER_SIZE);
-        SET(CURLOPT_INFILESIZE_LARGE, (curl_off_t)t->body_size);
+        SET(CURLOPT_INFILESIZE_LARGE,
+            t->body_size == UINT64_MAX ? -1 : (curl_off_t)t->body_size);
         SET(CURLOPT_READFUNCTION, on_read);
         SET(CURLOPT_READDATA, r);
         SET(CURLOPT_SEEKFUNCTION, on_seek);

@@ -14,13 +14,14 @@
 
 #define REGISTRY_HTTP_MODULE_FILE    "libcooper-http.so"
 #define REGISTRY_HTTP_MODULE_SYMBOL  "registry_http_curl_module"
-#define REGISTRY_HTTP_MODULE_VERSION 1u
+#define REGISTRY_HTTP_MODULE_VERSION 2u
 
 struct registry_http_engine;
 
 struct registry_http_engine_options {
     const char *user_agent;
-    const char *ca_file; /* or NULL */
+    const char *ca_file;     /* or NULL */
+    const char *unix_socket; /* or NULL */
     uint32_t connect_timeout_ms;
     uint32_t stall_timeout_ms;
     const atomic_bool *cancelled; /* or NULL */
@@ -38,7 +39,7 @@ struct registry_http_transfer {
     bool has_body;   /* body_size bytes come from read_at */
     bool direct;     /* never through a proxy */
     bool unverified; /* the peer's certificate is not checked */
-    uint64_t body_size;
+    uint64_t body_size; /* UINT64_MAX: until read_at gives 0; sent in chunks */
     void *context;
     ptrdiff_t (*read_at)(void *context, uint64_t offset, void *out, size_t size);
     /* One header line as it came, with its line end; status lines too. */

@@ -1,157 +1,37 @@
-#include "registry/push.h"
+#include "registry/push_priv.h"
 
 #include "base/alloc.h"
 #include "base/doc.h"
-#include "base/fs.h"
 #include "base/limits.h"
 #include "cas/blob.h"
 #include "registry/image.h"
-#include "registry/pull.h"
-#include "registry/store_blob.h"
 
 #include <stdlib.h>
-#include <string.h>
 
-/* Up to this size a blob that was just made is sent without asking whether it is there: a
- * question is a round trip, and this much goes along with the next one. A larger one may
- * still be an old one made again (--no-cache), and is worth the question. */
-#define UNASKED_SIZE (UINT64_C(64) << 10)
-
-struct push {
-    struct registry_client *client;
-    struct cas_store *store;
-    const struct registry_reference *reference;
-    const struct registry_push_options *options;
-    size_t visits; /* manifests seen so far */
-};
-
-/* ---- Blobs ---- */
-
-/* Layers that may not be passed on stay where their URLs say. Spec: layer.md
- * "Non-Distributable Layers". */
-static bool is_distributable(const struct descriptor *d)
-{
-    return !strstr(d->media_type, ".nondistributable.") &&
-           !strstr(d->media_type, ".foreign.");
-}
-
-static const struct registry_reference *origin_of(const struct push *p,
-                                                  const struct digest *digest)
-{
-    for (size_t i = 0; i < p->options->origin_count; i++) {
-        if (digest_eq(&p->options->origins[i].digest, digest))
-            return p->options->origins[i].repository;
-    }
-    return NULL;
-}
-
-/* The path to mount from, if the origin is another repository of the same registry. */
-static const char *mount_path(const struct push *p, const struct registry_reference *origin)
-{
-    if (!origin || strcmp(origin->host, p->reference->host) != 0 ||
-        strcmp(origin->path, p->reference->path) == 0)
-        return NULL;
-    return origin->path;
-}
-
-static bool is_known_absent(const struct push *p, const struct descriptor *blob)
-{
-    for (size_t i = 0; i < p->options->made_count && blob->size <= UNASKED_SIZE; i++) {
-        if (digest_eq(&p->options->made[i], &blob->digest))
-            return true;
-    }
-    return false;
-}
-
-static int send(const struct push *p,
-                const struct descriptor *blob,
-                const char *mount_from,
-                bool has_bytes,
-                struct error *err)
-{
-    CLEANUP(fd_closep) int fd = -1;
-    const struct registry_upload_options options = {
-        .mount_from = mount_from,
-        .chunk_size = p->options->chunk_size,
-        .is_known_absent = is_known_absent(p, blob),
-    };
-    enum registry_upload_result result;
-
-    if (has_bytes && (fd = cas_blob_open(p->store, &blob->digest, err)) < 0)
-        return -1;
-    const struct registry_http_body body = {.has_fd = true, .fd = fd, .size = blob->size};
-    return registry_blob_upload(p->client, p->reference, blob, has_bytes ? &body : NULL,
-                                &options, &p->options->progress, &result, err);
-}
-
-/* A blob that the store never fetched: perhaps the registry can take it over by itself; if
- * not it has to come from its origin first. */
-static int send_absent(const struct push *p,
-                       const struct descriptor *blob,
-                       const struct registry_reference *origin,
-                       struct error *err)
-{
-    CLEANUP(error_clear) struct error failure = ERROR_INIT;
-
-    if (send(p, blob, mount_path(p, origin), false, &failure) == 0)
-        return 0;
-    if (!error_is(&failure, ERROR_NOT_FOUND) || !origin)
-        return error_move(err, &failure);
-    if (registry_fetch_blob(p->client, p->store, origin, blob, &p->options->progress, err) <
-        0)
-        return -1;
-    return send(p, blob, NULL, true, err);
-}
-
-/* One job of the batch: the same shape as fetching, in the other direction. */
-static int push_blob(void *context,
-                     struct cas_store *store,
-                     const struct descriptor *blob,
-                     struct error *err)
-{
-    const struct push *p = context;
-    const struct registry_reference *origin = origin_of(p, &blob->digest);
-    bool found;
-
-    if (!is_distributable(blob))
-        return 0;
-    if (registry_store_has(store, blob, &found, err) < 0)
-        return -1;
-    if (!found)
-        return send_absent(p, blob, origin, err);
-    return send(p, blob, mount_path(p, origin), true, err);
-}
-
-static int push_blobs(struct push *p, const struct doc *manifest, struct error *err)
+static int push_blobs(struct registry_pusher *p,
+                      const struct doc *manifest,
+                      struct error *err)
 {
     CLEANUP(registry_image_release) struct registry_image image = {0};
-    const struct registry_source jobs = {
-        .fetch = push_blob,
-        .context = p,
-        .parallel = registry_client_parallel(p->client),
-    };
 
-    if (registry_image_parse(manifest, &image, err) < 0)
+    if (registry_image_parse(manifest, &image, err) < 0 || push_settle(p, err) < 0)
         return -1;
-    CLEANUP(base_freep)
-    const struct descriptor **blobs =
-        base_alloc_array(image.layer_count + 1, sizeof *blobs);
     for (size_t i = 0; i < image.layer_count; i++)
-        blobs[i] = &image.layers[i];
-    blobs[image.layer_count] = &image.config;
-    return registry_source_fetch_all(&jobs, p->store, blobs, image.layer_count + 1, err);
+        push_add_blob(p, &image.layers[i], false);
+    push_add_blob(p, &image.config, p->has_new);
+    return push_settle(p, err);
 }
 
 /* ---- Manifests ---- */
 
-static int push_tree(struct push *p,
+static int push_tree(struct registry_pusher *p,
                      const struct descriptor *root,
                      const struct registry_reference *as,
                      int depth,
                      struct digest *out,
                      struct error *err);
 
-static int push_children(struct push *p,
+static int push_children(struct registry_pusher *p,
                          const struct doc *index,
                          int depth,
                          struct error *err)
@@ -165,7 +45,7 @@ static int push_children(struct push *p,
 
         if (descriptor_parse(doc_at(entries, i), &entry, err) < 0)
             return -1;
-        registry_reference_copy(&as, p->reference);
+        registry_reference_copy(&as, &p->repository);
         free(as.tag);
         as.tag = NULL;
         as.digest = entry.digest;
@@ -175,7 +55,7 @@ static int push_children(struct push *p,
     return 0;
 }
 
-static int read_root(const struct push *p,
+static int read_root(const struct registry_pusher *p,
                      const struct descriptor *root,
                      struct buf *bytes,
                      struct doc **doc,
@@ -193,7 +73,7 @@ static int read_root(const struct push *p,
 
 /* A registry that has the manifest has what it names. It has none that names what was made
  * just now. */
-static int is_there(const struct push *p,
+static int is_there(const struct registry_pusher *p,
                     const struct registry_reference *as,
                     const struct digest *digest,
                     bool *found,
@@ -203,14 +83,14 @@ static int is_there(const struct push *p,
     CLEANUP(descriptor_release) struct descriptor there = {0};
 
     *found = false;
-    if (p->options->made_count > 0)
+    if (p->has_new)
         return 0;
     registry_reference_copy(&pinned, as);
     pinned.digest = *digest;
     return registry_manifest_head(p->client, &pinned, found, &there, err);
 }
 
-static int push_tree(struct push *p,
+static int push_tree(struct registry_pusher *p,
                      const struct descriptor *root,
                      const struct registry_reference *as,
                      int depth,
@@ -247,7 +127,7 @@ static int push_tree(struct push *p,
 }
 
 /* The tag points there already: nothing to do. */
-static int is_done(struct push *p,
+static int is_done(struct registry_pusher *p,
                    const struct registry_reference *as,
                    const struct descriptor *root,
                    bool *done,
@@ -257,7 +137,7 @@ static int is_done(struct push *p,
     bool found;
 
     *done = false;
-    if (!as->tag)
+    if (!as->tag || p->has_new)
         return 0;
     if (registry_manifest_head(p->client, as, &found, &there, err) < 0)
         return -1;
@@ -265,7 +145,7 @@ static int is_done(struct push *p,
     return 0;
 }
 
-static int push(struct push *p,
+static int push(struct registry_pusher *p,
                 const struct descriptor *root,
                 const struct registry_reference *as,
                 struct digest *out,
@@ -286,6 +166,24 @@ static int push(struct push *p,
     return push_tree(p, root, as, 0, out, err);
 }
 
+int registry_pusher_finish(struct registry_pusher *p,
+                           const struct descriptor *root,
+                           const struct registry_reference *reference,
+                           struct digest *out,
+                           struct error *err)
+{
+    CLEANUP(registry_reference_release) struct registry_reference as = {0};
+
+    registry_reference_copy(&as, reference);
+    registry_reference_add_default_tag(&as);
+    if (push(p, root, &as, out, err) < 0) {
+        CLEANUP(base_freep) char *name = registry_reference_familiar(&as);
+
+        return error_wrap(err, "push %s", name);
+    }
+    return 0;
+}
+
 int registry_push(struct registry_client *client,
                   struct cas_store *store,
                   const struct descriptor *root,
@@ -294,16 +192,9 @@ int registry_push(struct registry_client *client,
                   struct digest *out,
                   struct error *err)
 {
-    static const struct registry_push_options defaults = {0};
-    CLEANUP(registry_reference_release) struct registry_reference as = {0};
-    struct push p = {client, store, &as, options ? options : &defaults, 0};
+    struct registry_pusher *p = registry_pusher_new(client, store, reference, options);
+    const int rc = registry_pusher_finish(p, root, reference, out, err);
 
-    registry_reference_copy(&as, reference);
-    registry_reference_add_default_tag(&as);
-    if (push(&p, root, &as, out, err) < 0) {
-        CLEANUP(base_freep) char *name = registry_reference_familiar(&as);
-
-        return error_wrap(err, "push %s", name);
-    }
-    return 0;
+    registry_pusher_free(p);
+    return rc;
 }

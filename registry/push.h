@@ -13,6 +13,7 @@
 #include "base/macros.h"
 #include "cas/descriptor.h"
 #include "cas/digest.h"
+#include "cas/layer.h"
 #include "cas/store.h"
 #include "registry/client.h"
 #include "registry/reference.h"
@@ -31,10 +32,6 @@ struct registry_origin {
 struct registry_push_options {
     const struct registry_origin *origins;
     size_t origin_count;
-    /* Blobs that were made just now, so that hardly any registry has them: small ones are
-     * sent without asking first, which would cost as much. Borrowed. */
-    const struct digest *made;
-    size_t made_count;
     uint64_t chunk_size; /* 0: one request a blob */
     struct registry_progress progress;
 };
@@ -53,3 +50,33 @@ MUST_CHECK int registry_push(struct registry_client *client,
                              const struct registry_push_options *options,
                              struct digest *out,
                              struct error *err);
+
+/*
+ * A push that begins before the image is whole: layers are sent as soon as they are
+ * written, by threads of their own, and what is left for the end is the config and the
+ * manifest. Neither is there for others to see before: whatever was sent for a build that
+ * then fails is at the registry, named by nothing.
+ *
+ *     new -> layer ... -> finish (once a tag) -> free
+ */
+struct registry_pusher;
+
+/* Sends nothing yet. Of the reference only the repository counts. `options` may be NULL;
+ * what it borrows is borrowed until the end. */
+struct registry_pusher *registry_pusher_new(struct registry_client *client,
+                                            struct cas_store *store,
+                                            const struct registry_reference *repository,
+                                            const struct registry_push_options *options);
+/* Returns at once; any thread. The layer may still be in the making. `is_new`: it was made
+ * just now, so that hardly any registry has it, or the image: a small one is sent without
+ * asking first, which would cost as much. */
+void registry_pusher_layer(struct registry_pusher *p, struct cas_layer *layer, bool is_new);
+/* As registry_push, but for what has been sent already; also tells what went wrong with
+ * that. May be called again for another tag. No layer may be pending any more. */
+MUST_CHECK int registry_pusher_finish(struct registry_pusher *p,
+                                      const struct descriptor *root,
+                                      const struct registry_reference *reference,
+                                      struct digest *out,
+                                      struct error *err);
+/* Gives up what is under way, and waits for its end. NULL is fine. */
+void registry_pusher_free(struct registry_pusher *p);

@@ -6,8 +6,10 @@
 #include "base/error.h"
 #include "base/macros.h"
 #include "builder/build.h"
+#include "builder/export/ahead.h"
 #include "builder/solve.h"
 #include "cas/descriptor.h"
+#include "registry/platform.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -16,19 +18,36 @@ struct build_export {
     const struct build_environment *env;
     const struct build_output *output;
     const struct build_solution *solution;
-    const struct descriptor *manifest; /* NULL for local and tar alone */
-    const struct digest *config;       /* as the manifest */
+    const struct registry_platform *platform;
+    const struct descriptor *manifest; /* of the image as the output wants it; or NULL */
+    struct build_ahead *ahead;         /* what is pushed; for registries */
     const char *const *names;          /* full references */
     size_t name_count;
     int64_t epoch;
-    int64_t started_ns; /* when the build began: what is younger it made itself */
+    const bool *cancel;
 };
+
+/* The names that an output gives the image: its own, or else the build's. */
+struct build_names {
+    char **items; /* full references */
+    size_t count;
+    size_t capacity;
+};
+MUST_CHECK int build_names_of(const struct build_output *output,
+                              const char *const *names,
+                              size_t name_count,
+                              struct build_names *out,
+                              struct error *err);
+void build_names_release(struct build_names *n); /* idempotent */
 
 MUST_CHECK int build_export(const struct build_export *x, struct error *err);
 
-/* export/image.c: OCI and docker archives, OCI layout directories, registries. */
+/* export/image.c: OCI and docker archives, OCI layout directories. */
 MUST_CHECK int build_export_archive(const struct build_export *x, struct error *err);
+/* export/registry.c */
 MUST_CHECK int build_export_registry(const struct build_export *x, struct error *err);
+/* export/load.c: a docker, podman or containerd of this machine. */
+MUST_CHECK int build_export_load(const struct build_export *x, struct error *err);
 /* export/local.c: the files, owned by whoever runs cooper; devices are left out. */
 MUST_CHECK int build_export_local(const struct build_export *x, struct error *err);
 /* export/tar.c: the files as one deterministic tar. */

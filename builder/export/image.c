@@ -7,49 +7,12 @@
 #include "cas/blob.h"
 #include "registry/archive.h"
 #include "registry/image.h"
-#include "registry/push.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-/* --- Archives --- */
-
-/* Names of the output's own name=, or the build's tags. */
-static int names_of(const struct build_export *x,
-                    char ***out,
-                    size_t *count,
-                    struct error *err)
-{
-    struct view rest = view_of(x->output->name ? x->output->name : "");
-    struct view name;
-    size_t capacity = 0;
-
-    *out = NULL;
-    *count = 0;
-    for (size_t i = 0; !x->output->name && i < x->name_count; i++) {
-        *out = base_grow(*out, *count, &capacity, sizeof(char *));
-        (*out)[(*count)++] = base_strdup(x->names[i]);
-    }
-    while (rest.size > 0) {
-        view_cut(rest, ',', &name, &rest);
-        *out = base_grow(*out, *count, &capacity, sizeof(char *));
-        (*out)[*count] = registry_reference_normalize(name, err);
-        if (!(*out)[*count])
-            return -1;
-        (*count)++;
-    }
-    return 0;
-}
-
-static void free_names(char **names, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        free(names[i]);
-    free(names);
-}
 
 static int copy_bytes(int from, int to, struct error *err)
 {
@@ -95,7 +58,8 @@ static struct doc *layout_index(const struct build_export *x,
         struct doc *d = descriptor_doc(x->manifest);
 
         if (count > 0) {
-            struct doc *annotations = doc_new_object();
+            const struct doc *old = doc_get(d, "annotations");
+            struct doc *annotations = old ? doc_copy(old) : doc_new_object();
             const char *colon = strrchr(names[i], ':');
 
             doc_set_text(annotations, "io.containerd.image.name", names[i]);
@@ -169,72 +133,14 @@ static int write_archive(const struct build_export *x,
 
 int build_export_archive(const struct build_export *x, struct error *err)
 {
-    char **names;
-    size_t count;
+    CLEANUP(build_names_release) struct build_names names = {0};
     int status;
 
     if (!x->output->dest)
         return error_set(err, ERROR_USAGE, "output needs dest=PATH");
-    status = names_of(x, &names, &count, err);
+    status = build_names_of(x->output, x->names, x->name_count, &names, err);
     if (status == 0)
-        status = x->output->directory ? write_layout(x, names, count, err)
-                                      : write_archive(x, names, count, err);
-    free_names(names, count);
+        status = x->output->directory ? write_layout(x, names.items, names.count, err)
+                                      : write_archive(x, names.items, names.count, err);
     return status < 0 ? error_wrap(err, "write %s", x->output->dest) : 0;
-}
-
-/* --- Registries --- */
-
-struct made {
-    struct digest *blobs;
-    size_t count;
-};
-
-/* The layers that this build made, and with them a config. */
-static struct made made_of(const struct build_export *x)
-{
-    const struct build_solution *s = x->solution;
-    struct made m = {.blobs = base_alloc_array(s->count + 1, sizeof *m.blobs)};
-
-    for (size_t i = 0; i < s->count; i++)
-        if (s->created[i] >= x->started_ns)
-            m.blobs[m.count++] = cas_layer_blob(s->layers[i])->digest;
-    if (m.count > 0)
-        m.blobs[m.count++] = *x->config;
-    return m;
-}
-
-static int push(const struct build_export *x, const char *name, struct error *err)
-{
-    struct made made = made_of(x);
-    const struct registry_push_options options = {
-        .made = made.blobs,
-        .made_count = made.count,
-        .progress = {.sink = &x->env->sink},
-    };
-    struct registry_reference ref = {0};
-    struct digest confirmed;
-    int status = registry_reference_parse(view_of(name), &ref, err);
-
-    if (status == 0)
-        status = registry_push(x->env->registry, x->env->store, x->manifest, &ref, &options,
-                               &confirmed, err);
-    free(made.blobs);
-    registry_reference_release(&ref);
-    return status < 0 ? error_wrap(err, "push %s", name) : 0;
-}
-
-int build_export_registry(const struct build_export *x, struct error *err)
-{
-    char **names;
-    size_t count;
-    int status = names_of(x, &names, &count, err);
-
-    if (status == 0 && count == 0)
-        status = error_set(err, ERROR_USAGE,
-                           "nothing to push to: give the image a name with -t NAME");
-    for (size_t i = 0; status == 0 && i < count; i++)
-        status = push(x, names[i], err);
-    free_names(names, count);
-    return status;
 }

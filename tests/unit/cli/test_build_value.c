@@ -51,19 +51,6 @@ static void test_hosts_take_either_separator_and_ipv6(void **state)
     assert_string_equal(pairs.items[2].value, "::1");
 }
 
-static void test_annotations_are_those_of_the_manifest(void **state)
-{
-    CLEANUP(error_clear) struct error err = ERROR_INIT;
-    CLEANUP(cli_pairs_release) struct cli_pairs pairs = {0};
-    TEXTS("a=1", "manifest:b=2", "index:c=3");
-
-    (void)state;
-    assert_int_equal(cli_build_annotations(&from, &pairs, &err), -1);
-    assert_int_equal(err.code, ERROR_USAGE);
-    assert_int_equal(pairs.count, 2);
-    assert_string_equal(pairs.items[1].name, "b");
-}
-
 static void test_a_secret_is_a_file_a_variable_or_what_its_id_names(void **state)
 {
     CLEANUP(error_clear) struct error err = ERROR_INIT;
@@ -101,94 +88,13 @@ static void test_secrets_with_unknown_keys_are_refused(void **state)
     }
 }
 
-static void test_outputs_are_read_with_their_attributes(void **state)
-{
-    CLEANUP(error_clear) struct error err = ERROR_INIT;
-    CLEANUP(cli_outputs_release) struct cli_outputs outputs = {0};
-    TEXTS("dir", "type=oci,dest=a.tar,compression=zstd,compression-level=7",
-          "type=image,name=x,push=true", "type=docker,dest=d,tar=false,annotation.k=v");
-
-    (void)state;
-    assert_int_equal(cli_build_outputs(&from, true, &outputs, &err), 0);
-    /* --push adds nothing where an output pushes already. */
-    assert_int_equal(outputs.count, 4);
-    assert_int_equal(outputs.items[0].type, BUILD_OUTPUT_LOCAL);
-    assert_string_equal(outputs.items[0].dest, "dir");
-    assert_int_equal(outputs.items[1].type, BUILD_OUTPUT_OCI);
-    assert_int_equal(outputs.items[2].type, BUILD_OUTPUT_REGISTRY);
-    assert_string_equal(outputs.items[2].name, "x");
-    assert_true(outputs.items[3].directory);
-    assert_int_equal(outputs.compression, CAS_COMPRESSION_ZSTD);
-    assert_int_equal(outputs.compression_level, 7);
-    assert_string_equal(outputs.annotations.items[0].name, "k");
-    assert_false(outputs.uses_stdout);
-}
-
-static void test_push_alone_is_an_output_to_the_registry(void **state)
-{
-    CLEANUP(error_clear) struct error err = ERROR_INIT;
-    CLEANUP(cli_outputs_release) struct cli_outputs outputs = {0};
-    const struct cli_texts none = {0};
-
-    (void)state;
-    assert_int_equal(cli_build_outputs(&none, true, &outputs, &err), 0);
-    assert_int_equal(outputs.count, 1);
-    assert_int_equal(outputs.items[0].type, BUILD_OUTPUT_REGISTRY);
-}
-
-static void test_outputs_that_contradict_themselves_are_refused(void **state)
-{
-    static const char *const wrong[] = {
-        "",
-        "dest=x",
-        "type=x,dest=y",
-        "type=local",
-        "type=docker",
-        "type=image,dest=x",
-        "type=local,dest=-",
-        "type=local,dest=x,push=true",
-        "type=oci,dest=x,tar=perhaps",
-        "type=oci,dest=x,compression=lz4",
-        "type=oci,dest=x,compression-level=99",
-        "type=oci,dest=x,oci-mediatypes=false",
-        "type=oci,dest=",
-        "type=oci,dest=x,unknown=y",
-    };
-
-    (void)state;
-    for (size_t i = 0; i < ARRAY_COUNT(wrong); i++) {
-        CLEANUP(error_clear) struct error err = ERROR_INIT;
-        CLEANUP(cli_outputs_release) struct cli_outputs outputs = {0};
-        TEXTS(wrong[i]);
-
-        assert_int_equal(cli_build_outputs(&from, false, &outputs, &err), -1);
-        assert_int_equal(err.code, ERROR_USAGE);
-    }
-}
-
-static void test_outputs_have_one_compression(void **state)
-{
-    CLEANUP(error_clear) struct error err = ERROR_INIT;
-    CLEANUP(cli_outputs_release) struct cli_outputs outputs = {0};
-    TEXTS("type=oci,dest=a,compression=zstd", "type=oci,dest=b,compression=gzip");
-
-    (void)state;
-    assert_int_equal(cli_build_outputs(&from, false, &outputs, &err), -1);
-    assert_non_null(strstr(error_text(&err), "one compression"));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_build_argument_without_value_is_left_to_the_environment),
         cmocka_unit_test(test_hosts_take_either_separator_and_ipv6),
-        cmocka_unit_test(test_annotations_are_those_of_the_manifest),
         cmocka_unit_test(test_a_secret_is_a_file_a_variable_or_what_its_id_names),
         cmocka_unit_test(test_secrets_with_unknown_keys_are_refused),
-        cmocka_unit_test(test_outputs_are_read_with_their_attributes),
-        cmocka_unit_test(test_push_alone_is_an_output_to_the_registry),
-        cmocka_unit_test(test_outputs_that_contradict_themselves_are_refused),
-        cmocka_unit_test(test_outputs_have_one_compression),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
