@@ -52,6 +52,10 @@ MUST_CHECK struct build_remote *build_inputs_remote(
 /* The stage that --build-context NAME=target:STAGE puts in the place of `name`, or NULL. */
 const char *build_inputs_target(struct build_inputs *in, const char *name);
 
+/* The main context as if there were no .dockerignore, instead of build_inputs_context. */
+MUST_CHECK struct build_context *build_inputs_whole_context(struct build_inputs *in,
+                                                            struct error *err);
+
 enum build_named { BUILD_NAMED_NONE, BUILD_NAMED_DIRECTORY, BUILD_NAMED_IMAGE };
 
 /* What --build-context gives for `name` (a stage's name or an image reference), if

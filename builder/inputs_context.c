@@ -208,6 +208,17 @@ const char *build_inputs_ignore_name(const struct build_inputs *in)
 
 /* --- Contexts --- */
 
+/* `ignore` is consumed. */
+static struct build_context *open_main_context(struct build_inputs *in,
+                                               struct dockerfile_ignore *ignore,
+                                               struct error *err)
+{
+    in->context =
+        in->source ? build_context_source_take(in->source, ignore, err)
+                   : build_context_open(in->env->store, in->request->context, ignore, err);
+    return in->context;
+}
+
 struct build_context *build_inputs_context(struct build_inputs *in, struct error *err)
 {
     struct dockerfile_ignore *ignore;
@@ -220,10 +231,14 @@ struct build_context *build_inputs_context(struct build_inputs *in, struct error
     }
     if (open_main(in, err) < 0 || build_inputs_ignore(in, &ignore, err) < 0)
         return NULL;
-    in->context =
-        in->source ? build_context_source_take(in->source, ignore, err)
-                   : build_context_open(in->env->store, in->request->context, ignore, err);
-    return in->context;
+    return open_main_context(in, ignore, err);
+}
+
+struct build_context *build_inputs_whole_context(struct build_inputs *in, struct error *err)
+{
+    if (open_main(in, err) < 0)
+        return NULL;
+    return open_main_context(in, NULL, err);
 }
 
 static int named_ignore(const struct named *n,
