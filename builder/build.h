@@ -104,6 +104,7 @@ struct build_request {
     int64_t epoch;           /* SOURCE_DATE_EPOCH; negative: none. Not zero-is-default! */
     bool allow_insecure;     /* --allow security.insecure */
     bool allow_host_network; /* --allow network.host */
+    const char *on_failure;  /* --on-failure image=NAME: a failed RUN's state; NULL: none */
     const bool *cancel;      /* set by a signal handler; polled */
     /* Told of every error of the Dockerfile's syntax, as dockerfile_parse_options; the call
      * fails with the first. May be NULL. */

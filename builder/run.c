@@ -15,10 +15,6 @@
 #include <signal.h>
 #include <unistd.h>
 
-/* How often cancellation is looked at, and how long a command may take to end after it. */
-#define LOOK_INTERVAL_MS 200
-#define GRACE_MS         10000
-
 #define EXIT_NOT_FOUND      127
 #define EXIT_NOT_EXECUTABLE 126
 #define HOSTNAME_DEFAULT    "cooper"
@@ -155,32 +151,6 @@ static struct sandbox_process *spawn(const struct run *r, struct error *err)
     return sandbox_spawn(r->env->sandbox, &spec, err);
 }
 
-/* Waits; when cancelled, asks the command to end, and kills it after a while. */
-static int wait_for_end(struct sandbox_process *process,
-                        const bool *cancel,
-                        struct sandbox_status *status,
-                        struct error *err)
-{
-    int left_ms = GRACE_MS;
-    bool asked = false;
-    bool done = false;
-
-    for (;;) {
-        if (sandbox_wait_for(process, LOOK_INTERVAL_MS, &done, status, err) < 0)
-            return -1;
-        if (done)
-            return 0;
-        if (cancel == NULL || !__atomic_load_n(cancel, __ATOMIC_RELAXED))
-            continue;
-        if (!asked)
-            sandbox_signal(process, SIGTERM);
-        else if (left_ms <= 0)
-            sandbox_kill(process);
-        asked = true;
-        left_ms -= LOOK_INTERVAL_MS;
-    }
-}
-
 /* docker's exit codes for a command that could not be started; what was wrong is a note. */
 static int exec_failed(const struct run *r, int *exit_code, struct error *err)
 {
@@ -202,7 +172,7 @@ static int perform(const struct run *r, int *exit_code, struct error *err)
         return -1;
     if (o->tty && run_attach(process, o->interactive, o->cancel, err) < 0)
         return -1;
-    if (wait_for_end(process, o->cancel, &status, err) < 0) {
+    if (run_wait(process, o->cancel, &status, err) < 0) {
         if (sandbox_exec_failed(process))
             return exec_failed(r, exit_code, err);
         return -1;

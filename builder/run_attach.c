@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
@@ -11,6 +12,8 @@
 /* How often the window's size and cancellation are looked at. A signal would say it sooner,
  * but a library has no business with the program's signals. */
 #define LOOK_INTERVAL_MS 200
+/* How long a command may take to end after it was asked to. */
+#define GRACE_MS 10000
 
 struct attach {
     int master;
@@ -122,4 +125,30 @@ int run_attach(struct sandbox_process *process,
             return -1;
     }
     return 0;
+}
+
+/* Waits; when cancelled, asks the command to end, and kills it after a while. */
+int run_wait(struct sandbox_process *process,
+             const bool *cancel,
+             struct sandbox_status *status,
+             struct error *err)
+{
+    int left_ms = GRACE_MS;
+    bool asked = false;
+    bool done = false;
+
+    for (;;) {
+        if (sandbox_wait_for(process, LOOK_INTERVAL_MS, &done, status, err) < 0)
+            return -1;
+        if (done)
+            return 0;
+        if (cancel == NULL || !__atomic_load_n(cancel, __ATOMIC_RELAXED))
+            continue;
+        if (!asked)
+            sandbox_signal(process, SIGTERM);
+        else if (left_ms <= 0)
+            sandbox_kill(process);
+        asked = true;
+        left_ms -= LOOK_INTERVAL_MS;
+    }
 }

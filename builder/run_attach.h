@@ -1,6 +1,6 @@
 /*
  * The user's terminal and a command's terminal tied together while the command runs: bytes
- * both ways, raw mode, the size of the window. For builder/run.c.
+ * both ways, raw mode, the size of the window. For builder/run.c and builder/debug.c.
  */
 #pragma once
 
@@ -19,3 +19,10 @@ MUST_CHECK int run_attach(struct sandbox_process *process,
                           bool interactive,
                           const bool *cancel,
                           struct error *err);
+
+/* Waits for the command's end; once *cancel is set, asks it to end, and kills it after a
+ * while. Errors: as sandbox_wait. */
+MUST_CHECK int run_wait(struct sandbox_process *process,
+                        const bool *cancel,
+                        struct sandbox_status *status,
+                        struct error *err);

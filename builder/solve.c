@@ -2,6 +2,8 @@
 
 #include "base/alloc.h"
 #include "base/limits.h"
+#include "builder/mask.h"
+#include "builder/solve_failed.h"
 #include "builder/solve_last.h"
 #include "builder/step_shared.h"
 
@@ -369,7 +371,9 @@ static void solver_release(struct solver *s)
         free(n->contents);
         error_clear(&n->error);
     }
+    solve_failed_drop(s);
     solve_last_free(s->last);
+    build_mask_free(s->mask);
     pool_free(s->cpus);
     queue_free(s->finished);
     queue_free(s->to_record);
@@ -419,6 +423,8 @@ int build_solve(const struct build_environment *env,
         recall(&s);
         status = run_all(&s, err);
         solve_last_save(&s);
+        if (status < 0)
+            solve_failed_keep(&s);
     }
     if (status == 0)
         status = take_result(&s, out, err);

@@ -296,6 +296,11 @@ char *solve_miss_reason(struct solve_node *n)
 
 /* --- Saving --- */
 
+static bool has_failed(const struct solve_node *n)
+{
+    return n->solver->failed == n;
+}
+
 static bool is_finished(const struct solve_node *n)
 {
     CLEANUP(error_clear) struct error ignored = ERROR_INIT;
@@ -320,7 +325,7 @@ static struct digest fingerprint_of(const struct solver *s)
 
     for (size_t i = 0; i < s->count; i++) {
         const struct solve_node *n = &s->nodes[i];
-        const uint8_t state = (uint8_t)(n->error.code == ERROR_NONE);
+        const uint8_t state = has_failed(n);
 
         hasher_update(h, n->node->title, strlen(n->node->title) + 1);
         hasher_update(h, &state, 1);
@@ -358,13 +363,13 @@ static struct doc *step_doc(const struct solve_node *n)
     const struct doc *was = old_step(n);
     struct doc *d = l->is[n->node->index];
 
-    if (!is_finished(n) && n->is_needed && n->error.code != ERROR_FAILED)
+    if (!is_finished(n) && n->is_needed && !has_failed(n))
         return doc_copy(was);
     d = doc_copy(d);
     set_digest(d, "operation", &n->operation);
     set_digest(d, "definition", &n->definition);
     set_digest(d, "selection", &n->selection);
-    if (n->is_needed && n->error.code == ERROR_FAILED)
+    if (has_failed(n))
         doc_set_bool(d, "failed", true);
     else if (is_finished(n) && own_layer(n))
         set_digest(d, "layer", own_layer(n));

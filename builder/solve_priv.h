@@ -14,6 +14,9 @@
 #include <stdbool.h>
 
 struct step_shared;
+struct build_mask;
+struct cas_snapshot;
+struct solve_last;
 
 enum solve_phase {
     SOLVE_WAITING, /* for its inputs */
@@ -81,7 +84,11 @@ struct solver {
     bool has_recorder;
     struct error record_error; /* the recorder's; read after it has ended */
     struct solve_last *last;   /* what is known of the last build, when a step misses */
-    pthread_mutex_t lock;      /* guards next_step */
+    struct build_mask *mask;   /* the secrets' values, once a step has run */
+    struct solve_node *failed; /* the first RUN that failed, and its files */
+    struct cas_snapshot *failed_root;
+    char *failed_why;
+    pthread_mutex_t lock; /* guards next_step, mask, failed */
     uint32_t next_step;
     bool stop;   /* a node failed: end the others; atomic */
     bool is_dry; /* nothing is run and nothing fetched: build_solve_explain */

@@ -8,7 +8,9 @@
 #include "base/buf.h"
 #include "base/fs.h"
 #include "base/limits.h"
+#include "builder/solve_failed.h"
 #include "builder/step_io.h"
+#include "builder/step_output.h"
 #include "builder/step_users.h"
 
 #include <fcntl.h>
@@ -17,7 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static void run_init(struct step_run *r, struct solve_node *n)
+void step_run_init(struct step_run *r, struct solve_node *n)
 {
     const struct build_run_op *op = &n->node->run;
 
@@ -37,7 +39,7 @@ static void run_init(struct step_run *r, struct solve_node *n)
     }
 }
 
-static void run_release(struct step_run *r)
+void step_run_release(struct step_run *r)
 {
     for (size_t i = 0; i < r->op->mount_count; i++) {
         cas_snapshot_discard(r->snapshots[i]);
@@ -103,13 +105,8 @@ static enum sandbox_network network_of(const struct step_run *r)
 static void output(void *context, int stream, const char *data, size_t size)
 {
     const struct step_run *r = context;
-    const struct event e = {.type = EVENT_STEP_OUTPUT,
-                            .step = r->n->step,
-                            .stream = stream,
-                            .name = r->n->node->title,
-                            .data = {data, size}};
 
-    event_send(&r->n->solver->env->sink, e);
+    step_output_write(r->output, stream, data, size);
 }
 
 static char *command_text(const struct build_run_op *op)
@@ -176,11 +173,9 @@ static int run_process(struct step_run *r,
     return check_status(r, &status, err);
 }
 
-static int execute(struct step_run *r, struct error *err)
+struct sandbox_spec step_run_spec(const struct step_run *r)
 {
-    const struct build_request *request = r->n->solver->request;
-    struct step_pipes pipes;
-    struct sandbox_spec spec = {
+    return (struct sandbox_spec){
         .root = cas_snapshot_mount(r->root),
         .mounts = r->mounts,
         .mount_count = r->mount_count,
@@ -196,14 +191,22 @@ static int execute(struct step_run *r, struct error *err)
         .hosts = buf_text(&r->hosts),
         .insecure = r->op->insecure,
         .capabilities = r->op->insecure ? SANDBOX_CAPABILITIES_ALL : 0,
-        .shm_size = request->shm_size,
+        .shm_size = r->n->solver->request->shm_size,
     };
+}
+
+static int execute(struct step_run *r, struct error *err)
+{
+    struct sandbox_spec spec = step_run_spec(r);
+    struct step_pipes pipes;
     int status;
 
     if (step_pipes_open(&pipes, err) < 0)
         return -1;
     spec.stdio = pipes.theirs;
+    r->output = step_output_new(r->n);
     status = run_process(r, &spec, &pipes, err);
+    step_output_end(r->output);
     step_pipes_close(&pipes);
     return status;
 }
@@ -235,7 +238,7 @@ static int commit(struct step_run *r, struct error *err)
     return 0;
 }
 
-static int prepare(struct step_run *r, struct error *err)
+int step_run_prepare(struct step_run *r, struct error *err)
 {
     const struct solve_node *base =
         r->n->node->base ? solve_of(r->n->solver, r->n->node->base) : NULL;
@@ -243,8 +246,9 @@ static int prepare(struct step_run *r, struct error *err)
     const size_t count = base ? base->count : 0;
     struct cas_snapshot_mount mount;
 
-    r->root =
-        cas_snapshot_new(r->n->solver->env->store, layers, count, CAS_SNAPSHOT_AUTO, err);
+    if (!r->root)
+        r->root = cas_snapshot_new(r->n->solver->env->store, layers, count,
+                                   CAS_SNAPSHOT_AUTO, err);
     if (!r->root)
         return -1;
     mount = cas_snapshot_mount(r->root);
@@ -266,12 +270,16 @@ int step_run(struct solve_node *n, struct error *err)
     if (!n->solver->env->sandbox)
         return error_set(err, ERROR_UNSUPPORTED,
                          "RUN needs a sandbox, which this process could not start");
-    run_init(&r, n);
-    status = prepare(&r, err);
+    step_run_init(&r, n);
+    status = step_run_prepare(&r, err);
     if (status == 0)
         status = execute(&r, err);
+    if (status < 0 && error_is(err, ERROR_FAILED)) {
+        solve_failed_take(n, r.root, err);
+        r.root = NULL;
+    }
     if (status == 0)
         status = commit(&r, err);
-    run_release(&r);
+    step_run_release(&r);
     return status;
 }

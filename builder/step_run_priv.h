@@ -12,6 +12,8 @@
 
 #include "base/buf.h"
 
+struct step_output;
+
 /* Everything that a step holds while it runs. */
 struct step_run {
     struct solve_node *n;
@@ -28,7 +30,15 @@ struct step_run {
     struct build_process_user user;
     struct buf hosts;
     struct buf resolv;
+    struct step_output *output; /* while it runs */
 };
+
+/* The life of a step: init; prepare opens all that it needs (the root too, unless there is
+ * one already); spec says what to run, borrowing from it; release. */
+void step_run_init(struct step_run *r, struct solve_node *n);
+MUST_CHECK int step_run_prepare(struct step_run *r, struct error *err);
+struct sandbox_spec step_run_spec(const struct step_run *r);
+void step_run_release(struct step_run *r);
 
 /* Is the build to end? For whoever waits; `context` is the step_run. */
 bool step_run_is_cancelled(void *context);

@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/fs.h"
+#include "cas/gc_kept.h"
 #include "cas/gc_mark.h"
 #include "cas/ingest.h"
 #include "cas/store_priv.h"
@@ -191,6 +192,7 @@ static bool keep_unpacked(const struct sweep *w, enum digest_alg alg, const char
     return false;
 }
 
+/* What is remembered of contexts and of their steps. */
 static bool keep_stat(const struct sweep *w, enum digest_alg alg, const char *name)
 {
     (void)alg;
@@ -261,7 +263,9 @@ static int sweep_files(struct sweep *w, struct error *err)
     }
     if (sweep_dir(w, "layers", DIGEST_SHA256, keep_unpacked, remove_unpacked, err) < 0)
         return -1;
-    return sweep_dir(w, "stat", DIGEST_SHA256, keep_stat, remove_file, err);
+    if (sweep_dir(w, "stat", DIGEST_SHA256, keep_stat, remove_file, err) < 0)
+        return -1;
+    return sweep_dir(w, "steps", DIGEST_SHA256, keep_stat, remove_file, err);
 }
 
 /* --- Records --- */
@@ -355,7 +359,8 @@ static int collect(struct sweep *w, struct gc_marks *marks, struct error *err)
         return -1;
     if (!w->keep_cache && forget_cache(w, err) < 0)
         return -1;
-    if (gc_mark(w->store, marks, err) < 0 || sweep_files(w, err) < 0)
+    if (gc_kept_sweep(w->store, !w->keep_cache, w->limit, err) < 0 ||
+        gc_mark(w->store, marks, err) < 0 || sweep_files(w, err) < 0)
         return -1;
     return forget_layers(w->store, err);
 }

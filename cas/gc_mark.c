@@ -1,4 +1,5 @@
 #include "cas/gc_mark.h"
+#include "cas/gc_kept.h"
 
 #include "base/alloc.h"
 #include "base/doc.h"
@@ -185,7 +186,8 @@ int gc_mark(struct cas_store *s, struct gc_marks *marks, struct error *err)
     CLEANUP(digest_set_release) struct digest_set named = {0};
     struct marking k = {s, marks, &named};
 
-    if (mark_refs(&k, err) < 0 || mark_cache(&k, err) < 0)
+    if (mark_refs(&k, err) < 0 || mark_cache(&k, err) < 0 ||
+        gc_kept_mark(s, marks, err) < 0)
         return -1;
     add_all(&marks->blobs, &named);
     add_all(&marks->layers, &named);

@@ -5,6 +5,7 @@
 #include "base/limits.h"
 #include "cas/layer_priv.h"
 #include "cas/snapshot_priv.h"
+#include "cas/store_priv.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -20,6 +21,7 @@ static struct cas_snapshot *new_snapshot(struct cas_store *s,
     snap->scratch = (struct cas_scratch)CAS_SCRATCH_INIT;
     snap->upper_fd = -1;
     snap->work_fd = -1;
+    snap->over_fd = -1;
     snap->layers = base_alloc_array(count + 1, sizeof(struct cas_layer *));
     for (size_t i = 0; i < count; i++)
         snap->layers[i] = cas_layer_ref(layers[i]);
@@ -42,7 +44,7 @@ static int choose_driver(struct cas_snapshot *snap,
                          enum cas_snapshot_driver driver,
                          struct error *err)
 {
-    const bool fits = snap->count <= LIMIT_LAYERS;
+    const bool fits = snap->count + (snap->over_fd >= 0) <= LIMIT_LAYERS;
 
     snap->overlay = driver == CAS_SNAPSHOT_OVERLAY ||
                     (driver == CAS_SNAPSHOT_AUTO && fits && snapshot_overlay_usable(snap));
@@ -82,6 +84,64 @@ struct cas_snapshot *cas_snapshot_new(struct cas_store *s,
     }
     return snap;
 }
+
+/* --- Keeping --- */
+
+#define FORM_COPY "copy"
+
+int cas_snapshot_keep(struct cas_snapshot *snap,
+                      const char *path,
+                      char **form,
+                      struct error *err)
+{
+    int status = 0;
+
+    if (renameat(snap->scratch.fd, "fs", snap->store->fd, path) < 0)
+        status = error_sys(err, "keep the files in %s", path);
+    else
+        *form = base_strdup(snap->overlay ? snap->form.text : FORM_COPY);
+    cas_snapshot_discard(snap);
+    return status;
+}
+
+static int open_copy(struct cas_snapshot *snap, const char *path, struct error *err)
+{
+    snap->upper_fd = fs_open_at(snap->store->fd, path, O_RDONLY | O_DIRECTORY, 0, err);
+    return snap->upper_fd < 0 ? -1 : 0;
+}
+
+static int open_over(struct cas_snapshot *snap,
+                     const char *path,
+                     const char *form,
+                     struct error *err)
+{
+    if (cas_layer_form(&snap->form, err) < 0)
+        return -1;
+    if (strcmp(snap->form.text, form) != 0)
+        return error_set(err, ERROR_UNSUPPORTED,
+                         "the files were kept by another user, or with other ids");
+    snap->over_fd = fs_open_at(snap->store->fd, path, O_RDONLY | O_DIRECTORY, 0, err);
+    return snap->over_fd < 0 ? -1 : prepare(snap, CAS_SNAPSHOT_OVERLAY, err);
+}
+
+struct cas_snapshot *cas_snapshot_reopen(struct cas_store *s,
+                                         struct cas_layer *const *layers,
+                                         size_t count,
+                                         const char *path,
+                                         const char *form,
+                                         struct error *err)
+{
+    struct cas_snapshot *snap = new_snapshot(s, layers, count);
+    const bool is_copy = strcmp(form, FORM_COPY) == 0;
+
+    if ((is_copy ? open_copy(snap, path, err) : open_over(snap, path, form, err)) < 0) {
+        cas_snapshot_discard(snap);
+        return NULL;
+    }
+    return snap;
+}
+
+/* --- Using --- */
 
 struct cas_snapshot_mount cas_snapshot_mount(const struct cas_snapshot *snap)
 {
@@ -139,6 +199,7 @@ void cas_snapshot_discard(struct cas_snapshot *snap)
     free(snap->lower_inodes);
     fd_closep(&snap->upper_fd);
     fd_closep(&snap->work_fd);
+    fd_closep(&snap->over_fd);
     cas_scratch_removep(&snap->scratch);
     for (size_t i = 0; i < snap->count; i++)
         cas_layer_unref(snap->layers[i]);

@@ -66,6 +66,28 @@ MUST_CHECK struct cas_layer *cas_snapshot_commit(struct cas_snapshot *snap,
                                                  const struct cas_layer_options *options,
                                                  bool *changed,
                                                  struct error *err);
+/*
+ * Keeps the files as they are now at `path` (relative to the store; its parent exists,
+ * nothing is there): the writable part alone for overlay, everything for plain copies.
+ * *form tells what it is, for cas_snapshot_reopen; malloc'ed. By rename: it costs nothing.
+ * Ownership: consumes `snap`, also on failure.
+ */
+MUST_CHECK int cas_snapshot_keep(struct cas_snapshot *snap,
+                                 const char *path,
+                                 char **form,
+                                 struct error *err);
+/*
+ * A snapshot of what was kept, on the same layers. Where it was kept by overlay, what
+ * changes from here on is thrown away with the snapshot; plain copies are opened as they
+ * are, and keep the changes. Errors: ERROR_UNSUPPORTED if this process cannot use the form
+ * (other user, other kind of user namespace).
+ */
+MUST_CHECK struct cas_snapshot *cas_snapshot_reopen(struct cas_store *s,
+                                                    struct cas_layer *const *layers,
+                                                    size_t count,
+                                                    const char *path,
+                                                    const char *form,
+                                                    struct error *err);
 /* Throws the changes away. NULL is fine. */
 void cas_snapshot_discard(struct cas_snapshot *snap);
 void cas_snapshot_discardp(struct cas_snapshot **snap);

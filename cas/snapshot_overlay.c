@@ -90,12 +90,29 @@ static int set_root(struct cas_snapshot *snap,
     return 0;
 }
 
+/* What a snapshot wrote and was kept lies on top of the layers. */
+static int add_over(struct cas_snapshot *snap,
+                    struct cas_layer_root *root,
+                    struct error *err)
+{
+    struct stat st;
+
+    if (fstat(snap->over_fd, &st) < 0)
+        return error_sys(err, "look at what was kept");
+    *root = (struct cas_layer_root){
+        .known = true, .mode = st.st_mode & 07777, .uid = st.st_uid, .gid = st.st_gid};
+    snap->lower_inodes[snap->lower_count] =
+        (struct cas_snapshot_inode){st.st_dev, st.st_ino};
+    snap->lower_fds[snap->lower_count++] = fd_take(&snap->over_fd);
+    return 0;
+}
+
 int snapshot_overlay_prepare(struct cas_snapshot *snap, struct error *err)
 {
     struct cas_layer_root root = {0};
 
-    snap->lower_fds = base_alloc_array(snap->count + 1, sizeof *snap->lower_fds);
-    snap->lower_inodes = base_alloc_array(snap->count + 1, sizeof *snap->lower_inodes);
+    snap->lower_fds = base_alloc_array(snap->count + 2, sizeof *snap->lower_fds);
+    snap->lower_inodes = base_alloc_array(snap->count + 2, sizeof *snap->lower_inodes);
     for (size_t i = 0; i < snap->count; i++) {
         CLEANUP(fd_closep) int fd = cas_layer_unpacked(snap->layers, i, err);
         struct cas_snapshot_inode inode;
@@ -113,6 +130,8 @@ int snapshot_overlay_prepare(struct cas_snapshot *snap, struct error *err)
         snap->lower_inodes[snap->lower_count] = inode;
         snap->lower_fds[snap->lower_count++] = fd_take(&fd);
     }
+    if (snap->over_fd >= 0 && add_over(snap, &root, err) < 0)
+        return -1;
     return set_root(snap, &root, err);
 }
 

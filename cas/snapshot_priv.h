@@ -34,6 +34,7 @@ struct cas_snapshot {
     int *lower_fds;
     struct cas_snapshot_inode *lower_inodes; /* of lower_fds */
     size_t lower_count;
+    int over_fd;            /* a kept writable part, lying on the layers; -1: none */
     struct timespec copied; /* plain copies: when the last file of ours was made */
 
     struct cas_arena arena;

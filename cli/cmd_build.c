@@ -6,6 +6,7 @@
 #include "builder/build.h"
 #include "cli/build_call.h"
 #include "cli/build_explain.h"
+#include "cli/build_failure.h"
 #include "cli/build_proxy.h"
 #include "cli/build_output.h"
 #include "cli/build_report.h"
@@ -31,6 +32,7 @@ struct build_options {
     const char *provenance;
     const char *sbom;
     const char *call;
+    const char *on_failure;
     const char *format;
     struct cli_texts tags;
     struct cli_texts args;
@@ -106,6 +108,8 @@ static const struct cli_option options[] = {
     {0, "no-cache", CLI_OPTION_SWITCH, NULL, "Run every step anew", FIELD(no_cache)},
     {0, "no-cache-filter", CLI_OPTION_TEXTS, "STAGE[,STAGE]",
      "Run the steps of these stages anew", FIELD(no_cache_filter)},
+    {0, "on-failure", CLI_OPTION_TEXT, "image=NAME",
+     "Keep the state of a RUN that fails as an image", FIELD(on_failure)},
     {'o', "output", CLI_OPTION_TEXTS, "DEST",
      "Where the result goes: DIR, -, or type=TYPE,dest=PATH,...", FIELD(out.outputs)},
     {0, "parallel", CLI_OPTION_COUNT, "N", "Steps at once (default: as many as processors)",
@@ -300,7 +304,8 @@ static int request_fill(const struct build_options *o,
                         struct error *err)
 {
     if (epoch_read(o, v, r, err) < 0 || platform_read(o->platform, r, err) < 0 ||
-        cli_run_read(&o->run, &v->run, r, err) < 0)
+        cli_run_read(&o->run, &v->run, r, err) < 0 ||
+        cli_build_on_failure(o->on_failure, &r->on_failure, err) < 0)
         return -1;
     cli_build_source_attach(&v->source, r);
     r->target = o->target;
@@ -343,6 +348,17 @@ static void failure_print(struct cli_progress *progress,
     fwrite(buf_text(&text), 1, text.size, stderr);
 }
 
+static void hints_print(const struct cli_session *session,
+                        const struct build_request *request,
+                        const struct build_result *result,
+                        const struct error *err)
+{
+    CLEANUP(buf_release) struct buf text = BUF_INIT(LIMIT_TEXT_SIZE);
+
+    cli_build_failure_hints(session, request, result, err, &text);
+    fwrite(buf_text(&text), 1, text.size, stderr);
+}
+
 static int build_perform(struct cli_session *session,
                          const struct build_values *values,
                          struct build_request *request,
@@ -363,6 +379,8 @@ static int build_perform(struct cli_session *session,
     cli_progress_finish(progress);
     if (code < 0 && err->code != ERROR_CANCELLED)
         failure_print(progress, &values->source, &errors, err);
+    if (code < 0)
+        hints_print(session, request, result, err);
     if (code < 0 && errors.count > 1)
         error_wrap(err, "%zu errors in the Dockerfile, the first", errors.count);
     request->on_syntax_error = NULL;

@@ -42,6 +42,7 @@ extern const struct cli_command cli_command_build;
 extern const struct cli_command cli_command_builds;
 extern const struct cli_command cli_command_check;
 extern const struct cli_command cli_command_context;
+extern const struct cli_command cli_command_debug;
 extern const struct cli_command cli_command_explain;
 extern const struct cli_command cli_command_fmt;
 extern const struct cli_command cli_command_history;
