@@ -102,8 +102,12 @@ static struct item *find_to_open(const struct build_context_report *r,
     for (size_t i = 0; i < items->count; i++) {
         struct item *item = &items->list[i];
 
-        if (!item->is_dir || item->size < r->sent_size / OPEN_FROM ||
-            (best && item->size <= best->size))
+        if (!item->is_dir)
+            continue;
+        /* A single file has a name of its own. */
+        if (item->files == 1)
+            return item;
+        if (item->size < r->sent_size / OPEN_FROM || (best && item->size <= best->size))
             continue;
         if (items->count - 1 + children_of(r, item, NULL) <= lines)
             best = item;
