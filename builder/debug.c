@@ -7,6 +7,7 @@
 #include "builder/kept.h"
 #include "builder/run_attach.h"
 #include "builder/step_run_priv.h"
+#include "builder/step_shared.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,7 @@ struct debug {
 
 static void debug_release(struct debug *d)
 {
+    step_shared_free(d->solver.shared);
     free(d->solver.nodes);
     build_kept_release(&d->kept);
     fd_closep(&d->hold_fd);
@@ -43,6 +45,10 @@ static void solver_make(struct debug *d)
         .add_hosts = d->kept.hosts,
         .add_host_count = d->kept.host_count,
         .shm_size = d->kept.shm_size,
+        .ssh = d->options->ssh,
+        .ssh_count = d->options->ssh_count,
+        .ca = doc_view(doc_get(d->kept.doc, "ca")),
+        .allow_devices = true, /* as they were */
         .epoch = -1,
         .cancel = d->options->cancel,
     };
@@ -53,6 +59,7 @@ static void solver_make(struct debug *d)
                         .plan = &d->plan,
                         .count = g->count,
                         .nodes = base_alloc_array(g->count, sizeof *d->solver.nodes)};
+    d->solver.shared = step_shared_new(d->env, &d->request);
     for (size_t i = 0; i < g->count; i++) {
         struct solve_node *n = &d->solver.nodes[i];
 
@@ -144,7 +151,7 @@ struct debug_command {
 };
 
 static int run_prepared(const struct debug *d,
-                        const struct step_run *r,
+                        struct step_run *r,
                         const struct debug_command *command,
                         int *exit_code,
                         bool *exec_failed,
@@ -169,7 +176,9 @@ static int run_prepared(const struct debug *d,
     spec.stdio = stdio;
     CLEANUP(sandbox_discardp)
     struct sandbox_process *p = sandbox_spawn(d->env->sandbox, &spec, err);
-    return p ? run_spawned(d, p, exit_code, exec_failed, err) : -1;
+    if (!p || (r->agent_count > 0 && step_ssh_start(r, p, err) < 0))
+        return -1;
+    return run_spawned(d, p, exit_code, exec_failed, err);
 }
 
 static int attempt(struct debug *d,

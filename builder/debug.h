@@ -17,6 +17,8 @@ struct build_debug_options {
     size_t argc; /* 0: a shell */
     const struct build_secret *secrets;
     size_t secret_count;
+    const struct build_ssh *ssh;
+    size_t ssh_count;
     bool tty;
     const bool *cancel;
 };

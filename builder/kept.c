@@ -10,6 +10,7 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 /* --- Values --- */
@@ -106,7 +107,7 @@ static bool mount_is_whole(const struct build_mount *m)
     case DOCKERFILE_MOUNT_SECRET:
         return m->id && (m->target || !m->as_file);
     case DOCKERFILE_MOUNT_SSH:
-        return true;
+        return m->id && m->target;
     }
     return false;
 }
@@ -172,6 +173,31 @@ static void proxies_read(const struct doc *names, struct build_run_op *op)
     }
 }
 
+static void devices_read(const struct doc *names, struct build_run_op *op)
+{
+    op->devices = base_alloc_array(doc_count(names) + 1, sizeof *op->devices);
+    for (size_t i = 0; i < doc_count(names); i++)
+        if (doc_text(doc_at(names, i)))
+            op->devices[op->device_count++] = (struct build_device){
+                .name = base_strdup(doc_text(doc_at(names, i))), .required = true};
+}
+
+static struct build_ulimit *ulimits_read(const struct doc *list, size_t *count)
+{
+    struct build_ulimit *out = base_alloc_array(doc_count(list) + 1, sizeof *out);
+
+    for (size_t i = 0; i < doc_count(list); i++) {
+        const struct doc *limit = doc_at(list, i);
+        int64_t resource, soft, hard;
+
+        if (doc_int(doc_at(limit, 0), &resource) && doc_int(doc_at(limit, 1), &soft) &&
+            doc_int(doc_at(limit, 2), &hard) && resource >= 0 && resource < RLIM_NLIMITS)
+            out[(*count)++] =
+                (struct build_ulimit){(int)resource, (uint64_t)soft, (uint64_t)hard};
+    }
+    return out;
+}
+
 static int run_read(struct build_kept *k, struct error *err)
 {
     const struct source_pos pos = {.line = (unsigned)number_of(k->doc, "line", UINT32_MAX)};
@@ -190,6 +216,9 @@ static int run_read(struct build_kept *k, struct error *err)
     op->script_name = text_of(d, "script_name");
     op->network = (enum dockerfile_network)number_of(d, "network", DOCKERFILE_NETWORK_HOST);
     op->insecure = doc_bool(doc_get(d, "insecure"));
+    op->hostname = doc_text(doc_get(d, "hostname"));
+    devices_read(doc_get(d, "devices"), op);
+    op->ulimits = k->ulimits = ulimits_read(doc_get(d, "ulimits"), &op->ulimit_count);
     proxies_read(doc_get(d, "proxies"), op);
     return mounts_read(k, doc_get(d, "mounts"), op, err);
 }
@@ -280,6 +309,7 @@ void build_kept_release(struct build_kept *k)
     build_graph_release(&k->graph);
     free(k->stacks);
     free(k->hosts);
+    free(k->ulimits);
     free(k->files);
     doc_unref(k->doc);
     *k = (struct build_kept){0};

@@ -66,6 +66,7 @@ struct build_kept {
     struct build_graph graph;
     struct build_pair *hosts; /* texts borrow from the document */
     size_t host_count;
+    struct build_ulimit *ulimits;
     uint64_t shm_size;
 };
 

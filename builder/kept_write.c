@@ -59,6 +59,31 @@ static struct doc *mount_doc(const struct build_mount *m)
     return d;
 }
 
+static struct doc *devices_doc(const struct build_run_op *op)
+{
+    struct doc *list = doc_new_array();
+
+    for (size_t i = 0; i < op->device_count; i++)
+        doc_append(list, doc_new_text(view_of(op->devices[i].name)));
+    return list;
+}
+
+/* RLIM_INFINITY is -1 then. */
+static struct doc *ulimits_doc(const struct build_run_op *op)
+{
+    struct doc *list = doc_new_array();
+
+    for (size_t i = 0; i < op->ulimit_count; i++) {
+        struct doc *limit = doc_new_array();
+
+        doc_append(limit, doc_new_int(op->ulimits[i].resource));
+        doc_append(limit, doc_new_int((int64_t)op->ulimits[i].soft));
+        doc_append(limit, doc_new_int((int64_t)op->ulimits[i].hard));
+        doc_append(list, limit);
+    }
+    return list;
+}
+
 static struct doc *run_doc(const struct build_run_op *op,
                            size_t (*from_stack)(void *context, const struct build_node *n),
                            void *context)
@@ -83,6 +108,9 @@ static struct doc *run_doc(const struct build_run_op *op,
         doc_append(mounts, m);
     }
     doc_set(d, "mounts", mounts);
+    doc_set(d, "hostname", text_or_null(op->hostname));
+    doc_set(d, "devices", devices_doc(op));
+    doc_set(d, "ulimits", ulimits_doc(op));
     return d;
 }
 
@@ -113,6 +141,8 @@ struct doc *build_kept_describe(const struct build_node *n,
     doc_set_int(d, "line", n->pos.line);
     doc_set(d, "run", run_doc(&n->run, from_stack, context));
     doc_set(d, "hosts", hosts_doc(request));
+    if (request->ca.size > 0)
+        doc_set_view(d, "ca", request->ca);
     doc_set_int(d, "shm_size", (int64_t)request->shm_size);
     return d;
 }

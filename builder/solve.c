@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/limits.h"
 #include "builder/mask.h"
+#include "builder/rewrite.h"
 #include "builder/solve_failed.h"
 #include "builder/solve_last.h"
 #include "builder/step_shared.h"
@@ -79,6 +80,24 @@ static void work(void *arg)
 
 /* --- Writing records beside the next steps --- */
 
+/* What cannot be found out is not worth an error. */
+static void warn_of_rewrite(const struct solve_node *n)
+{
+    CLEANUP(error_clear) struct error ignored = ERROR_INIT;
+    CLEANUP(base_freep) char *text = NULL;
+    struct build_rewrite found;
+
+    if (n->is_hit || n->node->op != BUILD_OP_RUN ||
+        build_rewrite_find(n->layers, n->count, &found, &ignored) < 0)
+        return;
+    text = build_rewrite_tell(&found, n->node->title);
+    if (text)
+        event_send(&n->solver->env->sink, (struct event){.type = EVENT_WARNING,
+                                                         .name = "RewrittenFiles",
+                                                         .text = text,
+                                                         .pos = n->node->pos});
+}
+
 static void *record(void *arg)
 {
     struct solver *s = arg;
@@ -90,8 +109,10 @@ static void *record(void *arg)
         const int status = solve_store(n, &err);
 
         solve_unclaim(n);
-        if (status == 0)
+        if (status == 0) {
+            warn_of_rewrite(n);
             continue;
+        }
         error_locate(&err, n->node->pos);
         if (s->record_error.code == ERROR_NONE)
             error_move(&s->record_error, &err);
@@ -225,7 +246,9 @@ static void finish_node(struct solver *s, struct solve_node *n, struct error *fi
         return;
     }
     solve_tell_watch(n);
-    if (n->node->op == BUILD_OP_SOURCE || (n->is_hit && !n->hit_late && !n->hit->rewrite))
+    /* What came from another cache is recorded when it is known to be true. */
+    if (n->node->op == BUILD_OP_SOURCE ||
+        (n->is_hit && !n->hit->rewrite && (!n->hit_late || n->hit->from)))
         return;
     if (start_recorder(s, first) < 0) {
         __atomic_store_n(&s->stop, true, __ATOMIC_RELAXED);
@@ -240,6 +263,14 @@ static void drop_unfinished(struct solver *s)
     for (size_t i = 0; i < s->count; i++)
         if (s->nodes[i].count > 0 && s->nodes[i].node->op != BUILD_OP_SOURCE)
             cas_layer_cancel(s->nodes[i].layers[s->nodes[i].count - 1]);
+}
+
+static void expect_runs(struct solver *s)
+{
+    for (size_t i = 0; i < s->count; i++)
+        if (s->nodes[i].is_needed && !s->nodes[i].is_hit &&
+            s->nodes[i].node->op == BUILD_OP_RUN)
+            step_run_expect(&s->nodes[i]);
 }
 
 static int run_all(struct solver *s, struct error *err)
@@ -420,6 +451,7 @@ int build_solve(const struct build_environment *env,
     if (status == 0 && plan->result) {
         mark_needed(&s);
         mark_all_files(&s);
+        expect_runs(&s);
         recall(&s);
         status = run_all(&s, err);
         solve_last_save(&s);
@@ -428,6 +460,8 @@ int build_solve(const struct build_environment *env,
     }
     if (status == 0)
         status = take_result(&s, out, err);
+    if (status == 0)
+        solve_report(&s, out);
     solver_release(&s);
     if (status < 0)
         build_solution_release(out);
@@ -464,5 +498,8 @@ void build_solution_release(struct build_solution *s)
         cas_layer_unref(s->layers[i]);
     free(s->layers);
     free(s->created);
+    for (size_t i = 0; i < s->solved_count; i++)
+        descriptor_release(&s->solved[i].blob);
+    free(s->solved);
     *s = (struct build_solution){0};
 }

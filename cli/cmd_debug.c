@@ -2,6 +2,7 @@
 #include "cli/command.h"
 
 #include "builder/debug.h"
+#include "cli/build_run.h"
 #include "cli/build_value.h"
 #include "cli/interrupt.h"
 
@@ -11,6 +12,7 @@
 
 struct debug_options {
     struct cli_texts secrets;
+    struct cli_texts ssh;
 };
 
 #define FIELD(name) offsetof(struct debug_options, name)
@@ -18,6 +20,8 @@ struct debug_options {
 static const struct cli_option options[] = {
     {0, "secret", CLI_OPTION_TEXTS, "id=ID[,src=FILE|,env=NAME]",
      "A secret that the step mounts: it is not kept with the state", FIELD(secrets)},
+    {0, "ssh", CLI_OPTION_TEXTS, "default|ID[=SOCKET|=KEY[,KEY]]",
+     "An agent for the step's ssh mounts", FIELD(ssh)},
 };
 
 static void note_print(void *context, const struct event *event)
@@ -34,12 +38,14 @@ static int debug_run(struct cli_session *session,
 {
     const struct debug_options *const o = opaque;
     CLEANUP(cli_secrets_release) struct cli_secrets secrets = {0};
+    CLEANUP(cli_agents_release) struct cli_agents agents = {0};
     struct build_environment env;
     size_t first = arguments->count > 0 ? 1 : 0;
 
     if (first < arguments->count && strcmp(arguments->items[first], "--") == 0)
         first++;
     if (cli_build_secrets(&o->secrets, &secrets, err) < 0 ||
+        cli_build_agents(&o->ssh, &agents, err) < 0 ||
         cli_session_enter_sandbox(session, true, err) < 0 ||
         cli_session_environment(session, (struct event_sink){note_print, NULL}, &env, err) <
             0)
@@ -50,6 +56,8 @@ static int debug_run(struct cli_session *session,
         .argc = arguments->count - first,
         .secrets = secrets.items,
         .secret_count = secrets.count,
+        .ssh = agents.items,
+        .ssh_count = agents.count,
         .tty = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO),
         .cancel = cli_interrupt_flag(),
     };
