@@ -74,6 +74,9 @@ static void run_release(struct build_run_op *op)
         free(op->mounts[i].env);
     }
     free(op->mounts);
+    for (size_t i = 0; i < op->device_count; i++)
+        free(op->devices[i].name);
+    free(op->devices);
 }
 
 static void node_free(struct build_node *n)

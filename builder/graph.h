@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "builder/config.h"
 #include "builder/context.h"
+#include "builder/resources.h"
 #include "builder/remote.h"
 #include "cas/descriptor.h"
 #include "parser/dockerfile.h"
@@ -102,6 +103,12 @@ struct build_mount {
     int64_t size;
 };
 
+/* RUN --device, or --device of the build. */
+struct build_device {
+    char *name; /* of CDI: vendor/class=name, vendor/class, or a class annotation */
+    bool required;
+};
+
 struct build_run_op {
     char **argv;
     size_t argc;
@@ -116,6 +123,11 @@ struct build_run_op {
     char *script_name;
     struct build_mount *mounts;
     size_t mount_count;
+    struct build_device *devices;
+    size_t device_count;
+    const struct build_ulimit *ulimits; /* borrowed from the request */
+    size_t ulimit_count;
+    const char *hostname; /* borrowed from the request; NULL: the sandbox's default */
     enum dockerfile_network network;
     bool insecure;
 };

@@ -100,6 +100,23 @@ static void add_mount(struct hasher *h, const struct build_mount *m)
     add_u64(h, m->gid);
     add_u64(h, (uint64_t)m->size);
 }
+/* What else the step finds: devices, ulimits. Not what merely bounds it (cgroups). */
+static void add_surroundings(struct hasher *h, const struct build_run_op *op)
+{
+    add_u64(h, op->device_count);
+    for (size_t i = 0; i < op->device_count; i++) {
+        add_text(h, op->devices[i].name);
+        add_u64(h, op->devices[i].required);
+    }
+    add_text(h, op->hostname);
+    add_u64(h, op->ulimit_count);
+    for (size_t i = 0; i < op->ulimit_count; i++) {
+        add_u64(h, (uint64_t)op->ulimits[i].resource);
+        add_u64(h, op->ulimits[i].soft);
+        add_u64(h, op->ulimits[i].hard);
+    }
+}
+
 
 static void add_run(struct hasher *h,
                     const struct build_run_op *op,
@@ -117,6 +134,7 @@ static void add_run(struct hasher *h,
     add_u64(h, op->insecure);
     add_u64(h, op->mount_count);
     for (size_t i = 0; i < op->mount_count; i++)
+    add_surroundings(h, op);
         add_mount(h, &op->mounts[i]);
     add_u64(h, v->host_count);
     for (size_t i = 0; i < v->host_count; i++) {

@@ -150,13 +150,19 @@ static int set_from(struct planner *p,
 }
 
 /* The target as it is written, whatever the working directory, names a cache without an id.
- */
-static char *cache_id(const char *target)
+ * BUILDKIT_CACHE_MOUNT_NS keeps the caches of, say, branches apart. */
+static char *cache_id(const struct planner *p, const struct dockerfile_mount *m)
 {
-    CLEANUP(buf_release) struct buf clean = BUF_INIT(LIMIT_TEXT_SIZE);
+    CLEANUP(buf_release) struct buf id = BUF_INIT(LIMIT_TEXT_SIZE);
+    const char *space = build_request_arg(p->request, "BUILDKIT_CACHE_MOUNT_NS");
 
-    path_clean(view_of(target), &clean);
-    return base_strdup(buf_text(&clean));
+    if (space && *space)
+        buf_printf(&id, "%s/", space);
+    if (m->id && *m->id)
+        buf_append_text(&id, m->id);
+    else
+        path_clean(view_of(m->target ? m->target : ""), &id);
+    return base_strdup(buf_text(&id));
 }
 
 static int read_tree(struct planner *p,
@@ -172,11 +178,45 @@ static int read_tree(struct planner *p,
         return error_set(err, ERROR_INVALID, "invalid mount target \"/\"");
     out->source = path_clean_rooted(view_of(m->source ? m->source : ""));
     if (m->type == DOCKERFILE_MOUNT_CACHE)
-        out->id =
-            m->id && *m->id ? base_strdup(m->id) : cache_id(m->target ? m->target : "");
+        out->id = cache_id(p, m);
     if (!out->has_owner)
         out->mode = 0755;
     return m->type == DOCKERFILE_MOUNT_TMPFS ? 0 : set_from(p, c, i, m, out, err);
+}
+
+/* Without a target the sockets of an instruction are numbered. */
+static int read_ssh(const struct plan_stage *s,
+                    const struct dockerfile_mount *m,
+                    const struct build_run_op *op,
+                    struct build_mount *out,
+                    struct error *err)
+{
+    size_t number = 0;
+
+    if (m->source && *m->source)
+        return error_set(err, ERROR_INVALID, "ssh does not support source");
+    for (size_t i = 0; &op->mounts[i] != out; i++)
+        number += op->mounts[i].type == DOCKERFILE_MOUNT_SSH;
+    out->id = base_strdup(m->id && *m->id ? m->id : "default");
+    out->target = m->target && *m->target
+                      ? mount_target(s, m->target)
+                      : base_format("/run/buildkit/ssh_agent.%zu", number);
+    return 0;
+}
+
+static uint32_t default_mode(enum dockerfile_mount_type type)
+{
+    switch (type) {
+    case DOCKERFILE_MOUNT_SECRET:
+        return 0400;
+    case DOCKERFILE_MOUNT_SSH:
+        return 0600;
+    case DOCKERFILE_MOUNT_BIND:
+    case DOCKERFILE_MOUNT_CACHE:
+    case DOCKERFILE_MOUNT_TMPFS:
+        break;
+    }
+    return 0755;
 }
 
 static int convert_mount(struct planner *p,
@@ -189,27 +229,22 @@ static int convert_mount(struct planner *p,
 {
     struct build_mount *out = &op->mounts[op->mount_count];
 
-    if (m->type == DOCKERFILE_MOUNT_SSH) {
-        if (m->required)
-            return error_set(
-                err, ERROR_UNSUPPORTED,
-                "RUN --mount=type=ssh,required: no ssh agent is forwarded to this build");
-        return 0;
-    }
     op->mount_count++;
-    *out = (struct build_mount){.type = m->type,
-                                .sharing = m->sharing,
-                                .read_only = m->read_only,
-                                .required = m->required,
-                                .has_owner = m->has_mode || m->has_uid || m->has_gid,
-                                .mode = m->has_mode ? m->mode & 07777
-                                        : m->type == DOCKERFILE_MOUNT_SECRET ? 0400
-                                                                             : 0755,
-                                .uid = m->has_uid ? m->uid : 0,
-                                .gid = m->has_gid ? m->gid : 0,
-                                .size = m->size};
-    return m->type == DOCKERFILE_MOUNT_SECRET ? read_secret(s, m, out, err)
-                                              : read_tree(p, s, c, i, m, out, err);
+    *out =
+        (struct build_mount){.type = m->type,
+                             .sharing = m->sharing,
+                             .read_only = m->read_only,
+                             .required = m->required,
+                             .has_owner = m->has_mode || m->has_uid || m->has_gid,
+                             .mode = m->has_mode ? m->mode & 07777 : default_mode(m->type),
+                             .uid = m->has_uid ? m->uid : 0,
+                             .gid = m->has_gid ? m->gid : 0,
+                             .size = m->size};
+    if (m->type == DOCKERFILE_MOUNT_SECRET)
+        return read_secret(s, m, out, err);
+    if (m->type == DOCKERFILE_MOUNT_SSH)
+        return read_ssh(s, m, op, out, err);
+    return read_tree(p, s, c, i, m, out, err);
 }
 
 static int set_mounts(struct planner *p,
@@ -246,11 +281,22 @@ static int check_rights(const struct planner *p,
         return error_set(err, ERROR_DENIED,
                          "RUN --network=host is not allowed: give --allow network.host if "
                          "you trust this Dockerfile");
-    if (run->device_count > 0)
-        return error_set(err, ERROR_UNSUPPORTED,
-                         "RUN --device=%.*s: this version gives no devices to build steps",
-                         VIEW_ARG(run->devices[0].name.text));
     return 0;
+}
+
+/* The instruction's devices, and those that every step gets. */
+static void set_devices(const struct planner *p,
+                        const struct dockerfile_run *run,
+                        struct build_run_op *op)
+{
+    op->devices = base_alloc_array(run->device_count + p->request->device_count + 1,
+                                   sizeof *op->devices);
+    for (size_t i = 0; i < p->request->device_count; i++)
+        op->devices[op->device_count++] =
+            (struct build_device){base_strdup(p->request->devices[i]), true};
+    for (size_t i = 0; i < run->device_count; i++)
+        op->devices[op->device_count++] = (struct build_device){
+            view_dup(run->devices[i].name.text), run->devices[i].required};
 }
 
 /* --network is the default of what the instruction says. */
@@ -259,9 +305,11 @@ static enum dockerfile_network network_of(const struct planner *p,
 {
     const char *given = p->request->network;
 
-    return run->network == DOCKERFILE_NETWORK_DEFAULT && given && strcmp(given, "none") == 0
-               ? DOCKERFILE_NETWORK_NONE
-               : run->network;
+    if (run->network != DOCKERFILE_NETWORK_DEFAULT || !given)
+        return run->network;
+    return strcmp(given, "none") == 0   ? DOCKERFILE_NETWORK_NONE
+           : strcmp(given, "host") == 0 ? DOCKERFILE_NETWORK_HOST
+                                        : DOCKERFILE_NETWORK_DEFAULT;
 }
 
 static void append_history(struct plan_stage *s, const struct build_run_op *op)
@@ -302,6 +350,10 @@ int plan_run(struct planner *p,
     set_argv(s, run, &op);
     set_env(s, &op);
     set_proxies(p, &op);
+    set_devices(p, run, &op);
+    op.hostname = build_request_arg(p->request, "BUILDKIT_SANDBOX_HOSTNAME");
+    op.ulimits = p->request->ulimits;
+    op.ulimit_count = p->request->ulimit_count;
     op.user = *user ? base_strdup(user) : NULL;
     op.workdir = base_strdup(*workdir ? workdir : "/");
     n->run = op;

@@ -186,4 +186,6 @@ int step_copy_selection(struct solve_node *n, struct digest *out, struct error *
 int step_copy_select(struct solve_node *n, struct digest *out, struct error *err);
 /* Does the COPY take anything from a context or from text only? Then its selection can be
  * known before anything has run. */
+/* The node will run, unless its inputs turn out to be known: what takes time is begun. */
+void step_run_expect(struct solve_node *n);
 bool step_copy_is_local(const struct build_node *n);

@@ -15,11 +15,15 @@ void step_env_set(struct step_run *r, const char *name, const char *value)
     for (size_t i = 0; i < r->env_count; i++) {
         if (strncmp(r->env[i], name, size) != 0 || r->env[i][size] != '=')
             continue;
+        explicit_bzero(r->env[i], strlen(r->env[i]));
         free(r->env[i]);
         r->env[i] = base_format("%s=%s", name, value);
         return;
     }
+    /* Room for the NULL at the end is kept. */
+    r->env = base_grow(r->env, r->env_count + 1, &r->env_room, sizeof(char *));
     r->env[r->env_count++] = base_format("%s=%s", name, value);
+    r->env[r->env_count] = NULL;
 }
 
 bool step_env_has(const struct step_run *r, const char *name)
@@ -34,6 +38,8 @@ bool step_env_has(const struct step_run *r, const char *name)
 
 void step_env_init(struct step_run *r)
 {
+    r->env_room = r->op->env_count + r->op->proxy_env_count + r->op->mount_count + 3;
+    r->env = base_alloc_array(r->env_room, sizeof(char *));
     for (size_t i = 0; i < r->op->env_count; i++)
         r->env[r->env_count++] = base_strdup(r->op->env[i]);
     for (size_t i = 0; i < r->op->proxy_env_count; i++) {

@@ -51,14 +51,13 @@ static int add_secret(struct step_run *r, size_t i, struct error *err)
         step_env_set(r, m->env, buf_text(&r->secrets[i]));
     if (!m->as_file || !secret)
         return 0;
-    r->mounts[r->mount_count++] =
-        (struct sandbox_mount){.type = SANDBOX_MOUNT_FILE,
-                               .target = m->target,
-                               .readonly = true,
-                               .content = buf_view(&r->secrets[i]),
-                               .mode = m->mode,
-                               .uid = m->uid,
-                               .gid = m->gid};
+    step_run_mount(r, (struct sandbox_mount){.type = SANDBOX_MOUNT_FILE,
+                                             .target = m->target,
+                                             .readonly = true,
+                                             .content = buf_view(&r->secrets[i]),
+                                             .mode = m->mode,
+                                             .uid = m->uid,
+                                             .gid = m->gid});
     return 0;
 }
 
@@ -71,12 +70,12 @@ static int add_bind(struct step_run *r, size_t i, struct error *err)
                                        from ? from->count : 0, CAS_SNAPSHOT_AUTO, err);
     if (!r->snapshots[i])
         return -1;
-    r->mounts[r->mount_count++] =
-        (struct sandbox_mount){.type = SANDBOX_MOUNT_SNAPSHOT,
-                               .target = m->target,
-                               .readonly = m->read_only,
-                               .snapshot = cas_snapshot_mount(r->snapshots[i]),
-                               .source = m->source};
+    step_run_mount(r,
+                   (struct sandbox_mount){.type = SANDBOX_MOUNT_SNAPSHOT,
+                                          .target = m->target,
+                                          .readonly = m->read_only,
+                                          .snapshot = cas_snapshot_mount(r->snapshots[i]),
+                                          .source = m->source});
     return 0;
 }
 
@@ -157,10 +156,10 @@ static void add_cache(struct step_run *r, size_t i)
 {
     const struct build_mount *m = &r->op->mounts[i];
 
-    r->mounts[r->mount_count++] = (struct sandbox_mount){.type = SANDBOX_MOUNT_BIND,
-                                                         .target = m->target,
-                                                         .readonly = m->read_only,
-                                                         .source_fd = r->caches[i].dir_fd};
+    step_run_mount(r, (struct sandbox_mount){.type = SANDBOX_MOUNT_BIND,
+                                             .target = m->target,
+                                             .readonly = m->read_only,
+                                             .source_fd = r->caches[i].dir_fd});
 }
 
 static int add_mount(struct step_run *r, size_t i, struct error *err)
@@ -174,13 +173,14 @@ static int add_mount(struct step_run *r, size_t i, struct error *err)
         add_cache(r, i);
         return 0;
     case DOCKERFILE_MOUNT_TMPFS:
-        r->mounts[r->mount_count++] = (struct sandbox_mount){
-            .type = SANDBOX_MOUNT_TMPFS, .target = m->target, .size = (uint64_t)m->size};
+        step_run_mount(r, (struct sandbox_mount){.type = SANDBOX_MOUNT_TMPFS,
+                                                 .target = m->target,
+                                                 .size = (uint64_t)m->size});
         return 0;
     case DOCKERFILE_MOUNT_SECRET:
         return add_secret(r, i, err);
     case DOCKERFILE_MOUNT_SSH:
-        break;
+        return step_ssh_add(r, m, err);
     }
     return 0;
 }
@@ -190,11 +190,11 @@ static void add_script(struct step_run *r)
     if (!r->op->script)
         return;
     r->script_target = base_format("/dev/pipes/%s", r->op->script_name);
-    r->mounts[r->mount_count++] = (struct sandbox_mount){.type = SANDBOX_MOUNT_FILE,
-                                                         .target = r->script_target,
-                                                         .readonly = true,
-                                                         .content = view_of(r->op->script),
-                                                         .mode = 0755};
+    step_run_mount(r, (struct sandbox_mount){.type = SANDBOX_MOUNT_FILE,
+                                             .target = r->script_target,
+                                             .readonly = true,
+                                             .content = view_of(r->op->script),
+                                             .mode = 0755});
 }
 
 int step_mounts_open(struct step_run *r, struct error *err)

@@ -11,9 +11,11 @@
 #include "builder/solve_failed.h"
 #include "builder/step_io.h"
 #include "builder/step_output.h"
+#include "builder/step_shared.h"
 #include "builder/step_users.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -26,13 +28,10 @@ void step_run_init(struct step_run *r, struct solve_node *n)
     *r = (struct step_run){.n = n,
                            .op = op,
                            .hosts = BUF_INIT(LIMIT_TEXT_SIZE),
-                           .resolv = BUF_INIT(LIMIT_TEXT_SIZE)};
+                           .bundle = BUF_INIT(LIMIT_TEXT_SIZE)};
     r->snapshots = base_alloc_array(op->mount_count + 1, sizeof(struct cas_snapshot *));
     r->caches = base_alloc_array(op->mount_count + 1, sizeof *r->caches);
     r->secrets = base_alloc_array(op->mount_count + 1, sizeof *r->secrets);
-    r->mounts = base_alloc_array(op->mount_count + 2, sizeof *r->mounts);
-    r->env = base_alloc_array(op->env_count + op->proxy_env_count + op->mount_count + 3,
-                              sizeof(char *));
     for (size_t i = 0; i < op->mount_count; i++) {
         r->caches[i] = (struct build_cache_mount){.dir_fd = -1, .lock_fd = -1};
         buf_init(&r->secrets[i], LIMIT_SECRET_SIZE);
@@ -59,9 +58,30 @@ void step_run_release(struct step_run *r)
     free(r->mounts);
     free(r->env);
     free(r->script_target);
+    for (size_t i = 0; i < r->kept_count; i++)
+        fd_closep(&r->kept[i]);
+    free(r->kept);
+    for (size_t i = 0; i < r->bundle_count; i++)
+        free(r->bundles[i]);
+    free(r->bundles);
+    free(r->rlimits);
+    step_ssh_end(r);
+    build_cgroup_end(&r->cgroup);
     build_process_user_release(&r->user);
     buf_release(&r->hosts);
-    buf_release(&r->resolv);
+    buf_release(&r->bundle);
+}
+
+void step_run_mount(struct step_run *r, struct sandbox_mount mount)
+{
+    r->mounts = base_grow(r->mounts, r->mount_count, &r->mount_room, sizeof *r->mounts);
+    r->mounts[r->mount_count++] = mount;
+}
+
+void step_run_keep(struct step_run *r, int fd)
+{
+    r->kept = base_grow(r->kept, r->kept_count, &r->kept_room, sizeof *r->kept);
+    r->kept[r->kept_count++] = fd;
 }
 
 bool step_run_is_cancelled(void *context)
@@ -69,35 +89,6 @@ bool step_run_is_cancelled(void *context)
     const struct step_run *r = context;
 
     return solve_is_cancelled(r->n->solver);
-}
-
-/* --- Network --- */
-
-static void set_hosts(struct step_run *r)
-{
-    const struct build_request *request = r->n->solver->request;
-
-    buf_append_text(&r->hosts, "127.0.0.1\tlocalhost buildkitsandbox\n::1\tlocalhost "
-                               "ip6-localhost ip6-loopback\n");
-    for (size_t i = 0; i < request->add_host_count; i++)
-        buf_printf(&r->hosts, "%s\t%s\n", request->add_hosts[i].value,
-                   request->add_hosts[i].name);
-}
-
-/* The host's own resolver, since the step has the host's network. Without one there is
- * none. */
-static void set_resolv(struct step_run *r)
-{
-    CLEANUP(error_clear) struct error ignored = ERROR_INIT;
-
-    if (fs_read_file_at(AT_FDCWD, "/etc/resolv.conf", &r->resolv, &ignored) < 0)
-        buf_clear(&r->resolv);
-}
-
-static enum sandbox_network network_of(const struct step_run *r)
-{
-    return r->op->network == DOCKERFILE_NETWORK_NONE ? SANDBOX_NETWORK_NONE
-                                                     : SANDBOX_NETWORK_HOST;
 }
 
 /* --- Running --- */
@@ -118,6 +109,13 @@ static char *command_text(const struct build_run_op *op)
     return text.size ? buf_take(&text) : base_strdup("");
 }
 
+static const char *kill_reason(const struct step_run *r, int number)
+{
+    if (build_cgroup_ran_out(&r->cgroup))
+        return ": it needed more memory than the limit allows";
+    return number == SIGKILL ? ": perhaps out of memory" : "";
+}
+
 static int check_status(const struct step_run *r,
                         const struct sandbox_status *status,
                         struct error *err)
@@ -134,10 +132,10 @@ static int check_status(const struct step_run *r,
             err, ERROR_FAILED,
             "process \"%s\" did not complete successfully: killed by signal %d (%s)%s",
             command, status->signal, strsignal(status->signal),
-            status->signal == 9 ? ": perhaps out of memory" : "");
+            kill_reason(r, status->signal));
     return error_set(err, ERROR_FAILED,
-                     "process \"%s\" did not complete successfully: exit code: %d", command,
-                     status->exit_code);
+                     "process \"%s\" did not complete successfully: exit code: %d%s",
+                     command, status->exit_code, kill_reason(r, 0));
 }
 
 static int start_failed(const struct step_run *r,
@@ -161,7 +159,8 @@ static int run_process(struct step_run *r,
     struct sandbox_status status;
     int result;
 
-    if (!p || step_pipes_pump(pipes, p, output, step_run_is_cancelled, r, err) < 0)
+    if (!p || (r->agent_count > 0 && step_ssh_start(r, p, err) < 0) ||
+        step_pipes_pump(pipes, p, output, step_run_is_cancelled, r, err) < 0)
         return -1;
     result = sandbox_wait(p, &status, err);
     for (size_t i = 0; sandbox_stub_at(p, i); i++)
@@ -186,9 +185,15 @@ struct sandbox_spec step_run_spec(const struct step_run *r)
         .gid = r->user.gid,
         .groups = r->user.groups,
         .group_count = r->user.group_count,
-        .network = network_of(r),
-        .resolv_conf = r->resolv.size ? buf_text(&r->resolv) : NULL,
+        .network = r->network.mode,
+        .netns_fd = r->network.netns_fd,
+        .cgroup_fds = r->cgroup.procs,
+        .cgroup_count = r->cgroup.count,
+        .hostname = r->op->hostname,
+        .resolv_conf = r->network.resolv_conf,
         .hosts = buf_text(&r->hosts),
+        .rlimits = r->rlimits,
+        .rlimit_count = r->op->ulimit_count,
         .insecure = r->op->insecure,
         .capabilities = r->op->insecure ? SANDBOX_CAPABILITIES_ALL : 0,
         .shm_size = r->n->solver->request->shm_size,
@@ -255,11 +260,16 @@ int step_run_prepare(struct step_run *r, struct error *err)
     if (step_user(&mount, layers, count, r->op->user, &r->user, err) < 0)
         return -1;
     step_env_init(r);
-    if (step_mounts_open(r, err) < 0)
+    if (step_mounts_open(r, err) < 0 || step_devices_open(r, err) < 0 ||
+        step_trust_open(r, err) < 0 || step_limits_open(r, err) < 0)
         return -1;
-    set_hosts(r);
-    set_resolv(r);
-    return 0;
+    return step_network_open(r, err);
+}
+
+void step_run_expect(struct solve_node *n)
+{
+    if (n->solver->env->sandbox && n->node->run.network == DOCKERFILE_NETWORK_DEFAULT)
+        build_network_prepare(step_shared_network(n->solver->shared));
 }
 
 int step_run(struct solve_node *n, struct error *err)
