@@ -147,7 +147,7 @@ static int solve(struct build *b, struct error *err)
 {
     struct build_environment env = *b->env;
 
-    if (build_publish_check(b->env, b->request, &b->plan, err) < 0 ||
+    if (build_publish_check(b->env, b->request, &b->plan, b->name_count, err) < 0 ||
         build_ahead_new(b->env, b->request, &b->plan, (const char *const *)b->names,
                         b->name_count, &b->ahead, err) < 0)
         return -1;

@@ -28,13 +28,30 @@ static void publishing_release(struct publishing *p)
     *p = (struct publishing){0};
 }
 
+static int check_name(const struct build_output *o, size_t name_count, struct error *err)
+{
+    const bool is_named = o->name || name_count > 0;
+
+    if (o->type == BUILD_OUTPUT_REGISTRY && !is_named)
+        return error_set(err, ERROR_USAGE,
+                         "nothing to push to: give the image a name with -t NAME");
+    if (o->type == BUILD_OUTPUT_LOAD && !is_named)
+        return error_set(err, ERROR_USAGE,
+                         "nothing to load: give the image a name with -t NAME");
+    return 0;
+}
+
 int build_publish_check(const struct build_environment *env,
                         const struct build_request *request,
                         const struct build_plan *plan,
+                        size_t name_count,
                         struct error *err)
 {
     for (size_t i = 0; i < request->output_count; i++) {
         const enum build_answer clamps = request->outputs[i].clamps;
+
+        if (check_name(&request->outputs[i], name_count, err) < 0)
+            return -1;
 
         if (clamps == BUILD_NO && plan->epoch >= 0)
             return error_set(

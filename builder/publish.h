@@ -25,10 +25,11 @@ struct build_publish {
     size_t name_count;
 };
 
-/* What can be told of the outputs before anything has run. ERROR_INVALID. */
+/* What can be told of the outputs before anything has run. ERROR_INVALID, ERROR_USAGE. */
 MUST_CHECK int build_publish_check(const struct build_environment *env,
                                    const struct build_request *request,
                                    const struct build_plan *plan,
+                                   size_t name_count,
                                    struct error *err);
 
 /* The tags move only when every output succeeded. */

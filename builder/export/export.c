@@ -57,3 +57,13 @@ void build_names_release(struct build_names *n)
     free(n->items);
     *n = (struct build_names){0};
 }
+
+char *build_platform_dir(const struct registry_platform *p)
+{
+    char *dir = base_strdup(registry_platform_format(p).text);
+
+    for (char *c = dir; *c; c++)
+        if (*c == '/')
+            *c = '_';
+    return dir;
+}

@@ -33,6 +33,9 @@ struct build_names {
     size_t count;
     size_t capacity;
 };
+/* "linux_amd64", where an output keeps platforms apart (platform-split). malloc'ed. */
+char *build_platform_dir(const struct registry_platform *p);
+
 MUST_CHECK int build_names_of(const struct build_output *output,
                               const char *const *names,
                               size_t name_count,

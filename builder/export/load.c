@@ -83,6 +83,15 @@ static int choose(enum build_load_into *into, struct error *err)
     return 0;
 }
 
+void build_load_note(const struct build_load *l, const char *who, size_t present)
+{
+    CLEANUP(base_freep)
+    char *text =
+        base_format("load: %s has %zu of %zu layers", who, present, l->image->layer_count);
+
+    event_send(&l->x->env->sink, (struct event){.type = EVENT_NOTE, .text = text});
+}
+
 static int load_into(enum build_load_into into,
                      const struct build_load *l,
                      struct error *err)
@@ -109,9 +118,6 @@ int build_export_load(const struct build_export *x, struct error *err)
 
     if (build_names_of(x->output, x->names, x->name_count, &names, err) < 0)
         return -1;
-    if (names.count == 0)
-        return error_set(err, ERROR_USAGE,
-                         "nothing to load: give the image a name with -t NAME");
     if (choose(&into, err) < 0 ||
         registry_image_load(x->env->store, x->manifest, NULL, &image, err) < 0 ||
         load_into(into, &l, err) < 0)

@@ -21,6 +21,9 @@ struct build_load {
  * where $DOCKER_HOST names something else. */
 char *build_load_docker_socket(void);
 
+/* Says how many of the image's layers were there already. */
+void build_load_note(const struct build_load *l, const char *who, size_t present);
+
 /* load_docker.c: through the daemon's API. Layers on top of the same layers are not sent to
  * a daemon that has them (its classic image store). */
 MUST_CHECK int build_load_docker(const struct build_load *l, struct error *err);

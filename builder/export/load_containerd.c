@@ -66,6 +66,7 @@ int build_load_containerd(const struct build_load *l, struct error *err)
 
     if (find_present(l, &present, &count, err) < 0)
         return -1;
+    build_load_note(l, "containerd", count);
     if (import(l, present, count, &failure) == 0)
         return 0;
     /* A blob may have been collected since it was asked for. */

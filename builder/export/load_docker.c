@@ -288,6 +288,7 @@ static int load_through(struct docker *d, struct error *err)
     if (!d->config || is_classic(d, &classic, err) < 0 ||
         (classic && find_shared(d, err) < 0))
         return -1;
+    build_load_note(d->load, "docker", d->shared);
     if (send(d, d->shared, &failure) == 0)
         return 0;
     /* An image may have been removed since it was asked for. */

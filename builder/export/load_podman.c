@@ -16,11 +16,13 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 struct layout {
     char *path; /* NULL: there is none */
+    char *name; /* of its only image */
     int fd;
 };
 
@@ -33,18 +35,35 @@ static void layout_remove(struct layout *l)
     if (l->path && fs_remove_tree_at(AT_FDCWD, l->path, &ignored) < 0)
         error_clear(&ignored);
     free(l->path);
-    l->path = NULL;
+    free(l->name);
+    l->path = l->name = NULL;
+}
+
+/* Older versions make a name out of the path, and names have no capitals. */
+static const char *parent_of_layout(void)
+{
+    const char *tmp = getenv("TMPDIR");
+
+    for (const char *c = tmp; c && *c; c++)
+        if (*c >= 'A' && *c <= 'Z')
+            return "/tmp";
+    return tmp && *tmp ? tmp : "/tmp";
 }
 
 static int layout_make(struct layout *l, struct error *err)
 {
-    const char *tmp = getenv("TMPDIR");
+    uint64_t number;
 
-    l->path = base_format("%s/cooper-load-XXXXXX", tmp && *tmp ? tmp : "/tmp");
-    if (!mkdtemp(l->path)) {
+    if (getrandom(&number, sizeof number, 0) != sizeof number)
+        return error_sys(err, "random number");
+    l->name = base_format("localhost/cooper-load:%016llx", (unsigned long long)number);
+    l->path = base_format("%s/cooper-load-%016llx", parent_of_layout(),
+                          (unsigned long long)number);
+    if (mkdir(l->path, 0700) < 0) {
+        error_sys(err, "create a temporary directory %s", l->path);
         free(l->path);
         l->path = NULL;
-        return error_sys(err, "create a temporary directory");
+        return -1;
     }
     l->fd = fs_open_at(AT_FDCWD, l->path, O_RDONLY | O_DIRECTORY, 0, err);
     if (l->fd < 0)
@@ -92,8 +111,12 @@ static int write_index(const struct layout *l,
     CLEANUP(buf_release) struct buf text = BUF_INIT(LIMIT_MANIFEST_SIZE);
     CLEANUP(doc_unrefp) struct doc *index = doc_new_object();
     struct doc *manifests = doc_new_array();
+    struct doc *entry = descriptor_doc(manifest);
+    struct doc *annotations = doc_new_object();
 
-    doc_append(manifests, descriptor_doc(manifest));
+    doc_set_text(annotations, "org.opencontainers.image.ref.name", l->name);
+    doc_set(entry, "annotations", annotations);
+    doc_append(manifests, entry);
     doc_set_int(index, "schemaVersion", 2);
     doc_set_text(index, "mediaType", MEDIA_OCI_INDEX);
     doc_set(index, "manifests", manifests);
@@ -103,23 +126,39 @@ static int write_index(const struct layout *l,
                : fs_replace_file_at(l->fd, "index.json", buf_view(&text), 0644, err);
 }
 
-/* The layout's only image comes without a name, and then gets its own. */
+/* What it was called until it had its own names: as its layout's entry, in older versions
+ * as the layout's path. Of the two one is not there. */
+static void untag(const struct layout *layout, const char *image)
+{
+    CLEANUP(base_freep) char *path_name = base_format("localhost%s:latest", layout->path);
+    const char *const names[] = {layout->name, path_name};
+
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
+        const char *const argv[] = {"podman", "untag", image, names[i], NULL};
+        CLEANUP(error_clear) struct error ignored = ERROR_INIT;
+
+        if (build_program_run(argv, -1, NULL, NULL, &ignored) < 0)
+            error_clear(&ignored);
+    }
+}
+
 static int pull(const struct build_load *l, const struct layout *layout, struct error *err)
 {
     CLEANUP(buf_release) struct buf id = BUF_INIT(LIMIT_TEXT_SIZE);
-    CLEANUP(base_freep) char *source = base_format("oci:%s", layout->path);
+    CLEANUP(base_freep) char *source = base_format("oci:%s:%s", layout->path, layout->name);
     const char *const argv[] = {"podman", "pull", "--quiet", source, NULL};
+    int status = build_program_run(argv, -1, l->x->cancel, &id, err);
 
-    if (build_program_run(argv, -1, l->x->cancel, &id, err) < 0)
+    if (status < 0)
         return -1;
     CLEANUP(base_freep) char *image = view_dup(view_trim(buf_view(&id)));
-    for (size_t i = 0; i < l->names->count; i++) {
+    for (size_t i = 0; i < l->names->count && status == 0; i++) {
         const char *const tag[] = {"podman", "tag", image, l->names->items[i], NULL};
 
-        if (build_program_run(tag, -1, l->x->cancel, NULL, err) < 0)
-            return -1;
+        status = build_program_run(tag, -1, l->x->cancel, NULL, err);
     }
-    return 0;
+    untag(layout, image);
+    return status;
 }
 
 int build_load_podman(const struct build_load *l, struct error *err)

@@ -167,18 +167,27 @@ static int finish_dirs(struct local_output *o, int status, struct error *err)
     return status;
 }
 
+static char *dest_of(const struct build_export *x)
+{
+    CLEANUP(base_freep) char *platform = build_platform_dir(x->platform);
+
+    return x->output->splits_platforms ? base_format("%s/%s", x->output->dest, platform)
+                                       : base_strdup(x->output->dest);
+}
+
 int build_export_local(const struct build_export *x, struct error *err)
 {
     struct build_layer_tree *tree;
     struct local_output o = {.root = -1, .epoch = x->epoch};
+    CLEANUP(base_freep) char *dest = NULL;
     int status;
 
     if (!x->output->dest)
         return error_set(err, ERROR_USAGE, "output needs dest=PATH");
-    if (fs_mkdir_all_at(AT_FDCWD, x->output->dest, 0777, err) < 0 ||
-        (o.root = fs_open_at(AT_FDCWD, x->output->dest, O_RDONLY | O_DIRECTORY, 0, err)) <
-            0)
-        return error_wrap(err, "output %s", x->output->dest);
+    dest = dest_of(x);
+    if (fs_mkdir_all_at(AT_FDCWD, dest, 0777, err) < 0 ||
+        (o.root = fs_open_at(AT_FDCWD, dest, O_RDONLY | O_DIRECTORY, 0, err)) < 0)
+        return error_wrap(err, "output %s", dest);
     tree = build_layer_tree_new(x->solution->layers, x->solution->count);
     o.tree = build_layer_tree_tree(tree);
     o.chunk = base_alloc(CHUNK);
@@ -187,5 +196,5 @@ int build_export_local(const struct build_export *x, struct error *err)
     free(o.chunk);
     fd_closep(&o.root);
     build_layer_tree_free(tree);
-    return status < 0 ? error_wrap(err, "output %s", x->output->dest) : 0;
+    return status < 0 ? error_wrap(err, "output %s", dest) : 0;
 }

@@ -36,9 +36,6 @@ int build_export_registry(const struct build_export *x, struct error *err)
 
     if (build_names_of(x->output, x->names, x->name_count, &names, err) < 0)
         return -1;
-    if (names.count == 0)
-        return error_set(err, ERROR_USAGE,
-                         "nothing to push to: give the image a name with -t NAME");
     for (size_t i = 0; i < names.count; i++)
         if (push(x, names.items[i], err) < 0)
             return -1;

@@ -20,6 +20,8 @@ struct tar_output {
     struct buf headers;
     char *chunk;
     struct build_link_names links;
+    const char *below; /* directory that everything is in, or NULL */
+    struct buf path;   /* of the entry being written, with that */
 };
 
 static int write_content(struct tar_output *t,
@@ -56,8 +58,14 @@ static int visit(void *context, const struct build_tree_entry *e, struct error *
     struct cas_entry entry = tar_entry_written(&e->entry, t->epoch);
     const char *earlier = build_link_names_find(&t->links, e->link_key);
 
-    if (entry.path.size == 0)
+    if (entry.path.size == 0 && !t->below)
         return 1;
+    if (t->below) {
+        buf_clear(&t->path);
+        buf_printf(&t->path, "%s%s%.*s", t->below, entry.path.size ? "/" : "",
+                   VIEW_ARG(entry.path));
+        entry.path = buf_view(&t->path);
+    }
     entry.opaque = false;
     if (earlier) {
         entry.type = CAS_ENTRY_HARDLINK;
@@ -68,7 +76,8 @@ static int visit(void *context, const struct build_tree_entry *e, struct error *
     }
     buf_clear(&t->headers);
     tar_headers_append(&entry, &t->headers);
-    if (buf_ok(&t->headers, "tar header", err) < 0 ||
+    if (buf_ok(&t->path, "tar path", err) < 0 ||
+        buf_ok(&t->headers, "tar header", err) < 0 ||
         fs_write_all(t->fd, t->headers.data, t->headers.size, err) < 0)
         return -1;
     if (entry.type == CAS_ENTRY_FILE && entry.size > 0 && write_content(t, e, err) < 0)
@@ -79,12 +88,15 @@ static int visit(void *context, const struct build_tree_entry *e, struct error *
 static int write_tar(const struct build_export *x, int fd, struct error *err)
 {
     static const char end[TAR_END_SIZE];
+    CLEANUP(base_freep) char *below = build_platform_dir(x->platform);
     struct build_layer_tree *tree =
         build_layer_tree_new(x->solution->layers, x->solution->count);
     struct tar_output t = {.tree = build_layer_tree_tree(tree),
                            .fd = fd,
                            .epoch = x->epoch,
                            .headers = BUF_INIT(LIMIT_TAR_EXTENSION * 2),
+                           .below = x->output->splits_platforms ? below : NULL,
+                           .path = BUF_INIT(LIMIT_TAR_EXTENSION),
                            .chunk = base_alloc(CHUNK)};
     int status = t.tree->walk(t.tree->self, VIEW_LIT(""), visit, &t, err);
 
@@ -93,6 +105,7 @@ static int write_tar(const struct build_export *x, int fd, struct error *err)
     build_link_names_release(&t.links);
     free(t.chunk);
     buf_release(&t.headers);
+    buf_release(&t.path);
     build_layer_tree_free(tree);
     return status;
 }
