@@ -70,7 +70,7 @@ static int open_tar(struct build_context_source *s, int fd, struct error *err)
 {
     CLEANUP(fd_closep) int owned = fd;
 
-    s->tar = owned < 0 ? NULL : context_tar_open(s->env->store, owned, err);
+    s->tar = owned < 0 ? NULL : context_tar_open(cas_store_fd(s->env->store), owned, err);
     return s->tar ? 0 : -1;
 }
 

@@ -317,7 +317,7 @@ static int finish(struct context_tar *t, struct error *err)
     return context_tar_ignore(t, NULL, err);
 }
 
-struct context_tar *context_tar_open(struct cas_store *store, int fd, struct error *err)
+struct context_tar *context_tar_open(int store_fd, int fd, struct error *err)
 {
     static const struct build_archive_options options = {.dest = "",
                                                          .is_beneath = true,
@@ -326,7 +326,7 @@ struct context_tar *context_tar_open(struct cas_store *store, int fd, struct err
                                                              LIMIT_CONTEXT_ENTRIES};
     struct context_tar *t = new_tar();
 
-    t->spool = build_archive_spool_new(cas_store_fd(store));
+    t->spool = build_archive_spool_new(store_fd);
     if (build_archive_unpack(fd, t->delta, t->spool, &options, err) == 0 &&
         finish(t, err) == 0)
         return t;

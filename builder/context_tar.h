@@ -11,18 +11,16 @@
 #include "base/macros.h"
 #include "base/view.h"
 #include "builder/source_tree.h"
-#include "cas/store.h"
 #include "parser/ignore.h"
 
 #include <stdbool.h>
 
 struct context_tar;
 
-/* Reads all of `fd` (a file, from its start): tar, alone or in gzip, bzip2, xz or zstd.
+/* Reads all of `fd` (a file, from its start): tar, alone or in gzip, bzip2, xz or zstd. The
+ * unnamed file is made in the directory `store_fd`.
  * ERROR_INVALID, ERROR_CORRUPT, ERROR_LIMIT: what the archive tries. */
-MUST_CHECK struct context_tar *context_tar_open(struct cas_store *store,
-                                                int fd,
-                                                struct error *err);
+MUST_CHECK struct context_tar *context_tar_open(int store_fd, int fd, struct error *err);
 /* One file of that name, mode 0600; `text` is copied. */
 struct context_tar *context_tar_of_file(const char *name, struct view text);
 void context_tar_free(struct context_tar *t); /* NULL is fine */

@@ -15,7 +15,8 @@ e2e_files_start() {
         [ -e "$BATS_FILE_TMPDIR/files.port" ] && break
         sleep 0.1
     done
-    export FILES=http://127.0.0.1:$(cat "$BATS_FILE_TMPDIR/files.port")
+    FILES=http://127.0.0.1:$(cat "$BATS_FILE_TMPDIR/files.port")
+    export FILES
 }
 
 # Starts git daemon on the same directory; sets $GITD (git://host:port).

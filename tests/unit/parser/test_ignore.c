@@ -277,9 +277,45 @@ static void test_escaped_wildcards_are_none(void **state)
     assert_false(dockerfile_glob_has_wildcards(VIEW_LIT("a\\*\\[b]")));
 }
 
+static void rule_is(const struct dockerfile_ignore *set,
+                    const char *path,
+                    bool ignored,
+                    unsigned line)
+{
+    struct dockerfile_ignore_rule rule;
+
+    assert_int_equal(dockerfile_ignore_find_rule(set, view_of(path), &rule), ignored);
+    assert_int_equal(rule.line, line);
+}
+
+static void test_the_line_that_decides_is_known(void **state)
+{
+    static const char text[] = "# comment\n\n*.log\nbuild\n!build/keep\n  /x/y  \n!*.log\n";
+    CLEANUP(dockerfile_ignore_freep) struct dockerfile_ignore *set = NULL;
+    struct dockerfile_ignore_rule rule;
+    struct error err = ERROR_INIT;
+
+    (void)state;
+    set = dockerfile_ignore_parse(view_of(text), "web.dockerignore", &err);
+    assert_non_null(set);
+    rule_is(set, "build", true, 4);
+    rule_is(set, "build/a/b", true, 4);
+    rule_is(set, "build/keep/a", false, 5);
+    rule_is(set, "x/y/z", true, 6);
+    rule_is(set, "x/z", false, 0);
+    rule_is(set, "a.log", false, 7);
+    assert_true(dockerfile_ignore_find_rule(set, VIEW_LIT("build"), &rule));
+    assert_string_equal(rule.source, "web.dockerignore");
+    assert_true(view_eq_text(rule.pattern, "build"));
+    assert_false(rule.exception);
+    rule = dockerfile_ignore_rule_at(set, 2);
+    assert_true(rule.exception && view_eq_text(rule.pattern, "build/keep"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_the_line_that_decides_is_known),
         cmocka_unit_test(test_patterns_match_as_mobys),
         cmocka_unit_test(test_malformed_patterns_are_refused_with_their_line),
         cmocka_unit_test(test_a_walk_differs_where_a_pattern_is_repeated),
