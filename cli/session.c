@@ -1,12 +1,18 @@
 #include "cli/session.h"
 
 #include "base/alloc.h"
+#include "base/fs.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "builder/sandbox/sandbox.h"
 #include "builder/sandbox/userns.h"
+#include "builder/trust.h"
 #include "cli/interrupt.h"
 #include "cli/message.h"
 
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 /* Registries that are spoken to without TLS, separated by commas. */
@@ -20,6 +26,11 @@ void cli_session_init(struct cli_session *s)
 void cli_session_release(struct cli_session *s)
 {
     registry_client_freep(&s->registry);
+    free(s->ca_file);
+    s->ca_file = NULL;
+    if (s->ca_fd > 0)
+        close(s->ca_fd);
+    s->ca_fd = 0;
     sandbox_helper_stopp(&s->sandbox);
     cas_store_closep(&s->store);
     cli_texts_release(&s->insecure_registries);
@@ -64,6 +75,37 @@ struct cas_store *cli_session_store(struct cli_session *s, struct error *err)
     return s->store;
 }
 
+/* What libcurl would take by itself is replaced by a file that one names. */
+static void trusted_read(struct buf *out)
+{
+    CLEANUP(error_clear) struct error ignored = ERROR_INIT; /* the system's, then */
+    const char *const given = getenv("SSL_CERT_FILE");
+
+    if (given != NULL && given[0] != '\0' &&
+        fs_read_file_at(AT_FDCWD, given, out, &ignored) == 0)
+        return;
+    buf_clear(out);
+    build_trust_system(out);
+}
+
+int cli_session_trust(struct cli_session *s, struct view ca, struct error *err)
+{
+    CLEANUP(buf_release) struct buf trusted = BUF_INIT(LIMIT_TEXT_SIZE);
+    CLEANUP(buf_release) struct buf all = BUF_INIT(LIMIT_TEXT_SIZE);
+
+    if (ca.size == 0)
+        return 0;
+    trusted_read(&trusted);
+    build_trust_join(buf_view(&trusted), ca, &all);
+    s->ca_fd = memfd_create("cooper-ca", MFD_CLOEXEC);
+    if (s->ca_fd < 0)
+        return error_sys(err, "memfd_create");
+    s->ca_file = base_format("/proc/self/fd/%d", s->ca_fd);
+    if (buf_ok(&all, "the certificates", err) < 0)
+        return -1;
+    return fs_write_all(s->ca_fd, all.data, all.size, err);
+}
+
 struct registry_client *cli_session_registry(struct cli_session *s)
 {
     CLEANUP(cli_texts_release) struct cli_texts insecure = {0};
@@ -82,6 +124,7 @@ struct registry_client *cli_session_registry(struct cli_session *s)
             {
                 .insecure_hosts = insecure.items,
                 .insecure_host_count = insecure.count,
+                .ca_file = s->ca_file,
                 .cancelled = cli_interrupt_atomic(),
             },
     };

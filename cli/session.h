@@ -28,6 +28,8 @@ struct cli_session {
     int exit_code;  /* of a command that succeeded: 0, but for `run` */
     struct cas_store *store;
     struct registry_client *registry;
+    char *ca_file; /* what registries' certificates are checked with; NULL: the default */
+    int ca_fd;     /* the memory that it lies in; 0: none */
     struct sandbox_helper *sandbox;
 };
 
@@ -44,6 +46,9 @@ MUST_CHECK int cli_session_enter_sandbox(struct cli_session *s,
 /* Borrowed from the session. */
 MUST_CHECK struct cas_store *cli_session_store(struct cli_session *s, struct error *err);
 struct registry_client *cli_session_registry(struct cli_session *s);
+/* Trusts these PEM certificates, besides what is trusted anyway: for registries. Before
+ * cli_session_registry. */
+MUST_CHECK int cli_session_trust(struct cli_session *s, struct view ca, struct error *err);
 /* Store, registry and sandbox (if it was started) as the builder takes them. */
 MUST_CHECK int cli_session_environment(struct cli_session *s,
                                        struct event_sink sink,

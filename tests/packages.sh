@@ -17,6 +17,7 @@ build=(
     libseccomp-dev
     libsqlite3-dev
     libssl-dev
+    libyaml-dev
     libzstd-dev
     ninja-build
     pkg-config
@@ -52,10 +53,14 @@ tests=(
     git
     jq
     libcap2-bin
+    iproute2
     mount
     openssl
     procps
+    nginx-light
+    openssh-client
     python3
+    passt
     sqlite3
     strace
     util-linux
