@@ -436,7 +436,8 @@ static int build_command_run(struct cli_session *session,
     if (cli_progress_mode_parse(o->progress, &mode, err) < 0 ||
         cli_build_call_parse(o->call, &call, err) < 0 ||
         values_read(o, arguments->items[0], &values, err) < 0 ||
-        request_fill(o, &values, &request, err) < 0)
+        request_fill(o, &values, &request, err) < 0 ||
+        cli_session_trust(session, request.ca, err) < 0)
         return -1;
     if (o->check)
         call.method = CLI_BUILD_METHOD_CHECK;
@@ -512,6 +513,7 @@ const struct cli_command cli_command_explain = {
     CLI_OPTIONS(options, struct build_options),
     .argument_min = 1,
     .argument_max = 1,
+        cli_session_trust(session, request.ca, err) < 0 ||
     .is_interruptible = true,
     .run = explain_command_run,
 };

@@ -46,6 +46,17 @@ e2e_busybox_root() {
     find "$root" -exec touch -h -d @1700000000 {} +
 }
 
+# A program of this machine with the libraries that it needs, into a root file system.
+e2e_install() { # ROOT PROGRAM
+    local file
+
+    cp "$(command -v "$2")" "$1/bin/"
+    for file in $(ldd "$(command -v "$2")" | grep -o '/[^ ]*'); do
+        mkdir -p "$1$(dirname "$file")"
+        cp -Ln "$file" "$1$file"
+    done
+}
+
 # The image `busybox` in the file's store, with /bin/sh as its command.
 e2e_busybox() {
     local root=$BATS_FILE_TMPDIR/busybox
