@@ -131,7 +131,13 @@ void build_result_release(struct build_result *r);
 /* Told of the layers that the result consists of, bottom first, when the step of each has
  * ended; they may still be in the making. On one thread. */
 struct build_layer_watch {
-    void (*layer)(void *context, struct cas_layer *layer, bool is_base, bool is_new);
+    void (*layer)(void *context,
+                  size_t step, /* tells the steps of a build apart */
+                  struct cas_layer *layer,
+                  bool is_base,
+                  bool is_new);
+    /* For the layer that the step is about to write; or NULL. Any thread. */
+    const struct cas_layer_tap *(*tap)(void *context, size_t step);
     void *context;
 };
 

@@ -32,18 +32,6 @@ int64_t solve_now_ns(void)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-struct cas_layer_options solve_layer_options(const struct solve_node *n)
-{
-    const struct solver *s = n->solver;
-
-    return (struct cas_layer_options){.unpack = n->needs_files,
-                                      .compression = s->request->compression,
-                                      .level = s->request->compression_level,
-                                      .epoch = s->plan->epoch,
-                                      .pool = s->cpus,
-                                      .cancel = s->request->cancel};
-}
-
 void solve_event(struct solve_node *n, enum event_type type, const char *text)
 {
     const struct event e = {.type = type,
@@ -64,6 +52,21 @@ static bool is_in_result(const struct solve_node *n)
     return node != NULL;
 }
 
+struct cas_layer_options solve_layer_options(const struct solve_node *n)
+{
+    const struct solver *s = n->solver;
+    const struct build_layer_watch *w = s->env->watch;
+
+    return (struct cas_layer_options){
+        .unpack = n->needs_files,
+        .compression = s->request->compression,
+        .level = s->request->compression_level,
+        .epoch = s->plan->epoch,
+        .pool = s->cpus,
+        .cancel = s->request->cancel,
+        .tap = w && is_in_result(n) ? w->tap(w->context, n->node->index) : NULL};
+}
+
 void solve_tell_watch(const struct solve_node *n)
 {
     const struct build_layer_watch *w = n->solver->env->watch;
@@ -75,7 +78,7 @@ void solve_tell_watch(const struct solve_node *n)
     if (n->node->base)
         i = solve_of(n->solver, n->node->base)->count;
     for (; i < n->count; i++)
-        w->layer(w->context, n->layers[i], is_base, !is_base && !n->is_hit);
+        w->layer(w->context, n->node->index, n->layers[i], is_base, !is_base && !n->is_hit);
 }
 
 void solve_set_result(struct solve_node *n, struct cas_layer *layer, int64_t created)

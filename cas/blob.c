@@ -205,6 +205,11 @@ static int check_content(struct cas_blob_writer *w,
     assert(!w->hasher || !want || digest_is_set(want));
     if (want_size != UINT64_MAX && size != want_size)
         return error_set(err, ERROR_CORRUPT, "content has %ju bytes, not %ju",
+int cas_blob_writer_reader(const struct cas_blob_writer *w, struct error *err)
+{
+    return cas_ingest_reader(w->ingest, err);
+}
+
                          (uintmax_t)size, (uintmax_t)want_size);
     if (!w->hasher) {
         *got = *want;

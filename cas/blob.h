@@ -54,8 +54,15 @@ MUST_CHECK int cas_blob_writer_write(struct cas_blob_writer *w,
                                      const void *data,
                                      size_t size,
                                      struct error *err);
+/* Hashes with `alg` from now on, and what was written so far, which is read again. */
+MUST_CHECK int cas_blob_writer_rehash(struct cas_blob_writer *w,
+                                      enum digest_alg alg,
+                                      struct error *err);
 /* Bytes written so far. */
 uint64_t cas_blob_writer_size(const struct cas_blob_writer *w);
+/* A read-only descriptor of what was written so far, which stays good when the blob is
+ * published; the caller's. */
+MUST_CHECK int cas_blob_writer_reader(const struct cas_blob_writer *w, struct error *err);
 
 /*
  * Seal: check that the content has the digest `want` (NULL: whatever it has) and, unless

@@ -25,6 +25,8 @@ MUST_CHECK int cas_ingest_write(struct cas_ingest *g,
                                 size_t size,
                                 struct error *err);
 uint64_t cas_ingest_size(const struct cas_ingest *g);
+/* A read-only descriptor of what was written so far; the caller's. */
+MUST_CHECK int cas_ingest_reader(const struct cas_ingest *g, struct error *err);
 /*
  * Makes the file visible under `path` (relative to the store), replacing what is there:
  * synced first, so that after a power failure it is whole or absent; the rename itself is

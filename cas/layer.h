@@ -48,6 +48,8 @@ void cas_layer_cancel(struct cas_layer *l);
  */
 const struct digest *cas_layer_diff_id(const struct cas_layer *l);
 const struct descriptor *cas_layer_blob(const struct cas_layer *l);
+/* Has the store the blob already? Waits for a layer that is being written. */
+MUST_CHECK int cas_layer_is_here(struct cas_layer *l, bool *here, struct error *err);
 /* Makes sure that the blob is in the store (fetching it), verified. */
 MUST_CHECK int cas_layer_require_blob(struct cas_layer *l, struct error *err);
 /* The layer's index, made from the blob if it does not exist yet; borrowed from the layer.
@@ -74,6 +76,15 @@ struct cas_content {
     void *read_context;
 };
 
+struct cas_blob_writer;
+
+/* Is told of a layer's blob while it is written, each time it has grown: in order, one
+ * thread at a time, and never after the layer is done. Must not block. */
+struct cas_layer_tap {
+    void (*grown)(void *context, const struct cas_blob_writer *blob);
+    void *context;
+};
+
 struct cas_layer_options {
     enum cas_compression compression;
     int level;          /* 0: the default of the compression */
@@ -83,6 +94,7 @@ struct cas_layer_options {
     bool in_order;      /* content is asked for from the first byte to the last, by one
                            thread at a time: where it comes from cannot go back */
     const bool *cancel; /* looked at between blocks; NULL: never */
+    const struct cas_layer_tap *tap; /* or NULL; borrowed until the layer is done */
 };
 
 /* Gives the content of entries[i], a file with size > 0; called from several threads. */

@@ -224,7 +224,7 @@ static void do_tar(struct pipe *p, size_t block)
                       layer_plan_block_size(p->plan, block));
 }
 
-static int do_write(struct pipe *p, size_t block, struct error *err)
+static int write_block(struct pipe *p, size_t block, struct error *err)
 {
     const enum cas_compression compression = p->options->compression;
     const size_t tar_size = layer_plan_block_size(p->plan, block);
@@ -244,6 +244,17 @@ static int do_write(struct pipe *p, size_t block, struct error *err)
         return 0;
     const size_t tail = codec_tail(compression, &p->sum, edge);
     return tail ? cas_blob_writer_write(p->blob, edge, tail, err) : 0;
+}
+
+static int do_write(struct pipe *p, size_t block, struct error *err)
+{
+    const struct cas_layer_tap *tap = p->options->tap;
+
+    if (write_block(p, block, err) < 0)
+        return -1;
+    if (tap)
+        tap->grown(tap->context, p->blob);
+    return 0;
 }
 
 static int run_task(struct pipe *p, struct worker *w, struct task t, struct error *err)

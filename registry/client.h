@@ -118,6 +118,22 @@ struct registry_upload_options {
     bool is_known_absent; /* skip asking whether it is there */
 };
 
+/*
+ * A blob that is sent while it is still being made, so that nothing is known of it yet:
+ * `body` gives its bytes as they come (size UINT64_MAX). At their end `finish` tells what
+ * it became; -1 with err set: nothing is to be stored. One try: whoever has the whole blob
+ * then can send it again.
+ */
+struct registry_stream {
+    const struct registry_http_body *body;
+    int (*finish)(void *context, struct descriptor *out, struct error *err);
+    void *context;
+};
+MUST_CHECK int registry_blob_stream(struct registry_client *c,
+                                    const struct registry_reference *repository,
+                                    const struct registry_stream *stream,
+                                    struct error *err);
+
 enum registry_upload_result {
     REGISTRY_UPLOAD_PRESENT,
     REGISTRY_UPLOAD_MOUNTED,

@@ -14,11 +14,14 @@ static int push_blobs(struct registry_pusher *p,
 {
     CLEANUP(registry_image_release) struct registry_image image = {0};
 
-    if (registry_image_parse(manifest, &image, err) < 0 || push_settle(p, err) < 0)
+    if (registry_image_parse(manifest, &image, err) < 0)
+        return -1;
+    /* No layer is the config, so it need not wait for those that are under way. */
+    push_add_blob(p, &image.config, p->has_new);
+    if (push_settle(p, err) < 0)
         return -1;
     for (size_t i = 0; i < image.layer_count; i++)
         push_add_blob(p, &image.layers[i], false);
-    push_add_blob(p, &image.config, p->has_new);
     return push_settle(p, err);
 }
 

@@ -32,6 +32,14 @@ struct registry_origin {
 struct registry_push_options {
     const struct registry_origin *origins;
     size_t origin_count;
+    /* Asked before `origins` are looked at, from several threads: the repository,
+     * or NULL. May be NULL. */
+    const struct registry_reference *(*find_origin)(void *context,
+                                                    const struct digest *blob);
+    /* Told of a blob that could not be had from its origin; several threads. May be NULL.
+     */
+    void (*on_lost)(void *context, const struct digest *blob);
+    void *find_context;
     uint64_t chunk_size; /* 0: one request a blob */
     struct registry_progress progress;
 };
@@ -67,10 +75,23 @@ struct registry_pusher *registry_pusher_new(struct registry_client *client,
                                             struct cas_store *store,
                                             const struct registry_reference *repository,
                                             const struct registry_push_options *options);
+/*
+ * A layer that will be written: registry_push_stream_grown, as the `grown` of a struct
+ * cas_layer_tap, begins to send a large one before it is done. The stream is the pusher's.
+ */
+struct registry_push_stream;
+struct registry_push_stream *registry_pusher_stream(struct registry_pusher *p);
+void registry_push_stream_grown(struct registry_push_stream *s,
+                                const struct cas_blob_writer *blob);
+
 /* Returns at once; any thread. The layer may still be in the making. `is_new`: it was made
  * just now, so that hardly any registry has it, or the image: a small one is sent without
- * asking first, which would cost as much. */
-void registry_pusher_layer(struct registry_pusher *p, struct cas_layer *layer, bool is_new);
+ * asking first, which would cost as much. `stream` (or NULL) is the one that was told of
+ * the writing of this very layer. */
+void registry_pusher_layer(struct registry_pusher *p,
+                           struct cas_layer *layer,
+                           bool is_new,
+                           struct registry_push_stream *stream);
 /* As registry_push, but for what has been sent already; also tells what went wrong with
  * that. May be called again for another tag. No layer may be pending any more. */
 MUST_CHECK int registry_pusher_finish(struct registry_pusher *p,

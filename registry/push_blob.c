@@ -34,11 +34,15 @@ static bool is_distributable(const struct descriptor *d)
 static const struct registry_reference *origin_of(const struct registry_pusher *p,
                                                   const struct digest *digest)
 {
-    for (size_t i = 0; i < p->options.origin_count; i++) {
+    const struct registry_reference *found = NULL;
+
+    if (p->options.find_origin)
+        found = p->options.find_origin(p->options.find_context, digest);
+    for (size_t i = 0; !found && i < p->options.origin_count; i++) {
         if (digest_eq(&p->options.origins[i].digest, digest))
-            return p->options.origins[i].repository;
+            found = p->options.origins[i].repository;
     }
-    return NULL;
+    return found;
 }
 
 /* The path to mount from, if the origin is another repository of the same registry. */
@@ -113,8 +117,11 @@ static int send_absent(const struct push_item *item,
     if (!error_is(&failure, ERROR_NOT_FOUND) || !origin)
         return error_move(err, &failure);
     if (registry_fetch_blob(p->client, p->store, origin, &item->blob, &p->options.progress,
-                            err) < 0)
+                            err) < 0) {
+        if (p->options.on_lost && !error_is(err, ERROR_CANCELLED))
+            p->options.on_lost(p->options.find_context, &item->blob.digest);
         return -1;
+    }
     return send(item, NULL, true, err);
 }
 
@@ -152,7 +159,8 @@ static int push_blob(struct push_item *item, struct error *err)
         return 0;
     if (atomic_load(&p->stop))
         return error_set(err, ERROR_CANCELLED, "the push was given up");
-    if (!is_distributable(&item->blob))
+    if (!is_distributable(&item->blob) ||
+        (item->stream && push_stream_end(item->stream, &item->blob)))
         return 0;
 
     const struct registry_reference *origin = origin_of(p, &item->blob.digest);
@@ -183,27 +191,38 @@ static void run_item(void *arg)
     pthread_mutex_unlock(&p->lock);
 }
 
+struct pool *push_pool(struct registry_pusher *p)
+{
+    pthread_mutex_lock(&p->lock);
+    if (!p->pool)
+        p->pool = pool_new(registry_client_parallel(p->client));
+    pthread_mutex_unlock(&p->lock);
+    return p->pool;
+}
+
 /* Consumes the item. */
 static void queue_item(struct registry_pusher *p, struct push_item *item)
 {
     item->pusher = p;
     pthread_mutex_lock(&p->lock);
-    if (!p->pool)
-        p->pool = pool_new(registry_client_parallel(p->client));
     item->next = p->items;
     p->items = item;
     p->unsettled++;
     p->has_new = p->has_new || item->is_new;
     pthread_mutex_unlock(&p->lock);
-    pool_submit(p->pool, run_item, item);
+    pool_submit(push_pool(p), run_item, item);
 }
 
-void registry_pusher_layer(struct registry_pusher *p, struct cas_layer *layer, bool is_new)
+void registry_pusher_layer(struct registry_pusher *p,
+                           struct cas_layer *layer,
+                           bool is_new,
+                           struct registry_push_stream *stream)
 {
     struct push_item *item = base_alloc(sizeof *item);
 
     item->layer = cas_layer_ref(layer);
     item->is_new = is_new;
+    item->stream = stream;
     queue_item(p, item);
 }
 
@@ -263,7 +282,13 @@ void registry_pusher_free(struct registry_pusher *p)
     if (!p)
         return;
     atomic_store(&p->stop, true);
+    for (struct registry_push_stream *s = p->streams; s; s = push_stream_next(s))
+        push_stream_stop(s);
     pool_free(p->pool);
+    for (struct registry_push_stream *s = p->streams, *next; s; s = next) {
+        next = push_stream_next(s);
+        push_stream_free(s);
+    }
     for (struct push_item *i = p->items, *next; i; i = next) {
         next = i->next;
         cas_layer_unref(i->layer);

@@ -20,7 +20,8 @@ struct push_item {
     struct push_item *next;
     struct registry_pusher *pusher;
     struct cas_layer *layer; /* a reference; NULL: `blob` is known from the start */
-    struct descriptor blob;  /* the item's thread sets it once the layer is written */
+    struct registry_push_stream *stream; /* its bytes may be on their way; or NULL */
+    struct descriptor blob; /* the item's thread sets it once the layer is written */
     bool is_new;
     struct error error; /* the thread's, until all are settled */
 };
@@ -32,11 +33,12 @@ struct registry_pusher {
     struct registry_push_options options; /* borrows as the caller's does */
     size_t visits;                        /* manifests seen so far */
     bool has_new;                         /* the image cannot be there yet */
-    struct pool *pool;                    /* NULL until something is sent */
     atomic_bool stop;     /* what has not begun is left alone, what is under way ends */
     pthread_mutex_t lock; /* guards all below */
+    struct pool *pool;    /* NULL until something is sent */
     pthread_cond_t calm;  /* `unsettled` became 0 */
     struct push_item *items;
+    struct registry_push_stream *streams;
     size_t unsettled;
 };
 
@@ -46,3 +48,14 @@ struct registry_pusher {
 void push_add_blob(struct registry_pusher *p, const struct descriptor *blob, bool is_new);
 /* Waits for all that is queued; the first failure is the error. */
 MUST_CHECK int push_settle(struct registry_pusher *p, struct error *err);
+/* Made when it is first asked for. */
+struct pool *push_pool(struct registry_pusher *p);
+
+/* push_stream.c */
+
+/* The layer became `blob`. True if the registry has it; false: it is to be sent. */
+bool push_stream_end(struct registry_push_stream *s, const struct descriptor *blob);
+struct registry_push_stream *push_stream_next(const struct registry_push_stream *s);
+/* Ends what is under way soon. */
+void push_stream_stop(struct registry_push_stream *s);
+void push_stream_free(struct registry_push_stream *s);

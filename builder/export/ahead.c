@@ -1,8 +1,10 @@
 #include "builder/export/ahead.h"
 
 #include "base/alloc.h"
+#include "builder/cache/cache.h"
 #include "builder/export/export.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,8 +13,18 @@ struct target {
     struct registry_pusher *pusher;
 };
 
+/* The layer that a step writes, on its way to every target. */
+struct tap {
+    struct tap *next;
+    size_t step;
+    struct cas_layer_tap tap;
+    struct registry_push_stream **streams; /* one a target */
+    size_t count;
+};
+
 /* A layer that was there before anything was new. */
 struct held {
+    size_t step;
     struct cas_layer *layer;
     bool is_base;
 };
@@ -26,6 +38,8 @@ struct build_ahead {
     struct target *targets; /* one a repository */
     size_t target_count;
     size_t target_capacity;
+    pthread_mutex_t lock; /* guards taps */
+    struct tap *taps;
     bool sends; /* layers go out as the steps make them */
     bool has_begun;
     struct held *held;
@@ -35,31 +49,78 @@ struct build_ahead {
 
 /* --- What is sent --- */
 
-static void send(struct build_ahead *a, struct cas_layer *layer, bool is_base, bool is_new)
+static void grown(void *context, const struct cas_blob_writer *blob)
+{
+    const struct tap *t = context;
+
+    for (size_t i = 0; i < t->count; i++)
+        registry_push_stream_grown(t->streams[i], blob);
+}
+
+static struct tap *find_tap(struct build_ahead *a, size_t step)
+{
+    struct tap *t;
+
+    pthread_mutex_lock(&a->lock);
+    for (t = a->taps; t && t->step != step; t = t->next)
+        continue;
+    pthread_mutex_unlock(&a->lock);
+    return t;
+}
+
+static const struct cas_layer_tap *on_tap(void *context, size_t step)
+{
+    struct build_ahead *a = context;
+    struct tap *t;
+
+    /* A step that writes a second time has had its chance. */
+    if (find_tap(a, step))
+        return NULL;
+    t = base_alloc(sizeof *t);
+    t->step = step;
+    t->tap = (struct cas_layer_tap){grown, t};
+    t->count = a->target_count;
+    t->streams = base_alloc_array(t->count + 1, sizeof *t->streams);
+    for (size_t i = 0; i < t->count; i++)
+        t->streams[i] = registry_pusher_stream(a->targets[i].pusher);
+    pthread_mutex_lock(&a->lock);
+    t->next = a->taps;
+    a->taps = t;
+    pthread_mutex_unlock(&a->lock);
+    return &t->tap;
+}
+
+static void send(struct build_ahead *a,
+                 struct cas_layer *layer,
+                 const struct tap *tap,
+                 bool is_base,
+                 bool is_new)
 {
     /* A layer of the base that will be compressed anew goes out in that form. */
     if (is_base && a->request->force_compression)
         return;
     for (size_t i = 0; i < a->target_count; i++)
-        registry_pusher_layer(a->targets[i].pusher, layer, is_new);
+        registry_pusher_layer(a->targets[i].pusher, layer, is_new,
+                              tap ? tap->streams[i] : NULL);
 }
 
-static void on_layer(void *context, struct cas_layer *layer, bool is_base, bool is_new)
+static void on_layer(
+    void *context, size_t step, struct cas_layer *layer, bool is_base, bool is_new)
 {
     struct build_ahead *a = context;
 
     if (!a->has_begun && !is_new) {
         a->held = base_grow(a->held, a->held_count, &a->held_capacity, sizeof *a->held);
-        a->held[a->held_count++] = (struct held){cas_layer_ref(layer), is_base};
+        a->held[a->held_count++] = (struct held){step, cas_layer_ref(layer), is_base};
         return;
     }
     a->has_begun = true;
     for (size_t i = 0; i < a->held_count; i++) {
-        send(a, a->held[i].layer, a->held[i].is_base, false);
+        send(a, a->held[i].layer, find_tap(a, a->held[i].step), a->held[i].is_base, false);
         cas_layer_unref(a->held[i].layer);
     }
     a->held_count = 0;
-    send(a, layer, is_base, is_new);
+    send(a, layer, find_tap(a, step), is_base, is_new);
 }
 
 const struct build_layer_watch *build_ahead_watch(struct build_ahead *a)
@@ -84,6 +145,9 @@ static int add_target(struct build_ahead *a, const char *name, struct error *err
     const struct registry_push_options options = {
         .origins = a->origins,
         .origin_count = a->origin_count,
+        .find_origin = build_cache_origin,
+        .on_lost = build_cache_lost,
+        .find_context = a->env->cache,
         .progress = {.sink = &a->env->sink},
     };
     CLEANUP(registry_reference_release) struct registry_reference ref = {0};
@@ -158,7 +222,8 @@ int build_ahead_new(const struct build_environment *env,
             a = base_alloc(sizeof *a);
             a->env = env;
             a->request = request;
-            a->watch = (struct build_layer_watch){on_layer, a};
+            a->watch = (struct build_layer_watch){on_layer, on_tap, a};
+            pthread_mutex_init(&a->lock, NULL);
             a->sends = true;
             find_origins(a, plan);
         }
@@ -182,6 +247,12 @@ void build_ahead_free(struct build_ahead *a)
     }
     for (size_t i = 0; i < a->held_count; i++)
         cas_layer_unref(a->held[i].layer);
+    for (struct tap *t = a->taps, *next; t; t = next) {
+        next = t->next;
+        free(t->streams);
+        free(t);
+    }
+    pthread_mutex_destroy(&a->lock);
     free(a->held);
     free(a->targets);
     free(a->origins);

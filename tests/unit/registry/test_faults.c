@@ -872,7 +872,7 @@ static char *push_made(struct fixture *f, size_t layer_size)
         struct cas_layer *layer = cas_layer_new(f->store, &image.layers[i].digest,
                                                 &image.layers[i], NULL, NULL);
 
-        registry_pusher_layer(pusher, layer, true);
+        registry_pusher_layer(pusher, layer, true, NULL);
     }
     OK(registry_pusher_finish(pusher, &root, &ref, &got, &f->err), &f->err);
     registry_pusher_free(pusher);
