@@ -39,6 +39,8 @@ tests=(
     libmicrohttpd-dev
     mandoc
     # Other people's tools, which must accept what we make.
+    containerd
+    docker.io
     docker-registry
     golang-github-containers-common
     podman
