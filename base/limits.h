@@ -8,6 +8,8 @@
 
 /* OCI distribution-spec: registries accept at least 4 MiB; nobody sends more. */
 #define LIMIT_MANIFEST_SIZE ((size_t)4 << 20)
+/* Records of a remote cache: some 700 bytes a step, so tens of thousands of steps. */
+#define LIMIT_CACHE_SIZE ((size_t)32 << 20)
 /* Image configs carry history and labels; 8 MiB is far past any real one. */
 #define LIMIT_CONFIG_SIZE ((size_t)8 << 20)
 /* BuildKit reads Dockerfiles of up to 16 MiB by its gRPC limit. A tree may take 40 times
@@ -68,6 +70,8 @@
 #define LIMIT_SECRET_SIZE ((size_t)500 << 10)
 /* passwd and group files that are looked into for names. */
 #define LIMIT_PASSWD_SIZE ((size_t)8 << 20)
+/* Owners of symlinks that are recorded beside an unpacked layer: a million of them. */
+#define LIMIT_OWNERS_SIZE ((size_t)64 << 20)
 /* A message, path list or other text that we build ourselves. */
 #define LIMIT_TEXT_SIZE ((size_t)16 << 20)
 /* HTTP: one header line, all headers, a token or error body. */

@@ -3,6 +3,8 @@
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/limits.h"
+#include "builder/cache/cache.h"
+#include "builder/cache/export.h"
 #include "builder/check.h"
 #include "builder/explain.h"
 #include "builder/export/ahead.h"
@@ -12,6 +14,7 @@
 #include "builder/publish.h"
 #include "builder/solve.h"
 #include "parser/dockerfile.h"
+#include "registry/platform.h"
 #include "registry/reference.h"
 
 #include <stdlib.h>
@@ -20,6 +23,7 @@
 void build_result_release(struct build_result *r)
 {
     descriptor_release(&r->manifest);
+    build_cache_export_free(r->cache);
     *r = (struct build_result){0};
 }
 
@@ -155,32 +159,75 @@ static int solve(struct build *b, struct error *err)
     return build_solve(&env, b->request, &b->plan, &b->solution, err);
 }
 
+/* Steps and outputs. What another cache promised and did not keep is bad from then on: then
+ * all is done again without it, mostly out of the store's own records. */
+static int make(struct build *b, struct build_result *out, struct error *err)
+{
+    const struct build_publish from = {.env = b->env,
+                                       .request = b->request,
+                                       .plan = &b->plan,
+                                       .solution = &b->solution,
+                                       .names = (const char *const *)b->names,
+                                       .name_count = b->name_count};
+    size_t bad;
+
+    do {
+        struct build_publish now = from;
+
+        bad = build_cache_bad_count(b->env->cache);
+        build_ahead_free(b->ahead);
+        b->ahead = NULL;
+        build_solution_release(&b->solution);
+        build_result_release(out);
+        if (solve(b, err) == 0) {
+            now.ahead = b->ahead;
+            if (build_publish(&now, out, err) == 0)
+                return 0;
+        }
+    } while (build_cache_retries(b->env->cache, bad, err));
+    return -1;
+}
+
+/* What is known of other caches, for as long as there are layers of theirs. */
+static int open_cache(struct build_environment *env,
+                      const struct build_request *request,
+                      struct error *err)
+{
+    struct registry_platform platform = registry_platform_host();
+
+    if (request->platform &&
+        registry_platform_parse(view_of(request->platform), &platform, err) < 0)
+        return -1;
+    env->cache =
+        build_cache_new(env, request->cache_from, request->cache_from_count, &platform);
+    return 0;
+}
+
 /* One build, told to the journal. */
 static int perform(const struct build_environment *env,
                    const struct build_request *request,
                    struct build_result *out,
                    struct error *err)
 {
-    struct build b = {.env = env,
+    struct build_environment inner = *env;
+    struct build b = {.env = &inner,
                       .request = request,
                       .text = BUF_INIT(LIMIT_DOCKERFILE_SIZE),
                       .plan = {.epoch = -1}};
     int status = -1;
 
-    if (read_names(&b, err) == 0 && read_dockerfile(&b, err) == 0 &&
-        build_plan_make(env, request, b.inputs, b.file, &b.plan, err) == 0 &&
-        check(&b, err) == 0 && solve(&b, err) == 0) {
-        const struct build_publish from = {.env = env,
-                                           .request = request,
-                                           .plan = &b.plan,
-                                           .solution = &b.solution,
-                                           .ahead = b.ahead,
-                                           .names = (const char *const *)b.names,
-                                           .name_count = b.name_count};
-
-        status = build_publish(&from, out, err);
+    if (open_cache(&inner, request, err) == 0 && read_names(&b, err) == 0 &&
+        read_dockerfile(&b, err) == 0 &&
+        build_plan_make(&inner, request, b.inputs, b.file, &b.plan, err) == 0 &&
+        check(&b, err) == 0)
+        status = make(&b, out, err);
+    if (status == 0) {
+        build_cache_adopt(&inner, &b.solution);
+        out->cache = build_cache_export_new(&inner, request, &b.plan, &b.solution,
+                                            (const char *const *)b.names, b.name_count);
     }
     build_release(&b);
+    build_cache_free(inner.cache);
     return status;
 }
 

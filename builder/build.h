@@ -12,6 +12,7 @@
 #include "base/event.h"
 #include "base/macros.h"
 #include "base/view.h"
+#include "builder/cache/options.h"
 #include "builder/output.h"
 #include "builder/resources.h"
 #include "cas/descriptor.h"
@@ -24,6 +25,8 @@
 #include <stdint.h>
 
 struct build_journal;
+struct build_cache;
+struct build_cache_export;
 struct sandbox_helper;
 
 /* NAME=VALUE. For a build argument a NULL value means: take it from the environment. */
@@ -49,12 +52,12 @@ struct build_ssh {
 };
 
 struct build_request {
-    /* A directory, an archive, the URL of an archive, of a Dockerfile or of a repository, "-":
-     * an archive on standard input; NULL: empty context. */
+    /* A directory, an archive, the URL of an archive, of a Dockerfile or of a repository,
+     * "-": an archive on standard input; NULL: empty context. */
     const char *context;
     struct view context_head; /* of "-": what was read of standard input already */
-    /* Path as typed; NULL: Dockerfile in the context; "-": standard input. Within the context
-     * if that is no directory. */
+    /* Path as typed; NULL: Dockerfile in the context; "-": standard input. Within the
+     * context if that is no directory. */
     const char *dockerfile;
     const char *target;
     const char *platform; /* "os/arch[/variant]"; NULL: this machine's */
@@ -83,7 +86,7 @@ struct build_request {
     const struct build_pair *allowed_devices; /* --allow device=NAME[,alias=ALIAS]; the
                                                * value is the alias or NULL */
     size_t allowed_device_count;
-    bool allow_devices; /* --allow device: all of them */
+    bool allow_devices;      /* --allow device: all of them */
     const char *const *tags; /* as typed; normalised here */
     size_t tag_count;
     const struct build_output *outputs;
@@ -91,6 +94,10 @@ struct build_request {
     bool keeps_refs; /* store=false: no name of the store moves */
     struct build_reshape reshape;
 
+    const struct build_cache_from *cache_from;
+    size_t cache_from_count;
+    const struct build_cache_to *cache_to;
+    size_t cache_to_count;
     const char *const *no_cache_filter; /* stage names */
     size_t no_cache_filter_count;
     bool no_cache;
@@ -122,8 +129,9 @@ struct build_result {
     bool has_image; /* false when the only outputs were local or tar */
     unsigned steps; /* RUN, COPY, ADD and WORKDIR that the target needed */
     unsigned steps_cached;
-    char build[16]; /* the ID in the journal; stays after a failure */
-    bool is_kept;   /* the state of the step that failed can be looked at: cooper debug */
+    char build[16];                   /* the ID in the journal; stays after a failure */
+    struct build_cache_export *cache; /* what build_cache_write writes; NULL: nothing */
+    bool is_kept; /* the state of the step that failed can be looked at: cooper debug */
 };
 
 void build_result_release(struct build_result *r);
@@ -147,7 +155,8 @@ struct build_environment {
     struct sandbox_helper *sandbox;   /* NULL: a build that needs RUN is refused */
     struct event_sink sink;
     const struct build_layer_watch *watch; /* or NULL */
-    struct build_journal *journal; /* build_run's own */
+    struct build_journal *journal;         /* build_run's own; NULL: none */
+    struct build_cache *cache; /* build_run's own; NULL: the store's records only */
 };
 
 /* The value of a build argument, from the environment if it was given without one; NULL if
@@ -166,3 +175,14 @@ MUST_CHECK int build_run(const struct build_environment *env,
                          const struct build_request *request,
                          struct build_result *out,
                          struct error *err);
+
+/*
+ * Writes the caches of --cache-to, which nobody has to wait for: the image is published,
+ * whatever comes of this. Frees nothing.
+ * Errors: those of the first cache that could not be written, unless it ignores errors:
+ *         then there is a warning.
+ */
+MUST_CHECK int build_cache_write(const struct build_environment *env,
+                                 const struct build_request *request,
+                                 struct build_result *result,
+                                 struct error *err);

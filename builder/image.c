@@ -3,7 +3,10 @@
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/limits.h"
+#include "builder/cache/bundle.h"
+#include "builder/cache/export.h"
 #include "builder/history.h"
+#include "builder/layers.h"
 #include "cas/blob.h"
 #include "cas/layer_recompress.h"
 
@@ -176,7 +179,9 @@ static struct cas_layer *form_layer(const struct build_image_source *from,
 
     if (needs_other_blob(from, f, i))
         return cas_layer_recompress(layer, &options, err);
-    return cas_layer_require_blob(layer, err) < 0 ? NULL : cas_layer_ref(layer);
+    if (!from->may_lack_layers && cas_layer_require_blob(layer, err) < 0)
+        return NULL;
+    return cas_layer_ref(layer);
 }
 
 static int add_layers(const struct build_image_source *from,
@@ -248,6 +253,31 @@ static int make_annotations(const struct build_image_source *from,
 
 /* --- The image --- */
 
+/* For those who give the image to --cache-from. */
+static void add_cache(const struct build_image_source *from,
+                      const struct doc *layers,
+                      struct doc *config)
+{
+    const struct build_solution *s = &from->shape->solution;
+    CLEANUP(base_freep)
+    struct digest *diff_ids = base_alloc_array(s->count + 1, sizeof *diff_ids);
+    CLEANUP(base_freep)
+    struct digest *blobs = base_alloc_array(s->count + 1, sizeof *blobs);
+    CLEANUP(error_clear) struct error ignored = ERROR_INIT;
+    struct doc *cache;
+
+    for (size_t i = 0; i < s->count; i++) {
+        diff_ids[i] = *cas_layer_diff_id(s->layers[i]);
+        if (digest_parse(doc_view(doc_get(doc_at(layers, i), "digest")), &blobs[i],
+                         &ignored) < 0)
+            return;
+    }
+    cache = build_cache_inline(from->env, from->request, from->solution, diff_ids, blobs,
+                               s->count, from->plan->epoch);
+    if (cache)
+        doc_set(config, BUILD_BUNDLE_MEMBER, cache);
+}
+
 static int make_manifest(const struct build_image_source *from,
                          const struct build_image_form *f,
                          struct build_image_made *out,
@@ -262,10 +292,16 @@ static int make_manifest(const struct build_image_source *from,
     struct digest digest;
     uint64_t size;
 
-    if (add_layers(from, f, layers, err) < 0 ||
-        make_annotations(from, f, &annotations, &on_descriptor, err) < 0 ||
-        store_doc(store, make_config(from), LIMIT_CONFIG_SIZE, "image config", &out->config,
-                  &size, err) < 0)
+    if ((!from->may_lack_layers &&
+         build_layers_bring(from->shape->solution.layers, from->shape->solution.count,
+                            err) < 0) ||
+        add_layers(from, f, layers, err) < 0 ||
+        make_annotations(from, f, &annotations, &on_descriptor, err) < 0)
+        return -1;
+    struct doc *described = make_config(from);
+    add_cache(from, layers, described);
+    if (store_doc(store, described, LIMIT_CONFIG_SIZE, "image config", &out->config, &size,
+                  err) < 0)
         return -1;
     struct doc *m = doc_new_object();
     descriptor_init(&config, f->docker_media_types ? MEDIA_DOCKER_CONFIG : MEDIA_OCI_CONFIG,

@@ -23,6 +23,7 @@ struct build_image_source {
     const struct build_solution *solution; /* what the steps gave */
     const struct build_shape *shape;       /* its layers as they go out */
     struct pool *pool;                     /* compresses */
+    bool may_lack_layers;                  /* those that are not here stay where they are */
 };
 
 /* How an image looks; texts are borrowed. */

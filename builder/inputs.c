@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "base/fs.h"
 #include "base/limits.h"
+#include "builder/cache/cache.h"
 #include "cas/blob.h"
 #include "cas/ref.h"
 #include "registry/pull.h"
@@ -71,9 +72,7 @@ void build_inputs_free(struct build_inputs *in)
     }
     free(in->named);
     inputs_main_release(in);
-    for (size_t i = 0; i < in->remote_count; i++)
-        build_remote_free(in->remotes[i].remote);
-    free(in->remotes);
+    inputs_remotes_release(in);
     free(in);
 }
 
@@ -136,20 +135,77 @@ static int find_in_store(struct build_inputs *in,
     return 0;
 }
 
-static int load_image(struct build_inputs *in,
+static void warn_of(const struct build_inputs *in,
+                    const struct build_image *image,
+                    const struct error *why)
+{
+    CLEANUP(base_freep)
+    char *text =
+        base_format("%s is taken as the cache has it: %s", image->name, error_text(why));
+
+    event_send(&in->env->sink,
+               (struct event){.type = EVENT_WARNING, .name = "", .text = text});
+}
+
+/* Is what the cache knows of the image what its name stands for? Where the registry cannot
+ * be asked it is, unless --pull insists. */
+static int is_current(const struct build_inputs *in,
+                      const struct build_image *image,
+                      const struct digest *known,
+                      bool *current,
+                      struct error *err)
+{
+    CLEANUP(error_clear) struct error failure = ERROR_INIT;
+    CLEANUP(descriptor_release) struct descriptor now = {0};
+
+    if (digest_is_set(&image->ref.digest)) {
+        *current = digest_eq(&image->ref.digest, known);
+        return 0;
+    }
+    if (registry_resolve(in->env->registry, &image->ref, &now, &failure) == 0) {
+        *current = digest_eq(&now.digest, known);
+        return 0;
+    }
+    if (in->request->pull || error_is(&failure, ERROR_CANCELLED))
+        return error_move(err, &failure);
+    warn_of(in, image, &failure);
+    *current = true;
+    return 0;
+}
+
+/* From its registry; documents that another cache carries along are not asked for. */
+static int pull_image(struct build_inputs *in,
                       struct build_image *image,
                       const struct registry_platform *platform,
                       struct error *err)
 {
     const struct registry_pull_options lazy = {.lazy = true,
                                                .progress = {.sink = &in->env->sink}};
+    CLEANUP(registry_reference_release) struct registry_reference ref = {0};
+    CLEANUP(descriptor_release) struct descriptor root = {0};
+    bool known = false;
+
+    registry_reference_copy(&ref, &image->ref);
+    build_cache_find_image(in->env->cache, image->name, platform, &known, &root);
+    if (known && is_current(in, image, &root.digest, &known, err) < 0)
+        return -1;
+    if (known)
+        ref.digest = root.digest;
+    return registry_pull(in->env->registry, in->env->store, &ref, platform, &lazy,
+                         &image->image, err);
+}
+
+static int load_image(struct build_inputs *in,
+                      struct build_image *image,
+                      const struct registry_platform *platform,
+                      struct error *err)
+{
     bool found = false;
 
     if (!in->request->pull &&
         find_in_store(in, image, platform, &found, &image->image, err) < 0)
         return -1;
-    if (!found && registry_pull(in->env->registry, in->env->store, &image->ref, platform,
-                                &lazy, &image->image, err) < 0)
+    if (!found && pull_image(in, image, platform, err) < 0)
         return -1;
     return load_config(in, image, err);
 }

@@ -5,8 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Changes when the meaning of keys or the way layers are made changes. */
-#define KEY_VERSION "cooper-key-2"
+#define KEY_VERSION BUILD_KEY_VERSION
 
 static void add_u64(struct hasher *h, uint64_t v)
 {
@@ -100,6 +99,7 @@ static void add_mount(struct hasher *h, const struct build_mount *m)
     add_u64(h, m->gid);
     add_u64(h, (uint64_t)m->size);
 }
+
 /* What else the step finds: devices, ulimits. Not what merely bounds it (cgroups). */
 static void add_surroundings(struct hasher *h, const struct build_run_op *op)
 {
@@ -117,7 +117,6 @@ static void add_surroundings(struct hasher *h, const struct build_run_op *op)
     }
 }
 
-
 static void add_run(struct hasher *h,
                     const struct build_run_op *op,
                     const struct build_variant *v)
@@ -134,8 +133,8 @@ static void add_run(struct hasher *h,
     add_u64(h, op->insecure);
     add_u64(h, op->mount_count);
     for (size_t i = 0; i < op->mount_count; i++)
-    add_surroundings(h, op);
         add_mount(h, &op->mounts[i]);
+    add_surroundings(h, op);
     add_u64(h, v->host_count);
     for (size_t i = 0; i < v->host_count; i++) {
         add_text(h, v->hosts[i].name);

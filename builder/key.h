@@ -16,6 +16,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Changes when the meaning of keys or the way layers are made changes. */
+#define BUILD_KEY_VERSION "cooper-key-2"
+
 /* What the whole build is given: the latest time, which is part of no key (a record has
  * its variants), and the hosts that RUN sees. Texts are borrowed. */
 struct build_variant {

@@ -4,6 +4,7 @@
 #include "base/pool.h"
 #include "builder/export/export.h"
 #include "builder/image.h"
+#include "builder/layers.h"
 #include "builder/reshape.h"
 #include "cas/ref.h"
 
@@ -81,6 +82,16 @@ static bool wants_image(const struct build_publish *p)
     return wanted || (p->name_count > 0 && !is_cache_only);
 }
 
+/* Then layers that are not here can stay where they are. */
+static bool is_pushed_only(const struct build_publish *p)
+{
+    bool is_only = p->request->output_count > 0;
+
+    for (size_t i = 0; i < p->request->output_count; i++)
+        is_only = is_only && p->request->outputs[i].type == BUILD_OUTPUT_REGISTRY;
+    return is_only;
+}
+
 static struct build_image_form form_of(const struct build_output *o)
 {
     return (struct build_image_form){.compression = o->compression,
@@ -109,7 +120,8 @@ static const struct build_image_made *make_image(struct publishing *p,
                                             .plan = p->from->plan,
                                             .solution = p->from->solution,
                                             .shape = &p->shape,
-                                            .pool = p->pool};
+                                            .pool = p->pool,
+                                            .may_lack_layers = is_pushed_only(p->from)};
 
     for (size_t i = 0; i < p->image_count; i++)
         if (build_image_form_eq(&p->images[i].form, form))
@@ -163,6 +175,48 @@ static int prepare(struct publishing *p, struct error *err)
     return build_reshape(p->from->solution, &options, &p->shape, err);
 }
 
+static int has_tags(const struct build_publish *from, bool *has, struct error *err)
+{
+    *has = false;
+    for (size_t i = 0; i < from->name_count && !*has; i++) {
+        struct cas_ref ref = {0};
+
+        if (cas_ref_find(from->env->store, from->names[i], has, &ref, err) < 0)
+            return -1;
+        if (*has)
+            cas_ref_release(&ref);
+    }
+    return 0;
+}
+
+/* What the store names is complete. An image of which some layers stayed in a registry is
+ * completed only if the store knew the name, which else would stand for an older one. */
+static int set_tags(struct publishing *p, const struct build_result *out, struct error *err)
+{
+    const struct build_publish *from = p->from;
+    const struct build_solution *s = &p->shape.solution;
+    size_t absent = 0;
+    bool has = true;
+
+    if (is_pushed_only(from) &&
+        (build_layers_absent(s->layers, s->count, &absent, err) < 0 ||
+         (absent > 0 && has_tags(from, &has, err) < 0)))
+        return -1;
+    if (!has) {
+        CLEANUP(base_freep)
+        char *text = base_format("%zu of %zu layers stayed in the registry: the store has "
+                                 "no tag of the image",
+                                 absent, s->count);
+        event_send(&from->env->sink,
+                   (struct event){.type = EVENT_NOTE, .name = "", .text = text});
+        return 0;
+    }
+    if (absent > 0 && build_layers_bring(s->layers, s->count, err) < 0)
+        return -1;
+    return cas_ref_set_many(from->env->store, from->names, from->name_count, &out->manifest,
+                            "build", err);
+}
+
 static int publish(struct publishing *p, struct build_result *out, struct error *err)
 {
     const struct build_request *r = p->from->request;
@@ -182,8 +236,7 @@ static int publish(struct publishing *p, struct build_result *out, struct error 
             return -1;
     if (p->from->name_count == 0 || !out->has_image || r->keeps_refs)
         return 0;
-    return cas_ref_set_many(p->from->env->store, p->from->names, p->from->name_count,
-                            &out->manifest, "build", err);
+    return set_tags(p, out, err);
 }
 
 int build_publish(const struct build_publish *from,

@@ -8,12 +8,22 @@
 #include "base/error.h"
 #include "base/macros.h"
 #include "builder/build.h"
+#include "builder/cache/record.h"
 #include "builder/explain.h"
 #include "builder/plan.h"
 #include "cas/layer.h"
 
 #include <stddef.h>
 #include <stdint.h>
+
+/* A step whose outcome is known, whether it ran, was cached, or was not even needed. */
+struct build_solved {
+    struct digest operation;
+    struct build_record record; /* all keys that are known; one layer, or none */
+    struct descriptor blob;     /* of the layer; media type NULL: not at hand */
+    bool is_in_result;          /* one of the result's own layers */
+    bool is_foreign;            /* found in another cache than the store */
+};
 
 /* What came out: the stack of the target's layers with, for those that this build's steps
  * made or found, when they were made. */
@@ -23,6 +33,8 @@ struct build_solution {
     size_t count;
     unsigned steps;
     unsigned steps_cached;
+    struct build_solved *solved; /* in the graph's order */
+    size_t solved_count;
 };
 
 /* Every layer of the solution is published when this returns. ERROR_FAILED with the

@@ -18,6 +18,7 @@ struct input_keys {
     struct digest *keys;
     size_t count;
     bool is_known;
+    bool is_linked; /* the layer is the same whatever it lies on: the base is not asked */
     int status;
     struct error *err;
 };
@@ -126,6 +127,10 @@ static void add_input(void *context, struct build_node *input)
     struct input_keys *in = context;
     struct digest key = {0};
 
+    if (in->is_linked && in->count == 0) {
+        in->keys[in->count++] = key;
+        return;
+    }
     if (in->status == 0)
         in->status = in->key_of(solve_of(in->solver, input), &key, in->err);
     in->is_known = in->is_known && digest_is_set(&key);
@@ -142,17 +147,16 @@ static int collect_inputs(struct solve_node *n,
     size_t count = 1;
 
     build_node_inputs(n->node, count_input, &count);
-    *in = (struct input_keys){.solver = n->solver,
-                              .key_of = key_of,
-                              .keys = base_alloc_array(count, sizeof *in->keys),
-                              .is_known = true,
-                              .err = err};
+    *in =
+        (struct input_keys){.solver = n->solver,
+                            .key_of = key_of,
+                            .keys = base_alloc_array(count, sizeof *in->keys),
+                            .is_known = true,
+                            .is_linked = n->node->op == BUILD_OP_COPY && n->node->copy.link,
+                            .err = err};
     if (!n->node->base)
         in->count = 1;
     build_node_inputs(n->node, add_input, in);
-    /* A linked layer is the same whatever it lies on. */
-    if (n->node->op == BUILD_OP_COPY && n->node->copy.link)
-        in->keys[0] = (struct digest){0};
     return in->status;
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "base/pool.h"
+#include "builder/cache/cache.h"
 #include "builder/cache/record.h"
 #include "builder/key.h"
 #include "builder/solve.h"
@@ -29,7 +30,8 @@ struct solve_hit {
     struct build_record record;
     struct build_record_layer layer;
     struct descriptor blob;
-    bool rewrite; /* another compression or epoch than the build's */
+    struct build_cache_layer *from; /* the cache that has the blob; NULL: the store */
+    bool rewrite;                   /* another compression or epoch than the build's */
 };
 void solve_hit_free(struct solve_hit *hit); /* NULL is fine */
 
@@ -55,9 +57,10 @@ struct solve_node {
     bool is_hit;
     bool hit_late; /* found only when its inputs were done: its definition is recorded anew
                     */
-    struct solve_hit *hit;   /* of a hit */
-    bool is_followed;        /* some node needs this one's definition */
-    struct cas_claim *claim; /* while it runs and until it is recorded; or NULL */
+    struct solve_hit *hit;      /* of a hit */
+    struct build_record record; /* what came of it, if that is known: outcome is set */
+    bool is_followed;           /* some node needs this one's definition */
+    struct cas_claim *claim;    /* while it runs and until it is recorded; or NULL */
 
     const struct solve_node *cause; /* it misses because this one did; or NULL */
     struct cas_layer **layers;      /* the result: base's layers and perhaps one more */
@@ -107,6 +110,10 @@ struct solve_node *solve_twins_add(struct solve_twins *t, struct solve_node *n);
  */
 int solve_claim(struct solve_node *n, struct error *err);
 void solve_unclaim(struct solve_node *n);
+
+/* solve_report.c */
+/* Fills in what is known of each step. */
+void solve_report(struct solver *s, struct build_solution *out);
 
 /* solve_node.c */
 /* Did the user interrupt the build? */
@@ -179,6 +186,8 @@ int step_source(struct solve_node *n, struct error *err);
 int step_copy(struct solve_node *n, struct error *err);
 int step_mkdir(struct solve_node *n, struct error *err);
 int step_run(struct solve_node *n, struct error *err);
+/* The node will run, unless its inputs turn out to be known: what takes time is begun. */
+void step_run_expect(struct solve_node *n);
 /* Digest of what a COPY takes, without its destination; may read files of contexts. */
 int step_copy_selection(struct solve_node *n, struct digest *out, struct error *err);
 /* The same by looking at every file: what step_copy_selection does without a fingerprint.
@@ -186,6 +195,4 @@ int step_copy_selection(struct solve_node *n, struct digest *out, struct error *
 int step_copy_select(struct solve_node *n, struct digest *out, struct error *err);
 /* Does the COPY take anything from a context or from text only? Then its selection can be
  * known before anything has run. */
-/* The node will run, unless its inputs turn out to be known: what takes time is begun. */
-void step_run_expect(struct solve_node *n);
 bool step_copy_is_local(const struct build_node *n);

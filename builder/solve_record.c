@@ -4,6 +4,7 @@
 #include "builder/solve_priv.h"
 
 #include "base/alloc.h"
+#include "cas/blob.h"
 #include "cas/codec_write.h"
 #include "cas/layer_rewrite.h"
 #include "cas/record.h"
@@ -18,21 +19,34 @@ static bool is_cacheable(const struct solve_node *n)
     return !n->node->no_cache && n->node->op != BUILD_OP_SOURCE;
 }
 
-/* A blob of the layer: made as this build makes its own, or any. */
+/* A blob of the layer, made as this build makes its own, or any: in the store, or else in
+ * another cache. */
 static int find_blob(const struct solve_node *n,
                      const struct digest *diff_id,
+                     const struct digest *outcome,
                      bool as_made,
                      bool *found,
-                     struct descriptor *out,
+                     struct solve_hit *hit,
                      struct error *err)
 {
     struct cas_store *store = n->solver->env->store;
+    struct build_cache *cache = n->solver->env->cache;
     const struct build_request *r = n->solver->request;
     const struct codec_maker maker = codec_maker(r->compression, r->compression_level);
+    struct descriptor blob = {0};
 
-    if (as_made)
-        return cas_layer_record_find_made(store, diff_id, maker.text, found, out, err);
-    return cas_layer_record_find(store, diff_id, NULL, found, out, err);
+    if ((as_made ? cas_layer_record_find_made(store, diff_id, maker.text, found, &blob, err)
+                 : cas_layer_record_find(store, diff_id, NULL, found, &blob, err)) < 0)
+        return -1;
+    if (*found && build_cache_is_bad(cache, &blob.digest)) {
+        descriptor_release(&blob);
+        *found = false;
+    }
+    if (!*found)
+        build_cache_find_layer(cache, diff_id, outcome, as_made ? maker.text : NULL, found,
+                               &blob, &hit->from);
+    hit->blob = blob;
+    return 0;
 }
 
 /* The best layer of a record for this build: the very one; then one in another compression;
@@ -43,24 +57,25 @@ static int choose(const struct solve_node *n,
                   struct solve_hit *hit,
                   struct error *err)
 {
+    enum { VERY, RECOMPRESS, CLAMP, CLAMP_AGAIN, PASSES };
     const int64_t epoch = n->solver->variant.epoch;
 
     *found = false;
-    for (unsigned pass = 0; pass < 4; pass++) {
+    for (unsigned pass = VERY; pass < PASSES; pass++) {
         for (size_t i = 0; i < r->count; i++) {
             const struct build_record_layer *l = &r->layers[i];
-            const bool exact = l->epoch == epoch || (l->epoch < 0 && epoch < 0);
+            const bool is_exact = l->epoch == epoch || (l->epoch < 0 && epoch < 0);
 
-            if (!build_record_layer_serves(l, epoch) || exact != (pass < 2) ||
-                (pass == 2 && l->epoch >= 0))
+            if (!build_record_layer_serves(l, epoch) || is_exact != (pass <= RECOMPRESS) ||
+                (pass == CLAMP && l->epoch >= 0))
                 continue;
-            if (find_blob(n, &l->diff_id, pass == 0, found, &hit->blob, err) < 0)
+            if (find_blob(n, &l->diff_id, &r->outcome, pass == VERY, found, hit, err) < 0)
                 return -1;
             if (!*found)
                 continue;
             hit->record = *r;
             hit->layer = *l;
-            hit->rewrite = pass > 0;
+            hit->rewrite = pass != VERY;
             return 0;
         }
     }
@@ -89,28 +104,55 @@ static void know_chain(struct solve_node *n, const struct digest *outcome)
         solve_chain_add(&n->chain, outcome);
 }
 
-/* The record under the key, unless it was made of other inputs (where they matter). */
+/* Takes a record that was found under the key, unless it was made of other inputs (where
+ * they matter). */
+static int take(struct solve_node *n,
+                const struct build_record *record,
+                const struct digest *inputs,
+                struct error *err)
+{
+    struct solve_hit *hit;
+    bool found = false;
+
+    if (inputs && !digest_eq(&record->inputs, inputs))
+        return 0;
+    know_chain(n, &record->outcome);
+    n->record = *record;
+    hit = base_alloc(sizeof *hit);
+    if (choose(n, record, &found, hit, err) < 0 || !found) {
+        solve_hit_free(hit);
+        return found ? -1 : 0;
+    }
+    n->is_hit = true;
+    n->hit = hit;
+    return 0;
+}
+
+/* In the store; then in the other caches. */
 static int find(struct solve_node *n,
                 const struct digest *key,
                 const struct digest *inputs,
                 struct error *err)
 {
     struct build_record record;
-    struct solve_hit *hit;
+    size_t next = 0;
     bool found = false;
 
-    if (build_record_find(n->solver->env->store, key, &found, &record, err) < 0)
+    if (build_record_find(n->solver->env->store, key, &found, &record, err) < 0 ||
+        (found && take(n, &record, inputs, err) < 0))
         return -1;
-    if (!found || (inputs && !digest_eq(&record.inputs, inputs)))
-        return 0;
-    know_chain(n, &record.outcome);
-    hit = base_alloc(sizeof *hit);
-    if (choose(n, &record, &found, hit, err) < 0 || !found) {
-        solve_hit_free(hit);
-        return found ? -1 : 0;
-    }
-    n->is_hit = true;
-    n->hit = hit;
+    while (!n->is_hit && build_cache_find(n->solver->env->cache, key, &next, &record))
+        if (take(n, &record, inputs, err) < 0)
+            return -1;
+    return 0;
+}
+
+static int has_records(struct solve_node *n, struct error *err)
+{
+    if (cas_cache_has_op(n->solver->env->store, &n->operation, &n->has_records, err) < 0)
+        return -1;
+    if (!n->has_records)
+        n->has_records = build_cache_has_operation(n->solver->env->cache, &n->operation);
     return 0;
 }
 
@@ -182,13 +224,11 @@ void solve_identify(struct solve_node *n)
 
 int solve_prepare(struct solve_node *n, struct error *err)
 {
-    struct cas_store *store = n->solver->env->store;
-
     if (n->node->op == BUILD_OP_SOURCE)
         return 0;
     if (is_local_copy(n)) {
         /* Without a record there is nothing to find, and the files are read only once. */
-        if (cas_cache_has_op(store, &n->operation, &n->has_records, err) < 0)
+        if (has_records(n, err) < 0)
             return -1;
         if (!n->has_records || !is_cacheable(n))
             return 0;
@@ -203,8 +243,7 @@ int solve_prepare(struct solve_node *n, struct error *err)
         n->has_records = true;
         return 0;
     }
-    return is_local_copy(n) ? 0
-                            : cas_cache_has_op(store, &n->operation, &n->has_records, err);
+    return is_local_copy(n) ? 0 : has_records(n, err);
 }
 
 int solve_lookup(struct solve_node *n, struct error *err)
@@ -244,6 +283,14 @@ int solve_define(struct solve_node *n, struct error *err)
 
 /* --- Hits --- */
 
+static bool is_here(struct cas_store *store, const struct descriptor *blob)
+{
+    CLEANUP(error_clear) struct error ignored = ERROR_INIT;
+    bool found = false;
+
+    return cas_blob_find(store, &blob->digest, &found, NULL, &ignored) == 0 && found;
+}
+
 /* The layer of a hit, rewritten if the build wants it otherwise. */
 static struct cas_layer *bring(const struct solve_node *n,
                                struct solve_hit *hit,
@@ -253,14 +300,23 @@ static struct cas_layer *bring(const struct solve_node *n,
     struct cas_store *store = n->solver->env->store;
     CLEANUP(cas_layer_unrefp)
     struct cas_layer *there =
-        cas_layer_new(store, &hit->layer.diff_id, &hit->blob, NULL, NULL);
+        cas_layer_new(store, &hit->layer.diff_id, &hit->blob,
+                      hit->from ? build_cache_fetch_layer : NULL, hit->from);
     struct cas_layer *made;
 
+    /* That the blob is here already says nothing about the record. */
+    if (hit->from && is_here(store, &hit->blob) &&
+        build_cache_fetch_layer(hit->from, &hit->blob, err) < 0)
+        return NULL;
     if (!hit->rewrite)
         return cas_layer_ref(there);
     made = cas_layer_rewrite(there, &options, err);
-    if (!made)
+    if (!made) {
+        /* Not as it should be: the build is done again without it. */
+        if (!error_is(err, ERROR_CANCELLED))
+            build_cache_mark_bad(n->solver->env->cache, &hit->blob.digest);
         return NULL;
+    }
     hit->layer.diff_id = *cas_layer_diff_id(made);
     hit->layer.epoch = n->solver->variant.epoch;
     build_record_add(&hit->record, &hit->layer);
@@ -310,12 +366,17 @@ int solve_store(struct solve_node *n, struct error *err)
 
     if (n->node->op == BUILD_OP_SOURCE || n->count == 0)
         return 0;
-    if (n->is_hit && !n->hit_late)
-        return build_record_store(store, &n->operation, &n->hit->record,
-                                  BUILD_RECORD_EXTEND, err);
+    if (n->is_hit && !n->hit_late) {
+        record = n->hit->record;
+        /* Of what another cache says only that is believed by which it was found. */
+        if (n->hit->from)
+            record.content = record.result = (struct digest){.alg = DIGEST_NONE};
+        return build_record_store(store, &n->operation, &record, BUILD_RECORD_EXTEND, err);
+    }
     if (cas_layer_wait(n->layers[n->count - 1], err) < 0 ||
         make_record(n, &record, err) < 0)
         return -1;
+    n->record = record;
     return build_record_store(store, &n->operation, &record, BUILD_RECORD_REPLACE, err);
 }
 

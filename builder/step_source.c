@@ -12,7 +12,12 @@ static int fetch_layer(void *context, const struct descriptor *blob, struct erro
     const struct build_image *image = context;
     const struct build_environment *env = image->env;
     const struct registry_progress progress = {.sink = &env->sink};
+    CLEANUP(error_clear) struct error failure = ERROR_INIT;
+    bool done = false;
 
+    /* A cache may be at hand where the image's registry is not. */
+    if (build_cache_fetch_blob(env->cache, blob, &done, &failure) == 0 && done)
+        return 0;
     if (image->layout)
         return registry_layout_fetch_blob(image->layout, env->store, blob, err);
     return registry_fetch_blob(env->registry, env->store, &image->ref, blob, &progress,

@@ -248,6 +248,20 @@ static int bring_blob(struct cas_layer *l, struct error *err)
                      digest_format(&l->blob.digest).text);
 }
 
+int cas_layer_is_here(struct cas_layer *l, bool *here, struct error *err)
+{
+    int result = cas_layer_wait(l, err);
+
+    if (result < 0)
+        return -1;
+    pthread_mutex_lock(&l->blob_lock);
+    *here = l->present;
+    if (!l->present)
+        result = cas_blob_find(l->store, &l->blob.digest, here, NULL, err);
+    pthread_mutex_unlock(&l->blob_lock);
+    return result;
+}
+
 int cas_layer_require_blob(struct cas_layer *l, struct error *err)
 {
     if (cas_layer_wait(l, err) < 0)

@@ -21,6 +21,7 @@ static const char sql_find_made[] =
     "SELECT blob, media_type, size, annotations FROM layer WHERE diff_id = ?"
     " AND maker = ? ORDER BY blob";
 static const char sql_find_blob[] = "SELECT diff_id FROM layer WHERE blob = ?";
+static const char sql_find_maker[] = "SELECT maker FROM layer WHERE blob = ?";
 static const char sql_put_cache[] =
     "INSERT OR REPLACE INTO cache(key, op, value, time) VALUES(?, ?, ?, ?)";
 static const char sql_find_cache[] = "SELECT value FROM cache WHERE key = ?";
@@ -156,6 +157,26 @@ int cas_layer_record_find_blob(struct cas_store *s,
     if (cas_stmt_step(q, found, err) < 0)
         return -1;
     return *found ? cas_stmt_digest(q, 0, diff_id, err) : 0;
+}
+
+int cas_layer_record_maker(struct cas_store *s,
+                           const struct digest *blob,
+                           char **maker,
+                           struct error *err)
+{
+    CLEANUP(cas_meta_unlockp) struct cas_meta *m = cas_meta_lock(s->meta);
+    struct cas_stmt *q = cas_meta_stmt(m, sql_find_maker, err);
+    bool found = false;
+
+    *maker = NULL;
+    if (!q)
+        return -1;
+    cas_stmt_bind_digest(q, 1, blob);
+    if (cas_stmt_step(q, &found, err) < 0)
+        return -1;
+    if (found)
+        *maker = base_strdup(cas_stmt_text(q, 0));
+    return 0;
 }
 
 /* --- Build cache --- */

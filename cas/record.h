@@ -39,6 +39,11 @@ MUST_CHECK int cas_layer_record_find_made(struct cas_store *s,
                                           bool *found,
                                           struct descriptor *blob,
                                           struct error *err);
+/* What made a blob, or NULL if that is not known; *maker is malloc'ed. */
+MUST_CHECK int cas_layer_record_maker(struct cas_store *s,
+                                      const struct digest *blob,
+                                      char **maker,
+                                      struct error *err);
 /* The diffID of a blob that was unpacked or made before. */
 MUST_CHECK int cas_layer_record_find_blob(struct cas_store *s,
                                           const struct digest *blob,

@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/limits.h"
 #include "builder/build.h"
+#include "cli/build_cache.h"
 #include "cli/build_call.h"
 #include "cli/build_explain.h"
 #include "cli/build_failure.h"
@@ -40,6 +41,8 @@ struct build_options {
     struct cli_texts labels;
     struct cli_run_options run;
     struct cli_output_options out;
+    struct cli_texts cache_from;
+    struct cli_texts cache_to;
     struct cli_texts no_cache_filter;
     struct cli_time epoch;
     unsigned parallel;
@@ -66,6 +69,11 @@ static const struct cli_option options[] = {
      FIELD(contexts)},
     {0, "ca", CLI_OPTION_TEXTS, "FILE",
      "Trust these certificates: registries, and inside RUN", FIELD(run.ca)},
+    {0, "cache-from", CLI_OPTION_TEXTS, "REF|type=TYPE,...",
+     "Find results in a registry (ref=) or directory (type=local,src=)", FIELD(cache_from)},
+    {0, "cache-to", CLI_OPTION_TEXTS, "REF|type=TYPE,...",
+     "Leave results in a registry, a directory (type=local,dest=) or the image (inline)",
+     FIELD(cache_to)},
     {0, "call", CLI_OPTION_TEXT, "METHOD[,format=json]",
      "Tell about the Dockerfile instead of building: check, outline or targets",
      FIELD(call)},
@@ -162,6 +170,7 @@ struct build_values {
     struct cli_outputs outputs;
     struct cli_texts tags;
     struct cli_texts stages; /* of --no-cache-filter */
+    struct cli_caches caches;
     char *lists[2];          /* the texts that `stages` and `tags` were cut from */
 };
 
@@ -175,6 +184,7 @@ static void values_release(struct build_values *v)
     cli_outputs_release(&v->outputs);
     cli_texts_release(&v->tags);
     cli_texts_release(&v->stages);
+    cli_caches_release(&v->caches);
     for (size_t i = 0; i < ARRAY_COUNT(v->lists); i++)
         free(v->lists[i]);
 }
@@ -287,6 +297,7 @@ static int values_read(const struct build_options *o,
         cli_build_contexts(&o->contexts, &v->contexts, err) < 0 ||
         cli_build_labels(&o->labels, &v->labels, err) < 0 ||
         cli_build_outputs(&o->out, &v->outputs, err) < 0 ||
+        cli_caches_read(&o->cache_from, &o->cache_to, &v->caches, err) < 0 ||
         cli_build_proxies(&v->args, err) < 0)
         return -1;
     stages_read(o, v);
@@ -321,6 +332,10 @@ static int request_fill(const struct build_options *o,
     r->no_cache_filter = v->stages.items;
     r->no_cache_filter_count = v->stages.count;
     r->no_cache = o->no_cache;
+    r->cache_from = v->caches.from;
+    r->cache_from_count = v->caches.from_count;
+    r->cache_to = v->caches.to;
+    r->cache_to_count = v->caches.to_count;
     r->pull = o->pull;
     r->parallel = o->parallel;
     r->cancel = cli_interrupt_flag();
@@ -369,13 +384,21 @@ static int build_perform(struct cli_session *session,
     CLEANUP(cli_diagnostics_release) struct cli_diagnostics errors = {0};
     CLEANUP(cli_progress_freep)
     struct cli_progress *progress = cli_progress_new(mode, "Building");
+    struct cli_storage_guard *guard = NULL;
     struct build_environment env;
     int code = cli_session_environment(session, cli_progress_sink(progress), &env, err);
 
+    if (code == 0)
+        code = cli_storage_guard_start(env.store, &session->storage_limit, request->cancel,
+                                       &guard, err);
+    if (guard != NULL)
+        request->cancel = cli_storage_guard_cancel(guard);
     request->on_syntax_error = cli_diagnostics_error;
     request->syntax_context = &errors;
     if (code == 0)
         code = build_run(&env, request, result, err);
+    cli_storage_guard_stop(guard, err);
+    request->cancel = cli_interrupt_flag();
     cli_progress_finish(progress);
     if (code < 0 && err->code != ERROR_CANCELLED)
         failure_print(progress, &values->source, &errors, err);
@@ -450,7 +473,9 @@ static int build_command_run(struct cli_session *session,
         mode = CLI_PROGRESS_QUIET;
     if (build_perform(session, &values, &request, mode, &result, err) < 0)
         return -1;
-    return build_finish(o, mode, &request, &result, err);
+    if (build_finish(o, mode, &request, &result, err) < 0)
+        return -1;
+    return cli_caches_write(session, &request, &result, mode, err);
 }
 
 const struct cli_command cli_command_build = {
@@ -496,6 +521,7 @@ static int explain_command_run(struct cli_session *session,
     if (cli_output_format_parse(o->format, &format, err) < 0 ||
         values_read(o, arguments->items[0], &values, err) < 0 ||
         request_fill(o, &values, &request, err) < 0 ||
+        cli_session_trust(session, request.ca, err) < 0 ||
         cli_session_environment(session, (struct event_sink){0}, &env, err) < 0 ||
         build_explain(&env, &request, &explanation, err) < 0)
         return -1;
@@ -513,7 +539,6 @@ const struct cli_command cli_command_explain = {
     CLI_OPTIONS(options, struct build_options),
     .argument_min = 1,
     .argument_max = 1,
-        cli_session_trust(session, request.ca, err) < 0 ||
     .is_interruptible = true,
     .run = explain_command_run,
 };

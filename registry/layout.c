@@ -8,6 +8,7 @@
 #include "registry/store_blob.h"
 #include "registry/walk.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -238,6 +239,29 @@ int registry_layout_resolve(struct registry_layout *l,
 }
 
 /* ---- Copying ---- */
+
+int registry_layout_has_blob(const struct registry_layout *l,
+                             const struct descriptor *blob,
+                             bool *found,
+                             struct error *err)
+{
+    CLEANUP(base_freep)
+    char *path = base_format("blobs/%s/%s", digest_alg_name(blob->digest.alg),
+                             digest_hex(&blob->digest).text);
+    CLEANUP(error_clear) struct error absent = ERROR_INIT;
+    CLEANUP(fd_closep)
+    int fd = fs_open_beneath(l->fd, path, O_RDONLY | O_NONBLOCK, 0, &absent);
+    struct stat st;
+
+    *found = false;
+    if (fd < 0)
+        return absent.sys == ENOENT || absent.sys == ENOTDIR ? 0 : error_move(err, &absent);
+    if (fstat(fd, &st) < 0)
+        return error_sys(err, "OCI layout %s: blob %s", l->path,
+                         digest_format(&blob->digest).text);
+    *found = S_ISREG(st.st_mode) && (uint64_t)st.st_size == blob->size;
+    return 0;
+}
 
 int registry_layout_fetch_blob(struct registry_layout *l,
                                struct cas_store *store,

@@ -56,6 +56,11 @@ MUST_CHECK int registry_layout_load(struct registry_layout *l,
                                     struct registry_image *out,
                                     struct error *err);
 
+/* Is there a file of that name and size? What is in it is not looked at. */
+MUST_CHECK int registry_layout_has_blob(const struct registry_layout *l,
+                                        const struct descriptor *blob,
+                                        bool *found,
+                                        struct error *err);
 /* Copies one blob into the store unless it is there. */
 MUST_CHECK int registry_layout_fetch_blob(struct registry_layout *l,
                                           struct cas_store *store,
