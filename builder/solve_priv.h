@@ -58,6 +58,7 @@ struct solve_node {
     bool hit_late; /* found only when its inputs were done: its definition is recorded anew
                     */
     struct solve_hit *hit;      /* of a hit */
+    bool is_foreign;            /* another cache says so */
     struct build_record record; /* what came of it, if that is known: outcome is set */
     bool is_followed;           /* some node needs this one's definition */
     struct cas_claim *claim;    /* while it runs and until it is recorded; or NULL */

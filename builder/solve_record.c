@@ -19,6 +19,21 @@ static bool is_cacheable(const struct solve_node *n)
     return !n->node->no_cache && n->node->op != BUILD_OP_SOURCE;
 }
 
+/* What another cache says of a layer that the store has need not be true. */
+static bool has_outcome(struct cas_store *store,
+                        const struct digest *diff_id,
+                        const struct digest *outcome,
+                        const struct descriptor *blob)
+{
+    CLEANUP(error_clear) struct error ignored = ERROR_INIT;
+    CLEANUP(cas_layer_unrefp)
+    struct cas_layer *layer = cas_layer_new(store, diff_id, blob, NULL, NULL);
+    struct digest content;
+
+    return cas_layer_content_key(layer, &content, &ignored) == 0 &&
+           digest_eq(&content, outcome);
+}
+
 /* A blob of the layer, made as this build makes its own, or any: in the store, or else in
  * another cache. */
 static int find_blob(const struct solve_node *n,
@@ -38,7 +53,8 @@ static int find_blob(const struct solve_node *n,
     if ((as_made ? cas_layer_record_find_made(store, diff_id, maker.text, found, &blob, err)
                  : cas_layer_record_find(store, diff_id, NULL, found, &blob, err)) < 0)
         return -1;
-    if (*found && build_cache_is_bad(cache, &blob.digest)) {
+    if (*found && (build_cache_is_bad(cache, &blob.digest) ||
+                   (n->is_foreign && !has_outcome(store, diff_id, outcome, &blob)))) {
         descriptor_release(&blob);
         *found = false;
     }
@@ -109,6 +125,7 @@ static void know_chain(struct solve_node *n, const struct digest *outcome)
 static int take(struct solve_node *n,
                 const struct build_record *record,
                 const struct digest *inputs,
+                bool is_foreign,
                 struct error *err)
 {
     struct solve_hit *hit;
@@ -118,6 +135,7 @@ static int take(struct solve_node *n,
         return 0;
     know_chain(n, &record->outcome);
     n->record = *record;
+    n->is_foreign = is_foreign;
     hit = base_alloc(sizeof *hit);
     if (choose(n, record, &found, hit, err) < 0 || !found) {
         solve_hit_free(hit);
@@ -139,10 +157,10 @@ static int find(struct solve_node *n,
     bool found = false;
 
     if (build_record_find(n->solver->env->store, key, &found, &record, err) < 0 ||
-        (found && take(n, &record, inputs, err) < 0))
+        (found && take(n, &record, inputs, false, err) < 0))
         return -1;
     while (!n->is_hit && build_cache_find(n->solver->env->cache, key, &next, &record))
-        if (take(n, &record, inputs, err) < 0)
+        if (take(n, &record, inputs, true, err) < 0)
             return -1;
     return 0;
 }

@@ -28,11 +28,10 @@ static void set_layer(struct build_solved *out,
 
 static void report(const struct solve_node *n, struct build_solved *out)
 {
-    *out = (struct build_solved){.operation = n->operation,
-                                 .record = n->record};
+    *out = (struct build_solved){.operation = n->operation, .record = n->record};
     if (digest_is_set(&n->definition))
         out->record.definition = n->definition;
-    out->is_foreign = n->hit && n->hit->from;
+    out->is_foreign = n->is_foreign;
     out->record.count = 0;
     if (n->count > 0) {
         const struct cas_layer *top = n->layers[n->count - 1];

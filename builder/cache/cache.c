@@ -174,20 +174,38 @@ bool build_cache_retries(struct build_cache *c, size_t before, struct error *err
 }
 
 /* Only layers that were fetched have layer records. */
+static int is_known(const struct build_environment *env,
+                    const struct build_record *r,
+                    bool *known,
+                    struct error *err)
+{
+    CLEANUP(descriptor_release) struct descriptor blob = {0};
+    struct build_record there;
+
+    if (r->count > 0)
+        return cas_layer_record_find(env->store, &r->layers[0].diff_id, NULL, known, &blob,
+                                     err);
+    /* What came of a step, without its layer: worth less than anything that is there. */
+    if (build_record_find(env->store, &r->definition, known, &there, err) < 0)
+        return -1;
+    *known = !*known;
+    return 0;
+}
+
+/* Of what the other cache said, that key is believed by which it was found. */
 static int adopt(const struct build_environment *env,
                  const struct build_solved *step,
                  struct error *err)
 {
-    CLEANUP(descriptor_release) struct descriptor blob = {0};
     struct build_record r = step->record;
-    bool found = false;
+    bool known = false;
 
-    if (r.count == 0 || cas_layer_record_find(env->store, &r.layers[0].diff_id, NULL,
-                                              &found, &blob, err) < 0)
-        return r.count == 0 ? 0 : -1;
-    /* Of what the other cache said, that key is believed by which it was found. */
     r.content = r.result = (struct digest){.alg = DIGEST_NONE};
-    return found ? build_record_store(env->store, &step->operation, &r,
+    if (!digest_is_set(&r.definition))
+        return 0;
+    if (is_known(env, &r, &known, err) < 0)
+        return -1;
+    return known ? build_record_store(env->store, &step->operation, &r,
                                       BUILD_RECORD_REPLACE, err)
                  : 0;
 }
@@ -231,6 +249,21 @@ static bool is_there(struct build_cache *c,
     return found;
 }
 
+/* Two records of different outcomes cannot have one layer: one of them lies, and a layer is
+ * verified for him only who fetches it. */
+static bool is_contradicted(struct build_cache *c,
+                            const struct digest *diff_id,
+                            const struct digest *outcome)
+{
+    bool is = false;
+
+    pthread_mutex_lock(&c->lock);
+    for (const struct build_cache_layer *l = c->layers; l && !is; l = l->next)
+        is = digest_eq(&l->diff_id, diff_id) && !digest_eq(&l->outcome, outcome);
+    pthread_mutex_unlock(&c->lock);
+    return is;
+}
+
 static struct build_cache_layer *add_layer(struct build_cache *c,
                                            const struct build_cache_source *s,
                                            const struct build_bundle_layer *l,
@@ -270,7 +303,7 @@ void build_cache_find_layer(struct build_cache *c,
             const struct descriptor *d = build_cache_source_blob(s, &l->blob);
 
             if (!d || (maker && (!l->maker || strcmp(maker, l->maker) != 0)) ||
-                !is_there(c, s, d))
+                is_contradicted(c, diff_id, outcome) || !is_there(c, s, d))
                 continue;
             descriptor_copy(blob, d);
             *out = add_layer(c, s, l, outcome);
@@ -335,6 +368,16 @@ const struct registry_reference *build_cache_origin(void *cache, const struct di
     const struct build_cache_source *s = source_of(cache, blob);
 
     return s && s->ref.host && !build_cache_is_bad(cache, blob) ? &s->ref : NULL;
+}
+
+const char *build_cache_maker(struct build_cache *c, const struct digest *blob)
+{
+    const struct build_cache_source *s = source_of(c, blob);
+
+    for (size_t i = 0; s && s->bundle && i < s->bundle->layer_count; i++)
+        if (digest_eq(&s->bundle->layers[i].blob, blob))
+            return s->bundle->layers[i].maker;
+    return NULL;
 }
 
 void build_cache_lost(void *cache, const struct digest *blob)

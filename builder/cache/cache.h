@@ -67,6 +67,8 @@ MUST_CHECK int build_cache_fetch_layer(void *context,
 /* Where a blob is that some cache names: to mount it from there. NULL: in none. Borrowed.
  * For registry_push_options. */
 const struct registry_reference *build_cache_origin(void *cache, const struct digest *blob);
+/* Who made such a blob (cas/record.h), as the cache says; or NULL. Borrowed. */
+const char *build_cache_maker(struct build_cache *c, const struct digest *blob);
 /* Such a blob turned out not to be had. */
 void build_cache_lost(void *cache, const struct digest *blob);
 /* Brings a blob that some cache names, if one does: *done. */

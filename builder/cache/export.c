@@ -23,6 +23,7 @@ enum { NS = 1000000000 };
 struct kept_layer {
     struct digest diff_id;
     struct descriptor blob;
+    char *maker;                      /* or NULL */
     struct registry_reference origin; /* host NULL: none */
     bool is_in_result;
     bool is_base;
@@ -55,7 +56,18 @@ static const struct kept_layer *find_kept(const struct build_cache_export *x,
     return NULL;
 }
 
+static char *maker_of(const struct build_environment *env, const struct descriptor *blob)
+{
+    CLEANUP(error_clear) struct error ignored = ERROR_INIT;
+    char *maker = NULL;
+
+    if (cas_layer_record_maker(env->store, &blob->digest, &maker, &ignored) < 0)
+        return NULL;
+    return maker ? maker : base_strdup(build_cache_maker(env->cache, &blob->digest));
+}
+
 static void keep_layer(struct build_cache_export *x,
+                       const struct build_environment *env,
                        const struct digest *diff_id,
                        const struct descriptor *blob,
                        const struct registry_reference *origin,
@@ -69,6 +81,7 @@ static void keep_layer(struct build_cache_export *x,
     l = &x->layers[x->layer_count++];
     *l = *flags;
     l->diff_id = *diff_id;
+    l->maker = maker_of(env, blob);
     descriptor_copy(&l->blob, blob);
     if (origin && origin->host)
         registry_reference_copy(&l->origin, origin);
@@ -85,7 +98,7 @@ static void keep_steps(struct build_cache_export *x,
 
         if (step->is_in_result != of_result || step->record.count == 0)
             continue;
-        keep_layer(x, &step->record.layers[0].diff_id, &step->blob,
+        keep_layer(x, env, &step->record.layers[0].diff_id, &step->blob,
                    build_cache_origin(env->cache, &step->blob.digest), &flags);
     }
 }
@@ -110,6 +123,7 @@ static bool is_result_base(const struct build_plan *plan, const struct build_ima
 }
 
 static void keep_base_layers(struct build_cache_export *x,
+                             const struct build_environment *env,
                              const struct build_image *image,
                              bool is_in_result)
 {
@@ -121,7 +135,7 @@ static void keep_base_layers(struct build_cache_export *x,
         struct digest diff_id;
 
         if (digest_parse(doc_view(doc_at(diff_ids, i)), &diff_id, &ignored) == 0)
-            keep_layer(x, &diff_id, &image->image.layers[i], &image->ref, &flags);
+            keep_layer(x, env, &diff_id, &image->image.layers[i], &image->ref, &flags);
     }
 }
 
@@ -166,7 +180,7 @@ static void keep_images(struct build_cache_export *x,
 
         if (!image->ref.host || is_result_base(plan, image) != of_result)
             continue;
-        keep_base_layers(x, image, of_result);
+        keep_base_layers(x, env, image, of_result);
         if (!has_image(x->images, image->name))
             keep_documents(env, image,
                            build_bundle_add_image(x->images, image->name, platform.text,
@@ -233,6 +247,7 @@ void build_cache_export_free(struct build_cache_export *x)
         return;
     for (size_t i = 0; i < x->layer_count; i++) {
         descriptor_release(&x->layers[i].blob);
+        free(x->layers[i].maker);
         registry_reference_release(&x->layers[i].origin);
     }
     for (size_t i = 0; i < x->pushed_count; i++)
@@ -301,16 +316,6 @@ static int make_blob(const struct build_environment *env,
     return 0;
 }
 
-static char *maker_of(const struct build_environment *env, const struct descriptor *blob)
-{
-    CLEANUP(error_clear) struct error ignored = ERROR_INIT;
-    char *maker = NULL;
-
-    if (cas_layer_record_maker(env->store, &blob->digest, &maker, &ignored) < 0)
-        return NULL;
-    return maker;
-}
-
 /* --- The documents --- */
 
 static int store_doc(const struct build_environment *env,
@@ -364,7 +369,10 @@ static int add_layers(const struct build_environment *env,
         if (make_blob(env, to, &x->layers[i], pool, d, err) < 0)
             return -1;
         files->layer_count++;
-        CLEANUP(base_freep) char *maker = maker_of(env, d);
+        CLEANUP(base_freep)
+        char *maker = digest_eq(&d->digest, &x->layers[i].blob.digest)
+                          ? base_strdup(x->layers[i].maker)
+                          : maker_of(env, d);
         build_bundle_add_layer(b, &x->layers[i].diff_id, &d->digest, maker);
     }
     return 0;
