@@ -4,6 +4,7 @@
 #include "base/fs.h"
 #include "cas/digest.h"
 #include "cas/ingest.h"
+#include "cas/lease.h"
 #include "cas/scratch.h"
 #include "cas/unpack.h"
 
@@ -166,8 +167,13 @@ static int open_dir(struct cas_store *s,
                     size_t count,
                     struct error *err)
 {
-    if (faccessat(mounts_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0 &&
-        create(s, mounts_fd, name, m, layers, count, err) < 0)
+    CLEANUP(base_freep) char *path = base_format("mounts/%s", name);
+    struct stat st;
+    bool found;
+
+    /* Held: whoever prunes the store leaves it alone, and knows when it was last used. */
+    if (cas_lease_hold(s, path, &found, &st, err) < 0 ||
+        (!found && create(s, mounts_fd, name, m, layers, count, err) < 0))
         return -1;
     return fs_open_at(mounts_fd, name, O_RDONLY | O_DIRECTORY, 0, err);
 }

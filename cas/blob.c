@@ -2,6 +2,7 @@
 
 #include "base/alloc.h"
 #include "base/fs.h"
+#include "cas/disk_size.h"
 #include "cas/ingest.h"
 #include "cas/store_priv.h"
 
@@ -70,12 +71,26 @@ int cas_blob_open(struct cas_store *s, const struct digest *d, struct error *err
     return fd >= 0 ? fd : error_sys(err, "open %s in the store", path.text);
 }
 
-int cas_blob_read(struct cas_store *s,
-                  const struct digest *d,
-                  struct buf *out,
-                  struct error *err)
+int cas_blob_peek(struct cas_store *s, const struct digest *d, struct error *err)
 {
-    CLEANUP(fd_closep) int fd = cas_blob_open(s, d, err);
+    const struct cas_blob_path path = cas_blob_path(d);
+    const int fd = cas_disk_open(s->fd, path.text, 0);
+
+    if (fd >= 0)
+        return fd;
+    if (errno == ENOENT || errno == ENOTDIR)
+        return error_set(err, ERROR_NOT_FOUND, "blob %s is not in the store",
+                         digest_format(d).text);
+    return error_sys(err, "open %s in the store", path.text);
+}
+
+/* Consumes the descriptor; -1 passes the failure on. */
+static int read_checked(int consumed,
+                        const struct digest *d,
+                        struct buf *out,
+                        struct error *err)
+{
+    CLEANUP(fd_closep) int fd = consumed;
     const size_t before = out->size;
 
     if (fd < 0)
@@ -86,14 +101,23 @@ int cas_blob_read(struct cas_store *s,
     return 0;
 }
 
-struct doc *cas_blob_read_doc(struct cas_store *s,
-                              const struct descriptor *d,
-                              size_t max,
-                              struct error *err)
+int cas_blob_read(struct cas_store *s,
+                  const struct digest *d,
+                  struct buf *out,
+                  struct error *err)
+{
+    return read_checked(cas_blob_open(s, d, err), d, out, err);
+}
+
+/* Consumes the descriptor. */
+static struct doc *read_doc(int fd,
+                            const struct descriptor *d,
+                            size_t max,
+                            struct error *err)
 {
     CLEANUP(buf_release) struct buf text = BUF_INIT(max);
 
-    if (cas_blob_read(s, &d->digest, &text, err) < 0)
+    if (read_checked(fd, &d->digest, &text, err) < 0)
         return NULL;
     if (text.size != d->size) {
         error_set(err, ERROR_CORRUPT, "blob %s has %zu bytes, its descriptor says %ju",
@@ -106,7 +130,26 @@ struct doc *cas_blob_read_doc(struct cas_store *s,
     return doc;
 }
 
+struct doc *cas_blob_read_doc(struct cas_store *s,
+                              const struct descriptor *d,
+                              size_t max,
+                              struct error *err)
+{
+    return read_doc(cas_blob_open(s, &d->digest, err), d, max, err);
+}
+
+struct doc *cas_blob_peek_doc(struct cas_store *s,
+                              const struct descriptor *d,
+                              size_t max,
+                              struct error *err)
+{
+    return read_doc(cas_blob_peek(s, &d->digest, err), d, max, err);
+}
+
 /* --- Writing --- */
+
+/* Bytes that are read at once when a blob is hashed again. */
+#define REHASH_PART ((size_t)1 << 18)
 
 struct cas_blob_writer {
     struct cas_store *store; /* borrowed */
@@ -139,9 +182,33 @@ int cas_blob_writer_write(struct cas_blob_writer *w,
     return cas_ingest_write(w->ingest, data, size, err);
 }
 
+int cas_blob_writer_rehash(struct cas_blob_writer *w,
+                           enum digest_alg alg,
+                           struct error *err)
+{
+    CLEANUP(hasher_freep) struct hasher *hasher = hasher_new(alg);
+    CLEANUP(fd_closep) int fd = cas_ingest_reader(w->ingest, err);
+    CLEANUP(base_freep) char *part = base_alloc(REHASH_PART);
+    ssize_t n = fd;
+
+    while (n >= 0 && (n = read(fd, part, REHASH_PART)) > 0)
+        hasher_update(hasher, part, (size_t)n);
+    if (fd < 0 || n < 0)
+        return fd < 0 ? -1 : error_sys(err, "read what was written to the store");
+    struct hasher *old = w->hasher;
+    w->hasher = hasher;
+    hasher = old;
+    return 0;
+}
+
 uint64_t cas_blob_writer_size(const struct cas_blob_writer *w)
 {
     return cas_ingest_size(w->ingest);
+}
+
+int cas_blob_writer_reader(const struct cas_blob_writer *w, struct error *err)
+{
+    return cas_ingest_reader(w->ingest, err);
 }
 
 void cas_blob_writer_abort(struct cas_blob_writer *w)
@@ -205,11 +272,6 @@ static int check_content(struct cas_blob_writer *w,
     assert(!w->hasher || !want || digest_is_set(want));
     if (want_size != UINT64_MAX && size != want_size)
         return error_set(err, ERROR_CORRUPT, "content has %ju bytes, not %ju",
-int cas_blob_writer_reader(const struct cas_blob_writer *w, struct error *err)
-{
-    return cas_ingest_reader(w->ingest, err);
-}
-
                          (uintmax_t)size, (uintmax_t)want_size);
     if (!w->hasher) {
         *got = *want;

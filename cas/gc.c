@@ -10,8 +10,10 @@
 
 #include "base/alloc.h"
 #include "base/fs.h"
+#include "cas/disk_size.h"
 #include "cas/gc_kept.h"
 #include "cas/gc_mark.h"
+#include "cas/gc_priv.h"
 #include "cas/ingest.h"
 #include "cas/store_priv.h"
 
@@ -37,7 +39,9 @@ struct sweep {
     const struct gc_marks *marks;
     struct timespec limit; /* what is older may go */
     struct cas_gc_result *result;
-    bool keep_cache;
+    enum cas_gc_flags flags;
+    int64_t before; /* ns since 1970; 0: any time */
+    struct cas_disk_links *links;
     int lock_fd;
     unsigned batch; /* things looked at since the lock was taken */
 };
@@ -63,17 +67,35 @@ static void pass_tick(struct timespec *start)
         nanosleep(&pause, NULL);
 }
 
-static int find_limit(struct sweep *w, struct error *err)
+static void lower(struct timespec *limit, struct timespec to)
 {
-    struct timespec oldest;
+    if (cas_lease_before(to, *limit))
+        *limit = to;
+}
+
+int gc_find_limit(struct cas_store *s,
+                  enum cas_gc_flags flags,
+                  struct timespec *limit,
+                  struct error *err)
+{
+    const struct timespec own = cas_lease_start(s->lease);
+    struct timespec oldest, newest;
     bool any;
 
-    pass_tick(&w->limit);
-    w->limit.tv_nsec++;
-    if (cas_lease_oldest_other(w->store->fd, w->store->lease, &any, &oldest, err) < 0)
+    pass_tick(limit);
+    limit->tv_nsec++;
+    if (cas_lease_others(s->fd, s->lease, &any, &oldest, &newest, err) < 0)
         return -1;
-    if (any && cas_lease_before(oldest, w->limit))
-        w->limit = oldest;
+    if (any)
+        lower(limit, oldest);
+    const struct timespec now = now_of(CLOCK_REALTIME);
+    /* The clock was set back since a lease began: what its holder made since then is
+     * stamped earlier than the lease, and cannot be told from what is old. Nothing is
+     * taken. */
+    if ((any && cas_lease_before(now, newest)) || cas_lease_before(now, own))
+        *limit = (struct timespec){0};
+    if (flags & CAS_GC_SPARE_OWN)
+        lower(limit, own);
     return 0;
 }
 
@@ -109,6 +131,15 @@ static void dir_closep(DIR **dir)
     *dir = NULL;
 }
 
+/* What only the build cache needs is kept, and counted. */
+static void count_cached(struct sweep *w, const char *path)
+{
+    struct stat st;
+
+    if (fstatat(w->store->fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        w->result->cached_bytes += cas_disk_size(&st, w->links);
+}
+
 /* Under the lock: if it is still there, and still old, it goes. */
 static int sweep_one(struct sweep *w,
                      const char *path,
@@ -131,9 +162,7 @@ static int sweep_one(struct sweep *w,
 static int sweep_dir(struct sweep *w,
                      const char *dir_path,
                      enum digest_alg alg,
-                     bool (*keep)(const struct sweep *w,
-                                  enum digest_alg alg,
-                                  const char *name),
+                     bool (*keep)(struct sweep *w, enum digest_alg alg, const char *name),
                      sweep_fn *remove,
                      struct error *err)
 {
@@ -163,14 +192,20 @@ static bool parse_name(enum digest_alg alg, const char *hex, struct digest *out)
 }
 
 /* What has no digest for a name is not of our making. */
-static bool keep_blob(const struct sweep *w, enum digest_alg alg, const char *name)
+static bool keep_blob(struct sweep *w, enum digest_alg alg, const char *name)
 {
     struct digest d;
 
-    return !parse_name(alg, name, &d) || digest_set_has(&w->marks->blobs, &d);
+    if (!parse_name(alg, name, &d))
+        return true;
+    if (!digest_set_has(&w->marks->blobs, &d))
+        return false;
+    if (!digest_set_has(&w->marks->reached, &d))
+        count_cached(w, cas_blob_path(&d).text);
+    return true;
 }
 
-static bool keep_index(const struct sweep *w, enum digest_alg alg, const char *name)
+static bool keep_index(struct sweep *w, enum digest_alg alg, const char *name)
 {
     struct digest d;
 
@@ -179,7 +214,7 @@ static bool keep_index(const struct sweep *w, enum digest_alg alg, const char *n
 
 /* The ID of an unpacked layer holds 64 hex digits of its diffID or chainID, with the form
  * before or behind; one that does not is not known to anybody any more. */
-static bool keep_unpacked(const struct sweep *w, enum digest_alg alg, const char *name)
+static bool keep_unpacked(struct sweep *w, enum digest_alg alg, const char *name)
 {
     const size_t digits = 2 * digest_size(alg);
     struct digest d;
@@ -193,11 +228,11 @@ static bool keep_unpacked(const struct sweep *w, enum digest_alg alg, const char
 }
 
 /* What is remembered of contexts and of their steps. */
-static bool keep_stat(const struct sweep *w, enum digest_alg alg, const char *name)
+static bool keep_stat(struct sweep *w, enum digest_alg alg, const char *name)
 {
     (void)alg;
     (void)name;
-    return w->keep_cache;
+    return (w->flags & CAS_GC_KEEP_CACHE) != 0;
 }
 
 static int remove_file(struct sweep *w,
@@ -209,7 +244,7 @@ static int remove_file(struct sweep *w,
     (void)name;
     if (unlinkat(w->store->fd, path, 0) < 0)
         return errno == ENOENT ? 0 : error_sys(err, "remove %s", path);
-    w->result->bytes += (unsigned long long)st->st_size;
+    w->result->bytes += cas_disk_size(st, w->links);
     return 0;
 }
 
@@ -236,6 +271,7 @@ static int remove_unpacked(struct sweep *w,
 {
     CLEANUP(error_clear) struct error ignored = ERROR_INIT;
     CLEANUP(base_freep) char *away = cas_ingest_name(w->store);
+    uint64_t size = 0;
 
     (void)name;
     (void)st;
@@ -243,9 +279,9 @@ static int remove_unpacked(struct sweep *w,
         return errno == ENOENT ? 0 : error_sys(err, "remove %s", path);
     sweep_unlock(w);
     w->result->layers++;
-    if (fs_remove_tree_at(w->store->fd, away, &ignored) < 0) {
-        /* As said above. */
-    }
+    if (cas_disk_tree_size(w->store->fd, away, w->links, &size, NULL, &ignored) == 0 &&
+        fs_remove_tree_at(w->store->fd, away, &ignored) == 0)
+        w->result->bytes += size;
     return 0;
 }
 
@@ -355,32 +391,51 @@ static int forget_layers(struct cas_store *s, struct error *err)
 
 static int collect(struct sweep *w, struct gc_marks *marks, struct error *err)
 {
-    if (cas_lease_clean(w->store->fd, err) < 0 || find_limit(w, err) < 0)
+    if (cas_lease_clean(w->store->fd, err) < 0 ||
+        gc_find_limit(w->store, w->flags, &w->limit, err) < 0)
         return -1;
-    if (!w->keep_cache && forget_cache(w, err) < 0)
+    if (w->before != 0)
+        lower(&w->limit, (struct timespec){.tv_sec = w->before / 1000000000,
+                                           .tv_nsec = w->before % 1000000000});
+    if (!(w->flags & CAS_GC_KEEP_CACHE) && forget_cache(w, err) < 0)
         return -1;
-    if (gc_kept_sweep(w->store, !w->keep_cache, w->limit, err) < 0 ||
+    if (gc_kept_sweep(w->store, !(w->flags & CAS_GC_KEEP_CACHE), w->limit, err) < 0 ||
         gc_mark(w->store, marks, err) < 0 || sweep_files(w, err) < 0)
         return -1;
     return forget_layers(w->store, err);
 }
 
 int cas_store_gc(struct cas_store *s,
-                 bool keep_cache,
+                 enum cas_gc_flags flags,
                  struct cas_gc_result *out,
                  struct error *err)
 {
+    return gc_collect(s, flags, 0, out, err);
+}
+
+int gc_collect(struct cas_store *s,
+               enum cas_gc_flags flags,
+               int64_t before,
+               struct cas_gc_result *out,
+               struct error *err)
+{
+    *out = (struct cas_gc_result){0};
+    if (s->read_only)
+        return error_set(err, ERROR_UNSUPPORTED,
+                         "the store %s is on a read-only file system", s->path);
     CLEANUP(fd_closep) int only_one = cas_lease_lock(s->fd, ".gc", LOCK_EX, err);
+    CLEANUP(cas_disk_links_freep) struct cas_disk_links *links = cas_disk_links_new();
     CLEANUP(gc_marks_release) struct gc_marks marks = {0};
     struct sweep w = {
         .store = s,
         .marks = &marks,
         .result = out,
-        .keep_cache = keep_cache,
+        .flags = flags,
+        .before = before,
+        .links = links,
         .lock_fd = -1,
     };
 
-    *out = (struct cas_gc_result){0};
     if (only_one < 0)
         return -1;
     const int result = collect(&w, &marks, err);

@@ -1,21 +1,20 @@
 #include "cas/gc_mark.h"
 #include "cas/gc_kept.h"
 
-#include "base/alloc.h"
 #include "base/doc.h"
-#include "base/limits.h"
-#include "cas/blob.h"
 #include "cas/reach.h"
 #include "cas/ref.h"
 #include "cas/store_priv.h"
 
-#include <string.h>
+#include <fcntl.h>
+#include <unistd.h>
 
 static const char sql_cache[] = "SELECT value FROM cache";
 static const char sql_layers[] = "SELECT diff_id, blob FROM layer";
 
 void gc_marks_release(struct gc_marks *marks)
 {
+    digest_set_release(&marks->reached);
     digest_set_release(&marks->blobs);
     digest_set_release(&marks->layers);
 }
@@ -28,44 +27,19 @@ struct marking {
 
 /* --- Refs --- */
 
-/* config.md "Layer ChainID": of the first layer its diffID, then the digest of
- * "chainID diffID". */
-static void mark_chain(struct gc_marks *marks,
-                       struct digest *chain,
-                       const struct digest *diff)
+static void mark_layer(void *context,
+                       const struct digest *diff_id,
+                       const struct digest *chain_id)
 {
-    if (digest_is_set(chain)) {
-        CLEANUP(base_freep)
-        char *pair =
-            base_format("%s %s", digest_format(chain).text, digest_format(diff).text);
-        *chain = digest_of(DIGEST_SHA256, view_of(pair));
-    } else {
-        *chain = *diff;
-    }
-    digest_set_add(&marks->layers, chain);
-    digest_set_add(&marks->layers, diff);
+    struct gc_marks *marks = context;
+
+    digest_set_add(&marks->layers, chain_id);
+    digest_set_add(&marks->layers, diff_id);
 }
 
-/* Configs of other artifacts than images have no layers to keep. */
-static void mark_config(struct marking *k, const struct descriptor *d)
+static bool is_there(const struct cas_store *s, const struct digest *blob)
 {
-    CLEANUP(error_clear) struct error ignored = ERROR_INIT;
-    CLEANUP(doc_unrefp)
-    struct doc *config = cas_blob_read_doc(k->store, d, LIMIT_CONFIG_SIZE, &ignored);
-    const struct doc *ids = doc_get(doc_get(config, "rootfs"), "diff_ids");
-    struct digest chain = {.alg = DIGEST_NONE};
-
-    for (size_t i = 0; i < doc_count(ids); i++) {
-        struct digest diff;
-        if (digest_parse(doc_view(doc_at(ids, i)), &diff, &ignored) < 0)
-            return;
-        mark_chain(k->marks, &chain, &diff);
-    }
-}
-
-static bool is_config(const char *type)
-{
-    return strcmp(type, MEDIA_OCI_CONFIG) == 0 || strcmp(type, MEDIA_DOCKER_CONFIG) == 0;
+    return faccessat(s->fd, cas_blob_path(blob).text, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 /* What was marked before needs no second visit; what is absent leads no further. */
@@ -75,17 +49,14 @@ static int mark_reached(void *context,
                         struct error *err)
 {
     struct marking *k = context;
-    bool found;
 
-    if (!digest_set_add(&k->marks->blobs, &d->digest)) {
+    (void)err;
+    if (!digest_set_add(&k->marks->reached, &d->digest)) {
         *descend = false;
         return 0;
     }
-    if (cas_blob_find(k->store, &d->digest, &found, NULL, err) < 0)
-        return -1;
-    *descend = *descend && found;
-    if (found && is_config(d->media_type))
-        mark_config(k, d);
+    *descend = *descend && is_there(k->store, &d->digest);
+    cas_reach_layers(k->store, d, mark_layer, k->marks);
     return 0;
 }
 
@@ -96,7 +67,8 @@ static int mark_refs(struct marking *k, struct error *err)
     if (cas_ref_list(k->store, &refs, err) < 0)
         return -1;
     for (size_t i = 0; i < refs.count; i++) {
-        if (cas_reach_walk(k->store, &refs.items[i].target, mark_reached, k, err) < 0)
+        if (cas_reach_walk(k->store, &refs.items[i].target, CAS_REACH_PEEK, mark_reached, k,
+                           err) < 0)
             return error_wrap(err, "image %s", refs.items[i].name);
     }
     return 0;
@@ -189,6 +161,7 @@ int gc_mark(struct cas_store *s, struct gc_marks *marks, struct error *err)
     if (mark_refs(&k, err) < 0 || mark_cache(&k, err) < 0 ||
         gc_kept_mark(s, marks, err) < 0)
         return -1;
+    add_all(&marks->blobs, &marks->reached);
     add_all(&marks->blobs, &named);
     add_all(&marks->layers, &named);
     return mark_layers(&k, err);

@@ -10,8 +10,9 @@
 #include "cas/store.h"
 
 struct gc_marks {
-    struct digest_set blobs;  /* content under blobs/ */
-    struct digest_set layers; /* diffIDs and chainIDs, under index/ and layers/ */
+    struct digest_set reached; /* blobs that refs need */
+    struct digest_set blobs;   /* blobs that refs or cache records need */
+    struct digest_set layers;  /* diffIDs and chainIDs, under index/ and layers/ */
 };
 
 void gc_marks_release(struct gc_marks *marks); /* idempotent; usable with CLEANUP */

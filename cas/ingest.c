@@ -22,8 +22,11 @@ struct cas_ingest {
 /* Bytes that gather before the disk is told. */
 #define WRITE_BEHIND ((uint64_t)16 << 20)
 
+/* The name is no use where nothing can be made: the kernel says so. */
 char *cas_ingest_name(struct cas_store *s)
 {
+    if (s->read_only)
+        return base_strdup("ingest/none");
     return base_format("ingest/%s.%lu", cas_lease_id(s->lease),
                        atomic_fetch_add(&s->ingest_count, 1));
 }
@@ -44,9 +47,6 @@ struct cas_ingest *cas_ingest_new(struct cas_store *s, struct error *err)
     return NULL;
 }
 
-/* Lets the disk begin with what has gathered, so that the sync at the end finds little
- * left: the kernel itself waits for a tenth of the memory to be dirty (the last fsync of a
- * blob of 2.5 GB took 0.6 s, and takes 4 ms: bench_layer_write). Only a hint. */
 int cas_ingest_reader(const struct cas_ingest *g, struct error *err)
 {
     const int fd = openat(g->store->fd, g->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -54,6 +54,9 @@ int cas_ingest_reader(const struct cas_ingest *g, struct error *err)
     return fd >= 0 ? fd : error_sys(err, "open %s in the store", g->name);
 }
 
+/* Lets the disk begin with what has gathered, so that the sync at the end finds little
+ * left: the kernel itself waits for a tenth of the memory to be dirty (the last fsync of a
+ * blob of 2.5 GB took 0.6 s, and takes 4 ms: bench_layer_write). Only a hint. */
 static void start_writing(struct cas_ingest *g)
 {
     if (g->size - g->started < WRITE_BEHIND)
@@ -63,8 +66,22 @@ static void start_writing(struct cas_ingest *g)
     g->started = g->size;
 }
 
+static int refuse(const struct cas_store *s, struct error *err)
+{
+    return error_set(err, ERROR_LIMIT,
+                     "the store %s would grow past its limit (--storage-limit): 'cooper "
+                     "df' tells what is in it, 'cooper prune' removes what can be made "
+                     "again",
+                     s->path);
+}
+
 int cas_ingest_write(struct cas_ingest *g, const void *data, size_t size, struct error *err)
 {
+    const unsigned long long allowed = atomic_load(&g->store->allowed);
+
+    if (allowed != 0 && atomic_load(&g->store->written) + size > allowed)
+        return refuse(g->store, err);
+    atomic_fetch_add(&g->store->written, size);
     if (fs_write_all(g->fd, data, size, err) < 0)
         return error_wrap(err, "write to the store %s", g->store->path);
     g->size += size;

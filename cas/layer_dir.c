@@ -13,6 +13,7 @@
 #include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -178,18 +179,36 @@ static bool read_meta(int fd, struct cas_layer_root *root)
            check_meta(buf_view(&meta), buf_view(&boot), root);
 }
 
-/* Out of sight by rename first, so that nobody finds half of it. */
+bool cas_layer_dir_is_current(int dir_fd)
+{
+    struct cas_layer_root root;
+
+    return read_meta(dir_fd, &root);
+}
+
+/* Is what stands there now still of an earlier boot? Another process may have seen the same
+ * and put a good one in its place. */
+static bool is_still_stale(struct cas_store *s, const char *path)
+{
+    CLEANUP(fd_closep)
+    int fd = openat(cas_store_fd(s), path, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
+    return fd >= 0 && !cas_layer_dir_is_current(fd);
+}
+
+/* Out of sight by rename first, so that nobody finds half of it. Asked and renamed under
+ * one lock, lest the good one that another process made meanwhile, and uses, goes. */
 static int remove_stale(struct cas_store *s, const char *path, struct error *err)
 {
     struct cas_scratch scratch = CAS_SCRATCH_INIT;
+    CLEANUP(fd_closep) int lock = cas_lease_lock(cas_store_fd(s), ".stale", LOCK_EX, err);
 
-    if (cas_scratch_open(&scratch, s, err) < 0)
+    if (lock < 0 || cas_scratch_open(&scratch, s, err) < 0)
         return -1;
-
-    const int result = renameat(cas_store_fd(s), path, scratch.fd, "stale");
-
-    if (result < 0 && errno != ENOENT)
+    if (is_still_stale(s, path) &&
+        renameat(cas_store_fd(s), path, scratch.fd, "stale") < 0 && errno != ENOENT)
         error_sys(err, "remove %s", path);
+    fd_closep(&lock);
     cas_scratch_removep(&scratch);
     return err->code == ERROR_NONE ? 0 : -1;
 }

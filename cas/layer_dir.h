@@ -51,6 +51,8 @@ MUST_CHECK int cas_layer_dir_open(struct cas_store *s,
 MUST_CHECK int cas_layer_dir_mark(int scratch_fd,
                                   const struct cas_layer_root *root,
                                   struct error *err);
+/* Was the directory (layers/ID) made during this boot, and is its `meta` whole? */
+bool cas_layer_dir_is_current(int dir_fd);
 /* OCI config.md "Layer ChainID": of the layer with this diffID on the chain `below` (NULL:
  * it is the first). */
 struct digest cas_layer_chain_id(const struct digest *below, const struct digest *diff_id);

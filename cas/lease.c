@@ -100,6 +100,8 @@ static int try_take(struct cas_lease *l, bool *taken, struct error *err)
     l->start = st.st_mtim;
     if (*taken)
         l->fd = fd_take(&fd);
+    else
+        unlinkat(l->store_fd, path.text, 0);
     return 0;
 }
 
@@ -149,6 +151,11 @@ void cas_lease_close(struct cas_lease *l)
 const char *cas_lease_id(const struct cas_lease *l)
 {
     return l->id;
+}
+
+struct timespec cas_lease_start(const struct cas_lease *l)
+{
+    return l->start;
 }
 
 /* --- Looking at leases of others --- */
@@ -233,11 +240,12 @@ int cas_lease_clean(int store_fd, struct error *err)
     return clean_ingest(store_fd, err);
 }
 
-int cas_lease_oldest_other(int store_fd,
-                           const struct cas_lease *own,
-                           bool *any,
-                           struct timespec *oldest,
-                           struct error *err)
+int cas_lease_others(int store_fd,
+                     const struct cas_lease *own,
+                     bool *any,
+                     struct timespec *oldest,
+                     struct timespec *newest,
+                     struct error *err)
 {
     CLEANUP(dir_closep) DIR *dir = open_dir(store_fd, LEASES, err);
     const char *id;
@@ -256,6 +264,8 @@ int cas_lease_oldest_other(int store_fd,
             continue;
         if (!*any || cas_lease_before(st.st_mtim, *oldest))
             *oldest = st.st_mtim;
+        if (!*any || cas_lease_before(*newest, st.st_mtim))
+            *newest = st.st_mtim;
         *any = true;
     }
     return 0;
@@ -307,7 +317,8 @@ int cas_lease_hold(
             return 0;
         return error_sys(err, "stat %s in the store", path);
     }
-    if (cas_lease_before(cas_lease_stamp(st), s->lease->start) &&
+    /* Where nothing can be written nothing is collected, by us at least. */
+    if (!s->read_only && cas_lease_before(cas_lease_stamp(st), s->lease->start) &&
         touch_locked(s->lease, path) < 0) {
         if (errno == ENOENT)
             return 0;

@@ -39,12 +39,15 @@ const char *cas_lease_id(const struct cas_lease *l);
 /* Removes leases that nobody holds, and with each what it left in ingest/. */
 MUST_CHECK int cas_lease_clean(int store_fd, struct error *err);
 
-/* *any: somebody else holds a lease; *oldest: when the oldest of them began. */
-MUST_CHECK int cas_lease_oldest_other(int store_fd,
-                                      const struct cas_lease *own,
-                                      bool *any,
-                                      struct timespec *oldest,
-                                      struct error *err);
+/* When it began. */
+struct timespec cas_lease_start(const struct cas_lease *l);
+/* *any: somebody else holds a lease; when the oldest and the newest of them began. */
+MUST_CHECK int cas_lease_others(int store_fd,
+                                const struct cas_lease *own,
+                                bool *any,
+                                struct timespec *oldest,
+                                struct timespec *newest,
+                                struct error *err);
 
 /* Locks leases/NAME (".sweep", ".gc", ".index", ".create"), waiting. The lock goes with the
  * descriptor; two calls exclude each other also within one process. */

@@ -1,6 +1,8 @@
 #include "cas/meta.h"
 
 #include "base/alloc.h"
+#include "base/buf.h"
+#include "base/limits.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -8,6 +10,7 @@
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define SCHEMA_VERSION 2
 #define BUSY_MS        30000
@@ -184,6 +187,68 @@ struct cas_meta *cas_meta_open(const char *path, struct error *err)
         return m;
     cas_meta_close(m);
     return NULL;
+}
+
+static int check_version(struct cas_meta *m, struct error *err)
+{
+    int64_t version = 0;
+
+    sqlite3_extended_result_codes(m->db, 1);
+    sqlite3_busy_timeout(m->db, BUSY_MS);
+    if (read_version(m, &version, err) < 0)
+        return -1;
+    if (version == SCHEMA_VERSION)
+        return 0;
+    return error_set(err, ERROR_UNSUPPORTED,
+                     "meta.db has version %jd, not %d, and cannot be changed where it is",
+                     (intmax_t)version, SCHEMA_VERSION);
+}
+
+static struct cas_meta *open_uri(const char *uri, struct error *err)
+{
+    struct cas_meta *m = base_alloc(sizeof *m);
+    const int flags = SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX;
+
+    pthread_mutex_init(&m->lock, NULL);
+    const int code = sqlite3_open_v2(uri, &m->db, flags, NULL);
+    if (code != SQLITE_OK)
+        report(m, code, "open", err);
+    else if (check_version(m, err) == 0)
+        return m;
+    cas_meta_close(m);
+    return NULL;
+}
+
+/* In URIs of SQLite "?", "#" and "%" are written as what they are. */
+static char *uri_of(const char *path, const char *query)
+{
+    CLEANUP(buf_release) struct buf uri = BUF_INIT(LIMIT_TEXT_SIZE);
+
+    buf_append_text(&uri, "file:");
+    for (; *path; path++) {
+        if (strchr("?#%", *path))
+            buf_printf(&uri, "%%%02X", (unsigned char)*path);
+        else
+            buf_append_char(&uri, *path);
+    }
+    buf_append_text(&uri, query);
+    return buf_take(&uri);
+}
+
+/* Where others have it open, or were killed, its log and index stand beside it and can be
+ * used as they are. Else SQLite would have to make them: then nobody is there who might
+ * change the database while it is read. */
+struct cas_meta *cas_meta_open_read_only(const char *path, struct error *err)
+{
+    CLEANUP(base_freep) char *shared = uri_of(path, "");
+    CLEANUP(base_freep) char *alone = uri_of(path, "?immutable=1");
+    CLEANUP(base_freep) char *log = base_format("%s-wal", path);
+    struct cas_meta *m = open_uri(shared, err);
+
+    if (m || access(log, F_OK) == 0)
+        return m;
+    error_clear(err);
+    return open_uri(alone, err);
 }
 
 void cas_meta_close(struct cas_meta *m)

@@ -30,6 +30,9 @@ struct cas_stmt;
 /* Opens or creates (with the schema) the database at an absolute path. ERROR_UNSUPPORTED if
  * a newer version of cooper made it, ERROR_CORRUPT if it is none. */
 MUST_CHECK struct cas_meta *cas_meta_open(const char *path, struct error *err);
+/* Opens what is there for reading only, on a file system where nothing can be written.
+ * ERROR_NOT_FOUND; ERROR_UNSUPPORTED if a newer or an older version made it. */
+MUST_CHECK struct cas_meta *cas_meta_open_read_only(const char *path, struct error *err);
 void cas_meta_close(struct cas_meta *m); /* NULL is fine */
 
 /* Returns `m`. Unlocking resets all statements and rolls back what was not committed. */

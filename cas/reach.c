@@ -2,6 +2,8 @@
 
 #include "base/limits.h"
 #include "cas/blob.h"
+#include "cas/layer_dir.h"
+#include "cas/store_priv.h"
 
 #include <string.h>
 
@@ -9,6 +11,7 @@
 
 struct reach {
     struct cas_store *store;
+    enum cas_reach_flags flags;
     cas_reach_fn *visit;
     void *context;
 };
@@ -59,7 +62,8 @@ static int walk_document(const struct reach *r,
                          struct error *err)
 {
     CLEANUP(doc_unrefp)
-    struct doc *doc = cas_blob_read_doc(r->store, d, LIMIT_MANIFEST_SIZE, err);
+    struct doc *doc = (r->flags & CAS_REACH_PEEK ? cas_blob_peek_doc : cas_blob_read_doc)(
+        r->store, d, LIMIT_MANIFEST_SIZE, err);
 
     if (!doc)
         return -1;
@@ -88,17 +92,46 @@ static int walk(const struct reach *r,
 
 int cas_reach_walk(struct cas_store *s,
                    const struct descriptor *target,
+                   enum cas_reach_flags flags,
                    cas_reach_fn *visit,
                    void *context,
                    struct error *err)
 {
-    const struct reach r = {s, visit, context};
+    const struct reach r = {s, flags, visit, context};
 
     return walk(&r, target, 0, err);
 }
 
+static bool is_config(const char *type)
+{
+    return strcmp(type, MEDIA_OCI_CONFIG) == 0 || strcmp(type, MEDIA_DOCKER_CONFIG) == 0;
+}
+
+/* Configs of other artifacts than images have no layers. */
+void cas_reach_layers(struct cas_store *s,
+                      const struct descriptor *d,
+                      cas_reach_layer_fn *visit,
+                      void *context)
+{
+    CLEANUP(error_clear) struct error ignored = ERROR_INIT;
+    CLEANUP(doc_unrefp)
+    struct doc *config = is_config(d->media_type)
+                             ? cas_blob_peek_doc(s, d, LIMIT_CONFIG_SIZE, &ignored)
+                             : NULL;
+    const struct doc *ids = doc_get(doc_get(config, "rootfs"), "diff_ids");
+    struct digest chain;
+
+    for (size_t i = 0; i < doc_count(ids); i++) {
+        struct digest diff;
+        if (digest_parse(doc_view(doc_at(ids, i)), &diff, &ignored) < 0)
+            return;
+        chain = cas_layer_chain_id(i == 0 ? NULL : &chain, &diff);
+        visit(context, &diff, &chain);
+    }
+}
+
 /* layer.md "Non-Distributable Layers", and Docker's "foreign" ones. */
-static bool may_be_absent(const char *type)
+bool cas_reach_may_be_absent(const char *type)
 {
     return strstr(type, ".nondistributable.") || strstr(type, ".foreign.");
 }
@@ -116,7 +149,7 @@ static int check(void *context,
     if (cas_blob_find(s, &d->digest, &found, &size, err) < 0)
         return -1;
     if (!found) {
-        return may_be_absent(d->media_type)
+        return cas_reach_may_be_absent(d->media_type)
                    ? 0
                    : error_set(err, ERROR_NOT_FOUND, "blob %s is not in the store",
                                digest_format(&d->digest).text);
@@ -130,5 +163,5 @@ static int check(void *context,
 
 int cas_reach_check(struct cas_store *s, const struct descriptor *target, struct error *err)
 {
-    return cas_reach_walk(s, target, check, s, err);
+    return cas_reach_walk(s, target, CAS_REACH_HOLD, check, s, err);
 }

@@ -481,3 +481,20 @@ int cas_ref_mend(struct cas_store *s, struct error *err)
         return 0;
     return index > refs ? recover(s, index, err) : rewrite_index(s, refs, err);
 }
+
+int cas_ref_lock_index(struct cas_store *s, struct error *err)
+{
+    return cas_lease_lock(s->fd, INDEX_LOCK, LOCK_EX, err);
+}
+
+int cas_ref_renew_index(struct cas_store *s, struct error *err)
+{
+    int64_t generation;
+
+    {
+        CLEANUP(cas_meta_unlockp) struct cas_meta *m = cas_meta_lock(s->meta);
+        if (generation_locked(m, &generation, err) < 0)
+            return -1;
+    }
+    return rewrite_index(s, generation, err);
+}

@@ -11,3 +11,8 @@
  * backup) are taken over if all they need is there.
  */
 MUST_CHECK int cas_ref_mend(struct cas_store *s, struct error *err);
+
+/* Keeps refs and index.json from changing until the descriptor is closed. */
+MUST_CHECK int cas_ref_lock_index(struct cas_store *s, struct error *err);
+/* Writes index.json anew. The caller holds that lock. */
+MUST_CHECK int cas_ref_renew_index(struct cas_store *s, struct error *err);

@@ -63,7 +63,9 @@ int cas_scratch_publish(struct cas_scratch *x,
     *published = renameat2(fd, x->path, fd, path, RENAME_NOREPLACE) == 0;
     if (!*published && errno != EEXIST && errno != ENOTEMPTY)
         return error_sys(err, "publish %s", path);
-    if (*published)
+    if (*published) {
         base_freep(&x->path);
+        atomic_store(&x->store->grew, true);
+    }
     return 0;
 }

@@ -144,7 +144,7 @@ static int open_database(struct cas_store *s, struct error *err)
 {
     CLEANUP(base_freep) char *path = base_format("%s/meta.db", s->path);
 
-    s->meta = cas_meta_open(path, err);
+    s->meta = s->read_only ? cas_meta_open_read_only(path, err) : cas_meta_open(path, err);
     return s->meta ? 0 : -1;
 }
 
@@ -187,12 +187,29 @@ static int create_metadata(struct cas_store *s, struct error *err)
     return fs_sync(s->fd, "the store's directory", err);
 }
 
+/* Who can only look needs no lease: nothing of ours is collected by us, and what others
+ * collect meanwhile is missing, with an error that says so. */
+static int open_read_only(struct cas_store *s, struct error *err)
+{
+    bool sealed;
+
+    if (cas_layout_is_sealed(s->fd, &sealed, err) < 0)
+        return -1;
+    if (!sealed)
+        return error_set(err, ERROR_NOT_FOUND,
+                         "there is none, and none can be made on a read-only file system");
+    return open_database(s, err);
+}
+
 static int open_parts(struct cas_store *s,
                       enum cas_store_open_flags flags,
                       struct error *err)
 {
     bool sealed;
 
+    s->read_only = faccessat(s->fd, ".", W_OK, AT_EACCESS) < 0 && errno == EROFS;
+    if (s->read_only)
+        return check_file_system(s, err) < 0 ? -1 : open_read_only(s, err);
     if (check_file_system(s, err) < 0 || check_owner(s, err) < 0 ||
         require_layout(s, flags, &sealed, err) < 0)
         return -1;
@@ -255,6 +272,11 @@ const char *cas_store_path(const struct cas_store *s)
 int cas_store_fd(const struct cas_store *s)
 {
     return s->fd;
+}
+
+bool cas_store_is_read_only(const struct cas_store *s)
+{
+    return s->read_only;
 }
 
 int cas_store_sync(struct cas_store *s, struct error *err)

@@ -33,6 +33,7 @@ enum cas_store_open_flags {
 char *cas_store_default_path(unsigned real_uid);
 
 /* Opens or creates. Clears what crashed processes left (ingest, leases), mends index.json.
+ * On a read-only file system what is there can be read: see cas_store_is_read_only.
  * Errors: ERROR_UNSUPPORTED on a network file system or for a store of a newer version;
  *         ERROR_DENIED for a store of another user; ERROR_INVALID for a directory that is
  *         neither empty nor a store; ERROR_CORRUPT if meta.db is damaged.
@@ -45,20 +46,30 @@ void cas_store_closep(struct cas_store **s);
 
 const char *cas_store_path(const struct cas_store *s); /* absolute; borrowed */
 int cas_store_fd(const struct cas_store *s);           /* directory descriptor; borrowed */
+/* It is on a read-only file system: one can look, and what would write fails. */
+bool cas_store_is_read_only(const struct cas_store *s);
 
 /* Everything written before is on disk after this: blobs, renames, database. Called once by
  * a build before its ref becomes visible. */
 MUST_CHECK int cas_store_sync(struct cas_store *s, struct error *err);
 
+enum cas_gc_flags {
+    CAS_GC_DEFAULT = 0,
+    CAS_GC_KEEP_CACHE = 1, /* what records of the build cache name stays */
+    CAS_GC_SPARE_OWN = 2,  /* and so does what this handle made or found */
+};
+
+/* Bytes are what the file system counts (cas/disk_size.h). */
 struct cas_gc_result {
     unsigned long blobs;
-    unsigned long layers;
+    unsigned long layers; /* unpacked ones */
     unsigned long long bytes;
+    unsigned long long cached_bytes; /* stay for the build cache alone */
 };
-/* Removes what no ref, no kept cache record (keep_cache) and no other process's lease
- * needs. Decides and unlinks under one lock; with other leases held only things older than
- * their start are taken. */
+/* Removes what no ref, no kept cache record and no other process's lease needs. Decides and
+ * unlinks under one lock; with other leases held only things older than their start are
+ * taken. */
 MUST_CHECK int cas_store_gc(struct cas_store *s,
-                            bool keep_cache,
+                            enum cas_gc_flags flags,
                             struct cas_gc_result *out,
                             struct error *err);

@@ -129,7 +129,7 @@ static int rmi_run(struct cli_session *session,
         return -1;
     if (o->no_prune)
         return 0;
-    if (cas_store_gc(store, true, &freed, err) < 0)
+    if (cas_store_gc(store, CAS_GC_KEEP_CACHE, &freed, err) < 0)
         return -1;
     log_debug("rmi: %lu blobs, %lu layers, %s freed", freed.blobs, freed.layers,
               cli_format_size(freed.bytes).text);

@@ -11,6 +11,8 @@
 
 struct globals {
     const char *root;
+    const char *storage_budget;
+    const char *storage_limit;
     struct cli_texts insecure_registries;
     bool debug;
     bool version;
@@ -23,6 +25,12 @@ static const struct cli_option global_options[] = {
     {0, "insecure-registry", CLI_OPTION_TEXTS, "HOST[:PORT]",
      "Speak plain HTTP or unverified TLS to this registry",
      offsetof(struct globals, insecure_registries)},
+    {0, "storage-budget", CLI_OPTION_TEXT, "SIZE|PERCENT%|none",
+     "What is used least recently is removed beyond this (default 10% of the disk)",
+     offsetof(struct globals, storage_budget)},
+    {0, "storage-limit", CLI_OPTION_TEXT, "SIZE|PERCENT%",
+     "A build that would make the store larger than this is ended",
+     offsetof(struct globals, storage_limit)},
     {'D', "debug", CLI_OPTION_SWITCH, NULL, "Log to standard error",
      offsetof(struct globals, debug)},
     {'v', "version", CLI_OPTION_SWITCH, NULL, "Print the version",
@@ -114,6 +122,11 @@ static int start(struct cli_session *session,
     const char *const debug = getenv("COOPER_DEBUG");
     log_init(globals->debug || (debug != NULL && strcmp(debug, "1") == 0));
     session->root = globals->root;
+    if (cli_storage_size_read(globals->storage_budget, CLI_ENV_STORAGE_BUDGET,
+                              "--storage-budget", &session->storage_budget, err) < 0 ||
+        cli_storage_size_read(globals->storage_limit, CLI_ENV_STORAGE_LIMIT,
+                              "--storage-limit", &session->storage_limit, err) < 0)
+        return -1;
     session->insecure_registries = globals->insecure_registries;
     globals->insecure_registries = (struct cli_texts){0};
     return run(session, &arguments, argv + argc - arguments.count, command, err);
@@ -137,6 +150,8 @@ int main(int argc, char **argv)
     } else {
         status = session.exit_code;
     }
+    fflush(stdout);
+    cli_session_tidy(&session);
     cli_args_release(global_options, COUNT_GLOBAL, &globals);
     cli_session_release(&session);
     return status;

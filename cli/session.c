@@ -23,6 +23,12 @@ void cli_session_init(struct cli_session *s)
     *s = (struct cli_session){.real_uid = getuid()};
 }
 
+void cli_session_tidy(struct cli_session *s)
+{
+    if (s->store != NULL && !cli_interrupted())
+        cli_storage_tidy(s->store, &s->storage_budget);
+}
+
 void cli_session_release(struct cli_session *s)
 {
     registry_client_freep(&s->registry);

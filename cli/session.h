@@ -13,6 +13,7 @@
 #include "builder/build.h"
 #include "cas/store.h"
 #include "cli/args.h"
+#include "cli/storage.h"
 #include "registry/client.h"
 
 #include <stdbool.h>
@@ -23,6 +24,8 @@ struct sandbox_helper;
 struct cli_session {
     const char *root;                     /* --root, or NULL */
     struct cli_texts insecure_registries; /* --insecure-registry */
+    struct cli_storage_size storage_budget;
+    struct cli_storage_size storage_limit;
     bool debug;
     uid_t real_uid; /* outside of any user namespace of ours */
     int exit_code;  /* of a command that succeeded: 0, but for `run` */
@@ -35,6 +38,8 @@ struct cli_session {
 
 void cli_session_init(struct cli_session *s);
 void cli_session_release(struct cli_session *s); /* idempotent */
+/* When all is said: brings the store back to its budget if the command wrote to it. */
+void cli_session_tidy(struct cli_session *s);
 
 /* Enters a user namespace unless this is root: for commands that unpack, delete or run. */
 MUST_CHECK int cli_session_enter(struct cli_session *s, struct error *err);

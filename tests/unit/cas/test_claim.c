@@ -116,7 +116,7 @@ static void test_a_claim_keeps_nothing_from_collection(void **state)
     struct cas_claim *held = claim(f, "held");
     struct descriptor d = fixture_blob(f, MEDIA_OCI_LAYER, "garbage");
 
-    assert_ok(f, cas_store_gc(f->store, true, &result, &f->err));
+    assert_ok(f, cas_store_gc(f->store, CAS_GC_KEEP_CACHE, &result, &f->err));
     assert_int_equal(result.blobs, 1);
     descriptor_release(&d);
     cas_claim_release(held);

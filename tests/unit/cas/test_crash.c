@@ -213,7 +213,7 @@ static int use_full_disk(struct fixture *f)
         print_error("%s\n", error_text(&err));
         return 6;
     }
-    if (cas_store_gc(s, false, &result, &err) < 0 || result.blobs == 0) {
+    if (cas_store_gc(s, CAS_GC_DEFAULT, &result, &err) < 0 || result.blobs == 0) {
         print_error("%s\n", error_text(&err));
         return 7;
     }

@@ -18,7 +18,8 @@ static struct cas_gc_result collect(struct fixture *f, bool keep_cache)
 {
     struct cas_gc_result result;
 
-    assert_ok(f, cas_store_gc(f->store, keep_cache, &result, &f->err));
+    assert_ok(f, cas_store_gc(f->store, keep_cache ? CAS_GC_KEEP_CACHE : CAS_GC_DEFAULT,
+                              &result, &f->err));
     return result;
 }
 
@@ -253,7 +254,7 @@ static void test_a_damaged_manifest_stops_collection_and_removes_nothing(void **
     assert_ok(f, cas_blob_put(f->store, VIEW_LIT("stray"), &stray, &f->err));
     assert_ok(f, cas_ref_set(f->store, "a", &d, "build", &f->err));
     fixture_write(f, cas_blob_path(&d.digest).text, "{}");
-    assert_int_equal(cas_store_gc(f->store, false, &result, &f->err), -1);
+    assert_int_equal(cas_store_gc(f->store, CAS_GC_DEFAULT, &result, &f->err), -1);
     assert_code(f, ERROR_CORRUPT);
     assert_int_equal(blobs(f), IMAGE_BLOBS + 1);
 }

@@ -96,18 +96,18 @@ static void test_a_lease_lives_as_long_as_its_store_is_open(void **state)
 {
     struct fixture *f = *state;
     struct cas_store *other = cas_store_open(f->path, CAS_STORE_OPEN_DEFAULT, &f->err);
-    struct timespec oldest;
+    struct timespec oldest, newest;
     bool any;
 
     assert_non_null(other);
     assert_int_equal(fixture_count(f, "leases"), 2);
-    assert_ok(
-        f, cas_lease_oldest_other(f->store->fd, f->store->lease, &any, &oldest, &f->err));
+    assert_ok(f, cas_lease_others(f->store->fd, f->store->lease, &any, &oldest, &newest,
+                                  &f->err));
     assert_true(any);
     cas_store_close(other);
     assert_int_equal(fixture_count(f, "leases"), 1);
-    assert_ok(
-        f, cas_lease_oldest_other(f->store->fd, f->store->lease, &any, &oldest, &f->err));
+    assert_ok(f, cas_lease_others(f->store->fd, f->store->lease, &any, &oldest, &newest,
+                                  &f->err));
     assert_false(any);
 }
 
@@ -123,7 +123,7 @@ static void open_and_die(const char *path)
 static void test_a_killed_processes_lease_counts_no_more(void **state)
 {
     struct fixture *f = *state;
-    struct timespec oldest;
+    struct timespec oldest, newest;
     bool any;
     int status;
     const pid_t child = fork();
@@ -133,8 +133,8 @@ static void test_a_killed_processes_lease_counts_no_more(void **state)
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(WTERMSIG(status), SIGKILL);
     assert_int_equal(fixture_count(f, "leases"), 2);
-    assert_ok(
-        f, cas_lease_oldest_other(f->store->fd, f->store->lease, &any, &oldest, &f->err));
+    assert_ok(f, cas_lease_others(f->store->fd, f->store->lease, &any, &oldest, &newest,
+                                  &f->err));
     assert_false(any);
     assert_ok(f, cas_lease_clean(f->store->fd, &f->err));
     assert_int_equal(fixture_count(f, "leases"), 1);
