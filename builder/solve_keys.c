@@ -165,6 +165,11 @@ static const struct digest *selection_of(const struct solve_node *n)
     return digest_is_set(&n->selection) ? &n->selection : NULL;
 }
 
+static bool is_local_copy(const struct solve_node *n)
+{
+    return n->node->op == BUILD_OP_COPY && step_copy_is_local(n->node);
+}
+
 int solve_make_definition(struct solve_node *n,
                           solve_key_fn *key_of,
                           struct digest *out,
@@ -173,8 +178,10 @@ int solve_make_definition(struct solve_node *n,
     struct input_keys in;
     const int status = collect_inputs(n, key_of, &in, err);
 
+    /* Of what a COPY takes from a stage nobody knows before the stage is there. */
     if (status == 0 && in.is_known)
-        *out = build_key_definition(&n->operation, in.keys, in.count, selection_of(n));
+        *out = build_key_definition(&n->operation, in.keys, in.count,
+                                    is_local_copy(n) ? selection_of(n) : NULL);
     free(in.keys);
     return status;
 }

@@ -107,8 +107,10 @@ own_store() {
     start_two stops
     # What bash starts in the background ignores SIGINT.
     kill -TERM "$second"
-    run wait "$second"
+    status=0
+    wait "$second" || status=$?
     [ "$status" -ne 0 ]
+    grep -q 'waiting for the same step' log2
     go_on
     wait "$first"
     [ "$(counted stops | tr -d '\n')" = xy ]
@@ -117,11 +119,11 @@ own_store() {
 @test "a failed step is run again by the one that waited" {
     counted_context fails 'sleep 1; false'
     "$COOPER" build . >log1 2>&1 3>&- &
-    local first=$!
+    local first=$! code=0
     run "$COOPER" build .
     [ "$status" -eq 1 ]
-    run wait "$first"
-    [ "$status" -eq 1 ]
+    wait "$first" || code=$?
+    [ "$code" -eq 1 ]
     [ "$(counted fails | tr -d '\n')" = xx ]
 }
 
