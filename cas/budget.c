@@ -220,7 +220,7 @@ static int keep(struct cas_store *s,
     out->size = m.size;
     /* What is in the way of the budget cannot be removed: it is no use to look each time.
      */
-    m.next = m.size > budget ? m.size + budget / 20 : budget;
+    m.next = m.size > budget ? m.size + budget / 20 : 0;
     return save(s, &m, err);
 }
 
@@ -263,14 +263,22 @@ static int start_afresh(struct cas_limit *l, struct error *err)
     return 0;
 }
 
-static int measure_limit(struct cas_limit *l, struct error *err)
+/* What is more than `most` is brought down to `keep`. */
+static int measure_limit(struct cas_limit *l,
+                         uint64_t most,
+                         uint64_t keep,
+                         struct error *err)
 {
-    const uint64_t roomy = l->limit - l->limit / 10;
     uint64_t freed;
 
-    if (make_room(l->store, roomy, roomy, &l->size, &freed, err) < 0)
+    if (make_room(l->store, most, keep, &l->size, &freed, err) < 0)
         return error_wrap(err, "storage limit");
     return start_afresh(l, err);
+}
+
+static uint64_t roomy(const struct cas_limit *l)
+{
+    return l->limit - l->limit / 10;
 }
 
 int cas_limit_begin(struct cas_limit *l,
@@ -279,8 +287,12 @@ int cas_limit_begin(struct cas_limit *l,
                     struct error *err)
 {
     *l = (struct cas_limit){.store = s, .limit = limit};
-    if (measure_limit(l, err) < 0)
+    pthread_mutex_init(&l->lock, NULL);
+    s->limit = l;
+    if (measure_limit(l, roomy(l), roomy(l), err) < 0) {
+        cas_limit_end(l);
         return -1;
+    }
     if (l->size < limit)
         return 0;
     cas_limit_end(l);
@@ -291,7 +303,7 @@ int cas_limit_begin(struct cas_limit *l,
                      s->path, (uintmax_t)l->size, (uintmax_t)limit);
 }
 
-int cas_limit_check(struct cas_limit *l, bool *over, struct error *err)
+static int check_locked(struct cas_limit *l, bool *over, struct error *err)
 {
     const uint64_t written = minus(atomic_load(&l->store->written), l->written);
     uint64_t disk;
@@ -302,15 +314,50 @@ int cas_limit_check(struct cas_limit *l, bool *over, struct error *err)
         return -1;
     if (l->size + larger(written, minus(l->free, free)) < l->next)
         return 0;
-    if (measure_limit(l, err) < 0)
+    if (measure_limit(l, roomy(l), roomy(l), err) < 0)
         return -1;
     *over = l->size >= l->limit;
     return 0;
 }
 
+int cas_limit_check(struct cas_limit *l, bool *over, struct error *err)
+{
+    pthread_mutex_lock(&l->lock);
+    const int result = check_locked(l, over, err);
+    pthread_mutex_unlock(&l->lock);
+    return result;
+}
+
+static bool fits(struct cas_store *s, uint64_t size)
+{
+    return atomic_load(&s->written) + size <= atomic_load(&s->allowed);
+}
+
+/* A quarter is cleared, if it can be: this many more writers need not ask. */
+int cas_limit_admit(struct cas_store *s, uint64_t size, struct error *err)
+{
+    struct cas_limit *l = s->limit;
+
+    pthread_mutex_lock(&l->lock);
+    const int result =
+        fits(s, size) ? 0 : measure_limit(l, 0, l->limit - l->limit / 4, err);
+    const bool enough = fits(s, size);
+    pthread_mutex_unlock(&l->lock);
+    if (result < 0 || enough)
+        return result;
+    return error_set(err, ERROR_LIMIT,
+                     "the store %s would grow past its limit (--storage-limit): 'cooper "
+                     "df' tells what is in it, 'cooper prune' removes what can be made "
+                     "again",
+                     s->path);
+}
+
 void cas_limit_end(struct cas_limit *l)
 {
-    if (l->store)
-        atomic_store(&l->store->allowed, 0);
+    if (!l->store)
+        return;
+    atomic_store(&l->store->allowed, 0);
+    l->store->limit = NULL;
     l->store = NULL;
+    pthread_mutex_destroy(&l->lock);
 }

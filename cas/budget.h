@@ -16,6 +16,7 @@
 #include "base/macros.h"
 #include "cas/store.h"
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -35,14 +36,16 @@ MUST_CHECK int cas_budget_keep(struct cas_store *s,
                                struct cas_budget_result *out,
                                struct error *err);
 
-/* A limit that is held while this process works. One thread at a time. */
+/* A limit that is held while this process works. Thread-safe, but for begin and end: then
+ * nobody writes to the store. */
 struct cas_limit {
     struct cas_store *store;
     uint64_t limit;
-    uint64_t size;    /* when it was last measured */
-    uint64_t free;    /* of the file system, then */
-    uint64_t written; /* by this process, until then */
-    uint64_t next;    /* it is measured again when it seems larger than this */
+    pthread_mutex_t lock; /* guards what follows */
+    uint64_t size;        /* when it was last measured */
+    uint64_t free;        /* of the file system, then */
+    uint64_t written;     /* by this process, until then */
+    uint64_t next;        /* it is measured again when it seems larger than this */
 };
 
 /* Measures, and makes room if there is little. ERROR_LIMIT if there is none. From now on
@@ -54,7 +57,10 @@ MUST_CHECK int cas_limit_begin(struct cas_limit *l,
 /* To be asked often, as steps write beside the store's own functions: *over if the store
  * has reached the limit and no room can be made. Costs one system call while it is far. */
 MUST_CHECK int cas_limit_check(struct cas_limit *l, bool *over, struct error *err);
-void cas_limit_end(struct cas_limit *l);
+void cas_limit_end(struct cas_limit *l); /* idempotent */
+/* For cas/ingest.c: may so many bytes be written that do not fit what is allowed? Makes
+ * room if it can. ERROR_LIMIT. */
+MUST_CHECK int cas_limit_admit(struct cas_store *s, uint64_t size, struct error *err);
 
 /* The size of the file system that the store is on, for budgets in percent. */
 MUST_CHECK int cas_budget_disk(struct cas_store *s,

@@ -2,6 +2,7 @@
 
 #include "base/alloc.h"
 #include "base/fs.h"
+#include "cas/budget.h"
 #include "cas/store_priv.h"
 
 #include <errno.h>
@@ -66,21 +67,13 @@ static void start_writing(struct cas_ingest *g)
     g->started = g->size;
 }
 
-static int refuse(const struct cas_store *s, struct error *err)
-{
-    return error_set(err, ERROR_LIMIT,
-                     "the store %s would grow past its limit (--storage-limit): 'cooper "
-                     "df' tells what is in it, 'cooper prune' removes what can be made "
-                     "again",
-                     s->path);
-}
-
 int cas_ingest_write(struct cas_ingest *g, const void *data, size_t size, struct error *err)
 {
     const unsigned long long allowed = atomic_load(&g->store->allowed);
 
-    if (allowed != 0 && atomic_load(&g->store->written) + size > allowed)
-        return refuse(g->store, err);
+    if (allowed != 0 && atomic_load(&g->store->written) + size > allowed &&
+        cas_limit_admit(g->store, size, err) < 0)
+        return -1;
     atomic_fetch_add(&g->store->written, size);
     if (fs_write_all(g->fd, data, size, err) < 0)
         return error_wrap(err, "write to the store %s", g->store->path);

@@ -14,6 +14,8 @@
 
 #define SCHEMA_VERSION 2
 #define BUSY_MS        30000
+/* Of 4 KiB: less is not worth writing the whole database anew. */
+#define SHRINK_PAGES 1024
 /* A few more than there are statements in cas/. */
 #define STATEMENTS_MAX 64
 
@@ -328,6 +330,31 @@ int cas_meta_sync(struct cas_meta *m, struct error *err)
     if (code == SQLITE_OK || (code & 0xff) == SQLITE_BUSY)
         return 0;
     return report(m, code, "sync meta.db", err);
+}
+
+/* A number that a pragma gives; 0 if it cannot be had. */
+static int64_t pragma_number(struct cas_meta *m, const char *sql)
+{
+    CLEANUP(error_clear) struct error ignored = ERROR_INIT;
+    struct cas_stmt *q = cas_meta_stmt(m, sql, &ignored);
+    bool row = false;
+
+    return q && cas_stmt_step(q, &row, &ignored) == 0 && row ? cas_stmt_int(q, 0) : 0;
+}
+
+void cas_meta_shrink(struct cas_meta *meta)
+{
+    CLEANUP(cas_meta_unlockp) struct cas_meta *m = cas_meta_lock(meta);
+    const int64_t pages = pragma_number(m, "PRAGMA page_count");
+    const int64_t unused = pragma_number(m, "PRAGMA freelist_count");
+
+    if (unused < SHRINK_PAGES || unused < pages / 2)
+        return;
+    for (size_t i = 0; i < m->statement_count; i++)
+        sqlite3_reset(m->statements[i].handle);
+    /* Who reads or writes meanwhile makes this fail: the next one tries again. */
+    if (sqlite3_exec(m->db, "VACUUM", NULL, NULL, NULL) == SQLITE_OK)
+        sqlite3_wal_checkpoint_v2(m->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
 }
 
 /* --- Statements --- */

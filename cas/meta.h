@@ -51,6 +51,10 @@ MUST_CHECK int cas_meta_commit(struct cas_meta *m, struct error *err);
 /* Brings what was committed to disk. */
 MUST_CHECK int cas_meta_sync(struct cas_meta *m, struct error *err);
 
+/* Gives back to the file system what many deleted rows left, if it is worth it and nobody
+ * is in the way. Takes the lock. */
+void cas_meta_shrink(struct cas_meta *m);
+
 /* The prepared statement of `sql`, a string literal: prepared once, later given out reset
  * and without parameters. Valid until the lock is given back. */
 MUST_CHECK struct cas_stmt *cas_meta_stmt(struct cas_meta *m,

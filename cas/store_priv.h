@@ -20,6 +20,7 @@ struct cas_store {
     atomic_ulong ingest_count; /* makes names in ingest/ unique within the lease */
     atomic_ullong written;     /* bytes that went into ingest/ (cas/budget.h) */
     atomic_ullong allowed;     /* so many may; 0: any number */
+    struct cas_limit *limit;   /* who knows how many may; NULL: there is none */
     atomic_bool grew;          /* trees were published, whose size nobody knows */
 };
 

@@ -2,7 +2,6 @@
 #include "cli/command.h"
 
 #include "base/alloc.h"
-#include "base/log.h"
 #include "cas/ref.h"
 #include "cli/format.h"
 #include "cli/image.h"
@@ -112,6 +111,16 @@ static int images_remove(struct cas_store *store,
     return first.code == ERROR_NONE ? 0 : error_move(err, &first);
 }
 
+/* As docker, the build cache keeps what it names: said, lest people look for the room. */
+static void freed_tell(const struct cas_gc_result *freed)
+{
+    fprintf(stderr, "%s freed", cli_format_size(freed->bytes).text);
+    if (freed->cached_bytes > 0)
+        fprintf(stderr, "; the build cache alone keeps %s: 'cooper prune' frees it",
+                cli_format_size(freed->cached_bytes).text);
+    fputc('\n', stderr);
+}
+
 static int rmi_run(struct cli_session *session,
                    const void *opaque,
                    const struct cli_texts *arguments,
@@ -131,8 +140,7 @@ static int rmi_run(struct cli_session *session,
         return 0;
     if (cas_store_gc(store, CAS_GC_KEEP_CACHE, &freed, err) < 0)
         return -1;
-    log_debug("rmi: %lu blobs, %lu layers, %s freed", freed.blobs, freed.layers,
-              cli_format_size(freed.bytes).text);
+    freed_tell(&freed);
     return 0;
 }
 
