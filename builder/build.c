@@ -209,6 +209,7 @@ static int perform(const struct build_environment *env,
                    struct build_result *out,
                    struct error *err)
 {
+    uint32_t step_count = 0;
     struct build_environment inner = *env;
     struct build b = {.env = &inner,
                       .request = request,
@@ -216,6 +217,7 @@ static int perform(const struct build_environment *env,
                       .plan = {.epoch = -1}};
     int status = -1;
 
+    inner.step_count = &step_count;
     if (open_cache(&inner, request, err) == 0 && read_names(&b, err) == 0 &&
         read_dockerfile(&b, err) == 0 &&
         build_plan_make(&inner, request, b.inputs, b.file, &b.plan, err) == 0 &&

@@ -156,6 +156,7 @@ struct build_environment {
     struct event_sink sink;
     const struct build_layer_watch *watch; /* or NULL */
     struct build_journal *journal;         /* build_run's own; NULL: none */
+    uint32_t *step_count;      /* build_run's own: numbers given to steps so far; or NULL */
     struct build_cache *cache; /* build_run's own; NULL: the store's records only */
 };
 

@@ -432,6 +432,7 @@ static void solver_init(struct solver *s,
         .cpus = pool_new(0),
         .finished = queue_new(),
         .to_record = queue_new(),
+        .next_step = env->step_count ? *env->step_count : 0,
     };
     pthread_mutex_init(&s->lock, NULL);
 }
@@ -462,6 +463,9 @@ int build_solve(const struct build_environment *env,
         status = take_result(&s, out, err);
     if (status == 0)
         solve_report(&s, out);
+    /* Should the build be done again, its steps have other numbers. */
+    if (env->step_count)
+        *env->step_count = s.next_step;
     solver_release(&s);
     if (status < 0)
         build_solution_release(out);

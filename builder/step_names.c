@@ -49,7 +49,8 @@ static void add_note(struct build_step_names *n,
 
     if (strlen(name) + sizeof "steps/" > sizeof path.text)
         return;
-    snprintf(path.text, sizeof path.text, "steps/%s", name);
+    snprintf(path.text, sizeof path.text, "steps/%.*s",
+             (int)(sizeof path.text - sizeof "steps/"), name);
     doc = build_slot_read(store, &path);
     const struct doc *steps = doc_get(doc, "steps");
     for (size_t i = 0; i < doc_count(steps); i++)
