@@ -6,6 +6,8 @@
 #include "cas/index.h"
 #include "cas/ingest.h"
 #include "cas/layer_dir.h"
+#include "cas/reach.h"
+#include "cas/ref.h"
 #include "cas/store_priv.h"
 
 #include <errno.h>
@@ -16,8 +18,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* A directory that is named by a chainID says not itself which layer it holds. */
+struct chain {
+    struct digest chain_id;
+    struct digest diff_id;
+};
+
 struct layers {
+    struct fsck *fsck;
     struct fsck_names names;
+    struct chain *chains; /* of all images; sorted by chainID */
+    size_t chain_count;
+    size_t chain_capacity;
     struct cas_layer_form form; /* of this process */
 };
 
@@ -71,17 +83,76 @@ static int damaged(struct fsck *f, const char *path, char *why, struct error *er
     return 0;
 }
 
-/* A chain's directory is named by the chainID: which layer it holds, an image's config
- * would say. What is in the index of that layer is found by diffID only. */
-static struct cas_index *open_index(struct fsck *f,
+/* --- Chains --- */
+
+static int compare_chains(const void *a, const void *b)
+{
+    return digest_compare(&((const struct chain *)a)->chain_id,
+                          &((const struct chain *)b)->chain_id);
+}
+
+static void add_chain(void *context,
+                      const struct digest *diff_id,
+                      const struct digest *chain_id)
+{
+    struct layers *all = context;
+
+    all->chains =
+        base_grow(all->chains, all->chain_count, &all->chain_capacity, sizeof *all->chains);
+    all->chains[all->chain_count++] = (struct chain){*chain_id, *diff_id};
+}
+
+static int add_reached(void *context,
+                       const struct descriptor *d,
+                       bool *descend,
+                       struct error *err)
+{
+    struct layers *all = context;
+
+    (void)descend;
+    (void)err;
+    cas_reach_layers(all->fsck->store, d, add_chain, all);
+    return 0;
+}
+
+/* Of images that can be read; the others are told of elsewhere. */
+static int read_chains(struct layers *all, struct error *err)
+{
+    CLEANUP(cas_ref_list_release) struct cas_ref_list refs = {0};
+    struct cas_store *s = all->fsck->store;
+
+    if (cas_ref_list(s, &refs, err) < 0)
+        return -1;
+    for (size_t i = 0; i < refs.count; i++) {
+        CLEANUP(error_clear) struct error damage = ERROR_INIT;
+        if (cas_reach_walk(s, &refs.items[i].target, CAS_REACH_PEEK, add_reached, all,
+                           &damage) < 0)
+            continue;
+    }
+    if (all->chain_count > 1)
+        qsort(all->chains, all->chain_count, sizeof *all->chains, compare_chains);
+    return 0;
+}
+
+/* NULL without an error: it is not known which layer this is, or what is in it. */
+static struct cas_index *open_index(const struct layers *all,
                                     const char *name,
                                     const struct digest *id,
                                     struct error *err)
 {
+    const struct chain want = {.chain_id = *id};
+    const struct chain *known =
+        name[0] == 'c' && all->chain_count > 0
+            ? bsearch(&want, all->chains, all->chain_count, sizeof want, compare_chains)
+            : NULL;
     bool found;
 
-    return name[0] == 'd' ? cas_index_open(f->store, id, &found, err) : NULL;
+    if (name[0] == 'c' && !known)
+        return NULL;
+    return cas_index_open(all->fsck->store, known ? &known->diff_id : id, &found, err);
 }
+
+/* --- Directories --- */
 
 static int compare(struct fsck *f,
                    const struct layers *all,
@@ -117,7 +188,6 @@ static int check_layer(struct fsck *f, const void *context, size_t i, struct err
     const struct layers *all = context;
     const char *name = all->names.items[i];
     CLEANUP(base_freep) char *path = base_format("layers/%s", name);
-    CLEANUP(base_freep) char *fs_path = base_format("%s/fs", path);
     struct digest id;
     const char *form;
 
@@ -140,7 +210,7 @@ static int check_layer(struct fsck *f, const void *context, size_t i, struct err
     int fs_fd = openat(fd, "fs", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (fs_fd < 0 && errno == ENOENT)
         return damaged(f, path, base_strdup("has no files"), err);
-    struct cas_index *index = open_index(f, name, &id, err);
+    struct cas_index *index = open_index(all, name, &id, err);
     if (!index)
         return err->code == ERROR_NONE ? 0 : -1;
     const int result = compare(f, all, path, form, index, fs_fd, err);
@@ -150,13 +220,17 @@ static int check_layer(struct fsck *f, const void *context, size_t i, struct err
 
 int fsck_layers(struct fsck *f, struct error *err)
 {
-    struct layers all = {0};
+    struct layers all = {.fsck = f};
     int result = cas_layer_form(&all.form, err);
+
+    if (result == 0)
+        result = read_chains(&all, err);
 
     if (result == 0)
         result = fsck_names_read(f, "layers", &all.names, err);
     if (result == 0)
         result = fsck_each(f, all.names.count, check_layer, &all, err);
     fsck_names_release(&all.names);
+    free(all.chains);
     return result;
 }

@@ -58,6 +58,13 @@ static struct descriptor image(struct fixture *f, const char *name)
     return d;
 }
 
+static void add_image(struct fixture *f, const char *name)
+{
+    CLEANUP(descriptor_release) struct descriptor d = image(f, name);
+
+    assert_int_equal(d.digest.alg, DIGEST_SHA256);
+}
+
 /* Other bytes, the same size. */
 static void damage(struct fixture *f, const char *path)
 {
@@ -71,7 +78,8 @@ static void damage(struct fixture *f, const char *path)
 static void test_a_whole_store_is_whole(void **state)
 {
     struct fixture *f = *state;
-    CLEANUP(descriptor_release) struct descriptor d = image(f, "a");
+
+    add_image(f, "a");
     CLEANUP(cas_fsck_report_release) struct cas_fsck_report r = check(f, false, false);
 
     assert_true(r.whole);
@@ -84,7 +92,8 @@ static void test_a_whole_store_is_whole(void **state)
 static void test_a_damaged_blob_is_found_and_names_the_image(void **state)
 {
     struct fixture *f = *state;
-    CLEANUP(descriptor_release) struct descriptor d = image(f, "a");
+
+    add_image(f, "a");
     CLEANUP(descriptor_release)
     struct descriptor layer = fixture_blob(f, MEDIA_OCI_LAYER_GZIP, "a: one");
     const struct cas_blob_path path = cas_blob_path(&layer.digest);
@@ -138,7 +147,8 @@ static void test_a_missing_manifest_is_told_by_the_image(void **state)
 static void test_index_json_is_written_anew(void **state)
 {
     struct fixture *f = *state;
-    CLEANUP(descriptor_release) struct descriptor d = image(f, "a");
+
+    add_image(f, "a");
     CLEANUP(base_freep) char *text = fixture_read(f, "index.json");
     char *name = strstr(text, "\"a\"");
 
@@ -275,7 +285,7 @@ static void test_an_unpacked_layer_that_was_changed_is_removed(void **state)
                                               remove_whiteout, part_links};
 
     for (size_t i = 0; i < ARRAY_COUNT(changes); i++) {
-        CLEANUP(cas_layer_unrefp) struct cas_layer *l = unpacked(f);
+        cas_layer_unref(unpacked(f));
         {
             CLEANUP(fd_closep) int fd = open_files(f);
             assert_whole(f);
@@ -297,7 +307,7 @@ static void test_an_unpacked_layer_that_was_changed_is_removed(void **state)
 static void test_changed_bytes_are_found_by_reading_them(void **state)
 {
     struct fixture *f = *state;
-    CLEANUP(cas_layer_unrefp) struct cas_layer *l = unpacked(f);
+    cas_layer_unref(unpacked(f));
     {
         CLEANUP(fd_closep) int fd = open_files(f);
         write_file(fd, "d/file", "HELLO");
@@ -309,6 +319,57 @@ static void test_changed_bytes_are_found_by_reading_them(void **state)
     CLEANUP(cas_fsck_report_release) struct cas_fsck_report r = check(f, true, true);
     assert_one(&r, CAS_FSCK_UNPACKED, "layers/d-", true);
     assert_non_null(strstr(r.problems[0].why, "d/file has other bytes"));
+}
+
+/* An image of these layers, so that its chains are known. */
+static void name_layers(struct fixture *f, struct cas_layer *const *layers, size_t count)
+{
+    CLEANUP(buf_release) struct buf config = BUF_INIT(4096);
+    CLEANUP(buf_release) struct buf manifest = BUF_INIT(8192);
+
+    buf_append_text(&config, "{\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[");
+    for (size_t i = 0; i < count; i++)
+        buf_printf(&config, "%s\"%s\"", i > 0 ? "," : "",
+                   digest_format(cas_layer_diff_id(layers[i])).text);
+    buf_append_text(&config, "]}}");
+    CLEANUP(descriptor_release)
+    struct descriptor c = fixture_blob(f, MEDIA_OCI_CONFIG, buf_text(&config));
+    buf_printf(&manifest,
+               "{\"schemaVersion\":2,\"config\":{\"mediaType\":\"%s\",\"digest\":\"%s\","
+               "\"size\":%ju},\"layers\":[",
+               c.media_type, digest_format(&c.digest).text, (uintmax_t)c.size);
+    for (size_t i = 0; i < count; i++) {
+        const struct descriptor *d = cas_layer_blob(layers[i]);
+        buf_printf(&manifest, "%s{\"mediaType\":\"%s\",\"digest\":\"%s\",\"size\":%ju}",
+                   i > 0 ? "," : "", d->media_type, digest_format(&d->digest).text,
+                   (uintmax_t)d->size);
+    }
+    buf_append_text(&manifest, "]}");
+    CLEANUP(descriptor_release)
+    struct descriptor m = fixture_blob(f, MEDIA_OCI_MANIFEST, buf_text(&manifest));
+    assert_ok(f, cas_ref_set(f->store, "chain", &m, "load", &f->err));
+}
+
+static void test_layers_without_their_parents_are_checked_too(void **state)
+{
+    struct fixture *f = *state;
+    struct cas_layer *layers[] = {
+        LAYER(f, {.name = "d/", .type = '5', .mode = 0750},
+              {.name = "d/below", .data = "below"}),
+        LAYER(f, {.name = "d/file", .data = "hello"},
+              {.name = "e/link", .type = '1', .link = "d/below"}),
+    };
+    CLEANUP(fd_closep) int dir = cas_layer_unpacked(layers, 1, &f->err);
+
+    assert_ok(f, dir);
+    name_layers(f, layers, 2);
+    assert_whole(f);
+    write_file(dir, "d/file", "hello, world");
+    CLEANUP(cas_fsck_report_release) struct cas_fsck_report r = check(f, true, false);
+    assert_one(&r, CAS_FSCK_UNPACKED, "layers/c-", true);
+    assert_whole(f);
+    cas_layer_unref(layers[0]);
+    cas_layer_unref(layers[1]);
 }
 
 static void test_a_damaged_index_is_removed_and_made_again(void **state)
@@ -380,6 +441,7 @@ int main(void)
         fixture_test(test_a_cache_record_that_is_no_document_is_dropped),
         fixture_test(test_an_unpacked_layer_that_was_changed_is_removed),
         fixture_test(test_changed_bytes_are_found_by_reading_them),
+        fixture_test(test_layers_without_their_parents_are_checked_too),
         fixture_test(test_a_damaged_index_is_removed_and_made_again),
         fixture_test(test_what_is_not_ours_is_named_and_left_alone),
         fixture_test(test_checking_is_no_use),
