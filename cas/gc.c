@@ -400,7 +400,7 @@ static int collect(struct sweep *w, struct gc_marks *marks, struct error *err)
     if (!(w->flags & CAS_GC_KEEP_CACHE) && forget_cache(w, err) < 0)
         return -1;
     if (gc_kept_sweep(w->store, !(w->flags & CAS_GC_KEEP_CACHE), w->limit, err) < 0 ||
-        gc_mark(w->store, marks, err) < 0 || sweep_files(w, err) < 0)
+        gc_mark(w->store, w->limit, marks, err) < 0 || sweep_files(w, err) < 0)
         return -1;
     return forget_layers(w->store, err);
 }

@@ -1,12 +1,18 @@
 #include "cas/gc_mark.h"
 #include "cas/gc_kept.h"
 
+#include "base/alloc.h"
 #include "base/doc.h"
+#include "base/fs.h"
+#include "base/limits.h"
 #include "cas/reach.h"
 #include "cas/ref.h"
 #include "cas/store_priv.h"
 
+#include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const char sql_cache[] = "SELECT value FROM cache";
@@ -70,6 +76,84 @@ static int mark_refs(struct marking *k, struct error *err)
         if (cas_reach_walk(k->store, &refs.items[i].target, CAS_REACH_PEEK, mark_reached, k,
                            err) < 0)
             return error_wrap(err, "image %s", refs.items[i].name);
+    }
+    return 0;
+}
+
+/* --- Manifests that somebody holds --- */
+
+/* NULL for what is none. */
+static const char *manifest_type(const struct doc *d)
+{
+    const char *type = doc_text(doc_get(d, "mediaType"));
+
+    if (type)
+        return type;
+    if (doc_type(doc_get(d, "layers")) == DOC_ARRAY)
+        return MEDIA_OCI_MANIFEST;
+    return doc_type(doc_get(d, "manifests")) == DOC_ARRAY ? MEDIA_OCI_INDEX : NULL;
+}
+
+/* Layers, most of what is held, do not begin so. */
+static bool begins_as_document(int fd)
+{
+    char first;
+
+    return pread(fd, &first, 1, 0) == 1 && first == '{';
+}
+
+/* What cannot be read leads no further: it is kept itself, as it is held. */
+static void mark_if_manifest(struct marking *k, const struct digest *digest, uint64_t size)
+{
+    CLEANUP(error_clear) struct error ignored = ERROR_INIT;
+    CLEANUP(fd_closep) int fd = cas_blob_peek(k->store, digest, &ignored);
+    CLEANUP(buf_release) struct buf text = BUF_INIT(LIMIT_MANIFEST_SIZE);
+    CLEANUP(descriptor_release) struct descriptor d = {0};
+
+    if (fd < 0 || !begins_as_document(fd) || fs_read_all(fd, &text, &ignored) < 0)
+        return;
+    CLEANUP(doc_unrefp) struct doc *doc = doc_parse(buf_view(&text), &ignored);
+    const char *type = manifest_type(doc);
+    if (!type)
+        return;
+    descriptor_init(&d, type, digest, size);
+    if (cas_reach_walk(k->store, &d, CAS_REACH_PEEK, mark_reached, k, &ignored) < 0)
+        return;
+}
+
+static void dir_closep(DIR **dir)
+{
+    if (*dir)
+        closedir(*dir);
+    *dir = NULL;
+}
+
+static int mark_held(struct marking *k,
+                     enum digest_alg alg,
+                     struct timespec limit,
+                     struct error *err)
+{
+    CLEANUP(base_freep) char *path = base_format("blobs/%s", digest_alg_name(alg));
+    const int fd = openat(k->store->fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    CLEANUP(dir_closep) DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    const struct dirent *e;
+
+    if (!dir)
+        return errno == ENOENT ? 0 : error_sys(err, "open %s", path);
+    while ((e = readdir(dir))) {
+        CLEANUP(error_clear) struct error ignored = ERROR_INIT;
+        CLEANUP(base_freep) char *text = NULL;
+        struct digest d;
+        struct stat st;
+
+        if (fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) ||
+            st.st_size > (off_t)LIMIT_MANIFEST_SIZE ||
+            cas_lease_before(cas_lease_stamp(&st), limit))
+            continue;
+        text = base_format("%s:%s", digest_alg_name(alg), e->d_name);
+        if (digest_parse(view_of(text), &d, &ignored) == 0 &&
+            !digest_set_has(&k->marks->reached, &d))
+            mark_if_manifest(k, &d, (uint64_t)st.st_size);
     }
     return 0;
 }
@@ -153,12 +237,16 @@ static void add_all(struct digest_set *to, const struct digest_set *from)
     }
 }
 
-int gc_mark(struct cas_store *s, struct gc_marks *marks, struct error *err)
+int gc_mark(struct cas_store *s,
+            struct timespec limit,
+            struct gc_marks *marks,
+            struct error *err)
 {
     CLEANUP(digest_set_release) struct digest_set named = {0};
     struct marking k = {s, marks, &named};
 
-    if (mark_refs(&k, err) < 0 || mark_cache(&k, err) < 0 ||
+    if (mark_refs(&k, err) < 0 || mark_held(&k, DIGEST_SHA256, limit, err) < 0 ||
+        mark_held(&k, DIGEST_SHA512, limit, err) < 0 || mark_cache(&k, err) < 0 ||
         gc_kept_mark(s, marks, err) < 0)
         return -1;
     add_all(&marks->blobs, &marks->reached);

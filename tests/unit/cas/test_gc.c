@@ -288,6 +288,30 @@ static void test_cache_mounts_are_never_collected(void **state)
     assert_true(fixture_exists(f, "mounts/cache"));
 }
 
+/* A build on an image, or a push of it: its manifest was read, its layers are needed later,
+ * and the name goes meanwhile. */
+static void test_what_a_held_manifest_needs_stays_until_its_holder_ends(void **state)
+{
+    struct fixture *f = *state;
+    CLEANUP(descriptor_release) struct descriptor d = {0};
+    CLEANUP(buf_release) struct buf text = BUF_INIT(65536);
+
+    set(f, "a", "one");
+    d = fixture_image(f, "one");
+    /* All of it is older than the lease that follows. */
+    fixture_close(f);
+    usleep(20000);
+    struct cas_store *builder = cas_store_open(f->path, CAS_STORE_OPEN_DEFAULT, &f->err);
+    assert_non_null(builder);
+    fixture_open(f);
+    assert_ok(f, cas_blob_read(builder, &d.digest, &text, &f->err));
+    assert_ok(f, cas_ref_delete(f->store, "a", "rmi", &f->err));
+    assert_int_equal(collect(f, false).blobs, 0);
+    assert_int_equal(blobs(f), IMAGE_BLOBS);
+    cas_store_close(builder);
+    assert_int_equal(collect(f, false).blobs, IMAGE_BLOBS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -304,6 +328,7 @@ int main(void)
         fixture_test(test_files_that_are_no_blobs_are_left_alone),
         fixture_test(test_stat_caches_go_with_the_build_cache),
         fixture_test(test_cache_mounts_are_never_collected),
+        fixture_test(test_what_a_held_manifest_needs_stays_until_its_holder_ends),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
