@@ -281,14 +281,20 @@ static uint64_t roomy(const struct cas_limit *l)
     return l->limit - l->limit / 10;
 }
 
+void cas_limit_arm(struct cas_limit *l, struct cas_store *s, uint64_t limit)
+{
+    *l = (struct cas_limit){.store = s, .limit = limit};
+    pthread_mutex_init(&l->lock, NULL);
+    s->limit = l;
+    atomic_store(&s->allowed, 1);
+}
+
 int cas_limit_begin(struct cas_limit *l,
                     struct cas_store *s,
                     uint64_t limit,
                     struct error *err)
 {
-    *l = (struct cas_limit){.store = s, .limit = limit};
-    pthread_mutex_init(&l->lock, NULL);
-    s->limit = l;
+    cas_limit_arm(l, s, limit);
     if (measure_limit(l, roomy(l), roomy(l), err) < 0) {
         cas_limit_end(l);
         return -1;
@@ -339,8 +345,8 @@ int cas_limit_admit(struct cas_store *s, uint64_t size, struct error *err)
     struct cas_limit *l = s->limit;
 
     pthread_mutex_lock(&l->lock);
-    const int result =
-        fits(s, size) ? 0 : measure_limit(l, 0, l->limit - l->limit / 4, err);
+    const uint64_t keep = l->limit - l->limit / 4;
+    const int result = fits(s, size) ? 0 : measure_limit(l, keep, keep, err);
     const bool enough = fits(s, size);
     pthread_mutex_unlock(&l->lock);
     if (result < 0 || enough)

@@ -54,6 +54,9 @@ MUST_CHECK int cas_limit_begin(struct cas_limit *l,
                                struct cas_store *s,
                                uint64_t limit,
                                struct error *err);
+/* The same for those who may not write at all: measures when the first blob is written. Has
+ * no need of cas_limit_check. */
+void cas_limit_arm(struct cas_limit *l, struct cas_store *s, uint64_t limit);
 /* To be asked often, as steps write beside the store's own functions: *over if the store
  * has reached the limit and no room can be made. Costs one system call while it is far. */
 MUST_CHECK int cas_limit_check(struct cas_limit *l, bool *over, struct error *err);

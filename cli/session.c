@@ -38,6 +38,7 @@ void cli_session_release(struct cli_session *s)
         close(s->ca_fd);
     s->ca_fd = 0;
     sandbox_helper_stopp(&s->sandbox);
+    cas_limit_end(&s->limit);
     cas_store_closep(&s->store);
     cli_texts_release(&s->insecure_registries);
 }
@@ -78,6 +79,9 @@ struct cas_store *cli_session_store(struct cli_session *s, struct error *err)
         return s->store;
     path = s->root != NULL ? base_strdup(s->root) : cas_store_default_path(s->real_uid);
     s->store = cas_store_open(path, CAS_STORE_OPEN_DEFAULT, err);
+    if (s->store != NULL &&
+        cli_storage_hold_limit(s->store, &s->storage_limit, &s->limit, err) < 0)
+        cas_store_closep(&s->store);
     return s->store;
 }
 

@@ -30,6 +30,7 @@ struct cli_session {
     uid_t real_uid; /* outside of any user namespace of ours */
     int exit_code;  /* of a command that succeeded: 0, but for `run` */
     struct cas_store *store;
+    struct cas_limit limit; /* of the store, where --storage-limit is given */
     struct registry_client *registry;
     char *ca_file; /* what registries' certificates are checked with; NULL: the default */
     int ca_fd;     /* the memory that it lies in; 0: none */

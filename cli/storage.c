@@ -3,7 +3,6 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/view.h"
-#include "cas/budget.h"
 #include "cli/args.h"
 #include "cli/format.h"
 #include "cli/interrupt.h"
@@ -99,6 +98,20 @@ void cli_storage_tidy(struct cas_store *store, const struct cli_storage_size *bu
 }
 
 /* --- The limit --- */
+
+int cli_storage_hold_limit(struct cas_store *store,
+                           const struct cli_storage_size *limit,
+                           struct cas_limit *l,
+                           struct error *err)
+{
+    uint64_t bytes = 0;
+
+    if (bytes_of(store, limit, &bytes, err) < 0)
+        return -1;
+    if (bytes > 0 && !cas_store_is_read_only(store))
+        cas_limit_arm(l, store, bytes);
+    return 0;
+}
 
 struct cli_storage_guard {
     struct cas_limit limit;

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/macros.h"
+#include "cas/budget.h"
 #include "cas/store.h"
 
 #include <stdbool.h>
@@ -36,6 +37,13 @@ MUST_CHECK int cli_storage_size_read(const char *option,
 /* Brings the store back to the budget (not given: a tenth of the disk) after a command.
  * What fails here is only logged: the command's own work is done. */
 void cli_storage_tidy(struct cas_store *store, const struct cli_storage_size *budget);
+
+/* Holds the limit, if one is given, against what is written to the store: downloads,
+ * imports. `l` lives until cas_limit_end. */
+MUST_CHECK int cli_storage_hold_limit(struct cas_store *store,
+                                      const struct cli_storage_size *limit,
+                                      struct cas_limit *l,
+                                      struct error *err);
 
 /*
  * Watches the limit on a thread of its own while a build runs. `cancel` of the guard is

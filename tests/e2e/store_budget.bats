@@ -104,3 +104,18 @@ END
     cooper build --progress=plain -t last last
     [[ $stderr == *CACHED* ]]
 }
+
+@test "what is imported counts against the limit as well" {
+    mkdir root
+    head -c 8000000 /dev/urandom >root/file
+    cooper --storage-limit 4mb import root big
+    [ "$status" -eq 1 ]
+    [[ $stderr == *--storage-limit* ]]
+    cooper images -q big
+    [ -z "$output" ]
+    [ -z "$(ls "$COOPER_ROOT/ingest")" ]
+    cooper --storage-limit 40mb import root big
+    [ "$status" -eq 0 ]
+    cooper --storage-limit 4mb images -q big
+    [ -n "$output" ]
+}

@@ -21,6 +21,17 @@ static uint64_t size_of(struct fixture *f)
     return u.size;
 }
 
+/* What no file system can compress. */
+static void fill(char *data, unsigned seed)
+{
+    uint64_t state = seed * 0x9e3779b97f4a7c15u + 1;
+
+    for (uint64_t i = 0; i < MB; i++) {
+        state = state * 6364136223846793005u + 1442695040888963407u;
+        data[i] = (char)(state >> 56);
+    }
+}
+
 /* A cache mount of so many megabytes, written beside the store's own functions. */
 static void make_mount(struct fixture *f, const char *name, uint64_t size)
 {
@@ -28,6 +39,7 @@ static void make_mount(struct fixture *f, const char *name, uint64_t size)
     CLEANUP(base_freep) char *path = base_format("mounts/%s/file", name);
     CLEANUP(base_freep) char *data = base_alloc(MB);
 
+    fill(data, 1);
     assert_int_equal(mkdirat(f->store->fd, dir, 0755), 0);
     const int fd = openat(f->store->fd, path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
     assert_true(fd >= 0);
@@ -44,7 +56,7 @@ static int write_blob(struct fixture *f, char seed, uint64_t size)
     struct cas_blob_writer *w = cas_blob_writer_new(f->store, DIGEST_SHA256, &f->err);
 
     assert_non_null(w);
-    data[0] = seed;
+    fill(data, (unsigned)seed);
     for (uint64_t i = 0; i < size; i++) {
         if (cas_blob_writer_write(w, data, MB, &f->err) < 0) {
             cas_blob_writer_abort(w);
@@ -186,6 +198,22 @@ static void test_a_store_that_is_full_already_says_so(void **state)
     assert_ok(f, write_blob(f, 'a', 1));
 }
 
+static void test_a_limit_that_is_armed_costs_nothing_before_the_first_blob(void **state)
+{
+    struct fixture *f = *state;
+    struct cas_limit l;
+
+    make_mount(f, "a", 2);
+    cas_limit_arm(&l, f->store, 4 * MB);
+    assert_int_equal(l.size, 0);
+    assert_ok(f, write_blob(f, 'a', 1));
+    assert_true(l.size >= 2 * MB);
+    assert_int_equal(write_blob(f, 'b', 4), -1);
+    assert_code(f, ERROR_LIMIT);
+    cas_limit_end(&l);
+    cas_limit_end(&l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -197,6 +225,7 @@ int main(void)
         fixture_test(test_what_steps_write_counts_against_the_limit),
         fixture_test(test_old_things_make_room_below_the_limit),
         fixture_test(test_a_store_that_is_full_already_says_so),
+        fixture_test(test_a_limit_that_is_armed_costs_nothing_before_the_first_blob),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
