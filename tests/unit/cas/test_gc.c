@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Blobs of an image of the fixture: manifest, config, two layers. */
@@ -312,6 +313,27 @@ static void test_what_a_held_manifest_needs_stays_until_its_holder_ends(void **s
     assert_int_equal(collect(f, false).blobs, IMAGE_BLOBS);
 }
 
+/* A lease that seems to begin in the future: the clock was set back while it was held, and
+ * what its holder made since is stamped with earlier times. */
+static void test_with_the_clock_set_back_nothing_is_taken(void **state)
+{
+    struct fixture *f = *state;
+    CLEANUP(descriptor_release) struct descriptor stray = fixture_image(f, "stray");
+    struct cas_store *other = cas_store_open(f->path, CAS_STORE_OPEN_DEFAULT, &f->err);
+    struct timespec later[2];
+
+    assert_non_null(other);
+    assert_true(digest_is_set(&stray.digest));
+    clock_gettime(CLOCK_REALTIME, &later[0]);
+    later[0].tv_sec += 3600;
+    later[1] = later[0];
+    CLEANUP(base_freep) char *path = base_format("leases/%s", cas_lease_id(other->lease));
+    assert_int_equal(utimensat(f->store->fd, path, later, 0), 0);
+    assert_int_equal(collect(f, false).blobs, 0);
+    cas_store_close(other);
+    assert_int_equal(collect(f, false).blobs, IMAGE_BLOBS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -329,6 +351,7 @@ int main(void)
         fixture_test(test_stat_caches_go_with_the_build_cache),
         fixture_test(test_cache_mounts_are_never_collected),
         fixture_test(test_what_a_held_manifest_needs_stays_until_its_holder_ends),
+        fixture_test(test_with_the_clock_set_back_nothing_is_taken),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

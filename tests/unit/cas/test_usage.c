@@ -327,6 +327,66 @@ static void test_a_locked_mount_stays_however_old(void **state)
     assert_true(fixture_exists(f, "mounts/x.lock"));
 }
 
+/* git/ID as builder/git.h lays it out. */
+static void make_repository(struct fixture *f)
+{
+    (void)mkdirat(f->store->fd, "git", 0700);
+    make_dir(f, "git/0123456789abcdef0123456789abcdef", "lock");
+    make_dir(f, "git/0123456789abcdef0123456789abcdef/repo", "HEAD");
+    make_dir(f, "git/0123456789abcdef0123456789abcdef/tree.1", "file");
+    make_dir(f, "git/0123456789abcdef0123456789abcdef/tree.2", "file");
+}
+
+static int lock_of(struct fixture *f, const char *path)
+{
+    const int fd = openat(f->store->fd, path, O_RDONLY | O_CLOEXEC);
+
+    assert_true(fd >= 0);
+    assert_int_equal(flock(fd, LOCK_SH), 0);
+    return fd;
+}
+
+static void test_repositories_go_but_for_what_is_locked(void **state)
+{
+    struct fixture *f = *state;
+    const struct cas_prune_options sources = {.kinds = CAS_PRUNE_KIND(CAS_USAGE_SOURCE),
+                                              .keep = UINT64_MAX};
+    const char *dir = "git/0123456789abcdef0123456789abcdef";
+    struct removed removed;
+    int lock;
+
+    make_repository(f);
+    lock = lock_of(f, "git/0123456789abcdef0123456789abcdef/lock");
+    prune(f, &sources, &removed);
+    assert_int_equal(fixture_count(f, dir), 4);
+    close(lock);
+    lock = lock_of(f, "git/0123456789abcdef0123456789abcdef/tree.1");
+    prune(f, &sources, &removed);
+    assert_int_equal(removed.count, 1);
+    assert_int_equal(fixture_count(f, dir), 2); /* lock, tree.1 */
+    close(lock);
+    prune(f, &sources, &removed);
+    assert_int_equal(fixture_count(f, dir), 1);
+}
+
+static void test_a_build_that_runs_keeps_its_log(void **state)
+{
+    struct fixture *f = *state;
+    const struct cas_prune_options logs = {.kinds = CAS_PRUNE_KIND(CAS_USAGE_BUILD),
+                                           .keep = UINT64_MAX};
+    struct removed removed;
+    int lock;
+
+    make_dir(f, "builds/0123456789ab", "1.log");
+    lock = lock_of(f, "builds/0123456789ab");
+    prune(f, &logs, &removed);
+    assert_int_equal(removed.count, 0);
+    close(lock);
+    prune(f, &logs, &removed);
+    assert_int_equal(removed.count, 1);
+    assert_int_equal(fixture_count(f, "builds"), 0);
+}
+
 static void test_shared_records_stay_unless_they_are_asked_for(void **state)
 {
     struct fixture *f = *state;
@@ -409,6 +469,8 @@ int main(void)
         fixture_test(test_the_least_recently_used_goes_first_until_it_is_enough),
         fixture_test(test_what_others_hold_stays),
         fixture_test(test_a_locked_mount_stays_however_old),
+        fixture_test(test_repositories_go_but_for_what_is_locked),
+        fixture_test(test_a_build_that_runs_keeps_its_log),
         fixture_test(test_shared_records_stay_unless_they_are_asked_for),
         fixture_test(test_what_this_handle_made_can_be_spared),
         fixture_test(test_images_go_when_they_are_asked_for),
