@@ -7,6 +7,8 @@
  *     cas/record.h   layer records and build cache
  *     cas/layer.h    making layers;  cas/index.h, cas/tree.h reading what is in them
  *     cas/snapshot.h layers/ID: unpacked layers, and mounts made of them
+ *     cas/usage.h    what takes up room;  cas/prune.h, cas/budget.h keep it small
+ *     cas/fsck.h     whether all is whole
  *
  * Many processes, also in different pid namespaces, share one store. Opening takes a lease
  * (leases/ID, held by flock): while it is held nothing that this handle saw or made is
