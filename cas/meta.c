@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SCHEMA_VERSION 2
+#define SCHEMA_VERSION 3
 #define BUSY_MS        30000
 /* Of 4 KiB: less is not worth writing the whole database anew. */
 #define SHRINK_PAGES 1024
@@ -43,6 +43,19 @@ static const char schema[] =
 static const char *const upgrades[SCHEMA_VERSION] = {
     [1] = "ALTER TABLE layer ADD COLUMN maker TEXT;"
           "PRAGMA user_version = 2;",
+    /* cas/repository.h */
+    [2] = "CREATE TABLE repository(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);"
+          "CREATE TABLE repository_blob(repository INTEGER NOT NULL, digest BLOB NOT NULL,"
+          " state INTEGER NOT NULL, private INTEGER NOT NULL, time INTEGER NOT NULL,"
+          " PRIMARY KEY(repository, digest)) WITHOUT ROWID;"
+          "CREATE INDEX repository_blob_digest ON repository_blob(digest);"
+          "CREATE TABLE repository_manifest(repository INTEGER NOT NULL, digest BLOB NOT "
+          "NULL,"
+          " target TEXT NOT NULL, subject BLOB, artifact_type TEXT, time INTEGER NOT NULL,"
+          " PRIMARY KEY(repository, digest)) WITHOUT ROWID;"
+          "CREATE INDEX repository_manifest_subject"
+          " ON repository_manifest(subject, repository, digest) WHERE subject IS NOT NULL;"
+          "PRAGMA user_version = 3;",
 };
 
 struct cas_stmt {

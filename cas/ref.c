@@ -52,7 +52,7 @@ static int parse_target(struct view text, struct descriptor *out, struct error *
     return 0;
 }
 
-static int read_ref(struct cas_stmt *q, struct cas_ref *out, struct error *err)
+int cas_ref_read_row(struct cas_stmt *q, struct cas_ref *out, struct error *err)
 {
     struct cas_ref r = {.time = cas_stmt_int(q, 3)};
 
@@ -76,7 +76,7 @@ static int find_locked(struct cas_meta *m,
     cas_stmt_bind_text(q, 1, name);
     if (cas_stmt_step(q, found, err) < 0)
         return -1;
-    return *found ? read_ref(q, out, err) : 0;
+    return *found ? cas_ref_read_row(q, out, err) : 0;
 }
 
 static int list_locked(struct cas_meta *m, struct cas_ref_list *out, struct error *err)
@@ -94,7 +94,7 @@ static int list_locked(struct cas_meta *m, struct cas_ref_list *out, struct erro
         if (!row)
             break;
         list.items = base_grow(list.items, list.count, &capacity, sizeof *list.items);
-        if (read_ref(q, &list.items[list.count], err) < 0)
+        if (cas_ref_read_row(q, &list.items[list.count], err) < 0)
             return -1;
         list.count++;
     }
@@ -311,22 +311,107 @@ static int change_refs(struct cas_store *s,
 
 /* --- Set and delete --- */
 
-struct set_request {
-    const char *const *names;
-    size_t count;
-    const struct descriptor *target;
-    const char *why;
+/* Where a name points within the transaction, its stand-in's target taken for its own. */
+static int current_locked(struct cas_meta *m,
+                          const char *name,
+                          const char *stand_in,
+                          struct digest *out,
+                          struct error *err)
+{
+    CLEANUP(cas_ref_release) struct cas_ref r = {0};
+    bool found;
+
+    *out = (struct digest){.alg = DIGEST_NONE};
+    if (find_locked(m, name, &found, &r, err) < 0 ||
+        (!found && stand_in && find_locked(m, stand_in, &found, &r, err) < 0))
+        return -1;
+    if (found)
+        *out = r.target.digest;
+    return 0;
+}
+
+static enum cas_ref_refusal judge(const struct cas_ref_guard *g,
+                                  const struct digest *now,
+                                  const struct digest *next)
+{
+    const bool exists = digest_is_set(now);
+
+    if ((g->is_absent && exists) || (g->is_present && !exists) ||
+        (digest_is_set(&g->is) && !digest_eq(&g->is, now)) ||
+        (digest_is_set(&g->is_not) && digest_eq(&g->is_not, now)))
+        return CAS_REF_UNMET;
+    return g->is_fixed && exists && !digest_eq(now, next) ? CAS_REF_FIXED : CAS_REF_GRANTED;
+}
+
+struct applying {
+    const struct cas_ref_change *change;
+    struct cas_ref_verdict *verdict;
 };
+
+static int check_guards(struct cas_meta *m, const struct applying *a, struct error *err)
+{
+    const struct cas_ref_change *c = a->change;
+
+    for (size_t i = 0; c->guards && i < c->count; i++) {
+        struct digest now;
+        if (current_locked(m, c->names[i], c->guards[i].stand_in, &now, err) < 0)
+            return -1;
+        const enum cas_ref_refusal r = judge(&c->guards[i], &now, &c->target->digest);
+        if (r == CAS_REF_GRANTED)
+            continue;
+        *a->verdict = (struct cas_ref_verdict){r, i, now};
+        return error_set(err, ERROR_EXISTS, "%s points to %s", c->names[i],
+                         digest_is_set(&now) ? digest_format(&now).text : "nothing");
+    }
+    return 0;
+}
 
 static int apply_set(struct cas_meta *m, const void *context, struct error *err)
 {
-    const struct set_request *r = context;
+    const struct applying *a = context;
+    const struct cas_ref_change *c = a->change;
 
-    for (size_t i = 0; i < r->count; i++) {
-        if (set_one(m, r->names[i], r->target, r->why, err) < 0)
+    if (check_guards(m, a, err) < 0 || (c->also && c->also(m, c->context, err) < 0))
+        return -1;
+    for (size_t i = 0; i < c->count; i++) {
+        if (set_one(m, c->names[i], c->target, c->why, err) < 0)
             return -1;
     }
     return 0;
+}
+
+/* No name moves: index.json stays as it is. */
+static int apply_unmoved(struct cas_store *s, const struct applying *a, struct error *err)
+{
+    CLEANUP(cas_meta_unlockp) struct cas_meta *m = cas_meta_lock(s->meta);
+
+    if (cas_meta_begin(m, CAS_META_DURABLE, err) < 0 || check_guards(m, a, err) < 0 ||
+        a->change->also(m, a->change->context, err) < 0)
+        return -1;
+    return cas_meta_commit(m, err);
+}
+
+int cas_ref_apply(struct cas_store *s,
+                  const struct cas_ref_change *change,
+                  struct cas_ref_verdict *verdict,
+                  struct error *err)
+{
+    struct cas_ref_verdict unread;
+    const struct applying a = {change, verdict ? verdict : &unread};
+    bool same = false;
+
+    *a.verdict = (struct cas_ref_verdict){.refusal = CAS_REF_GRANTED};
+    if (all_same(s, change->names, change->count, change->target, &same, err) < 0)
+        return -1;
+    if (same && !change->also && !change->guards)
+        return 0;
+    /* The files of all blobs were synced before they became visible, whoever wrote them;
+     * their names become durable here, before the ref does. */
+    if (cas_blob_sync_dirs(s, err) < 0)
+        return -1;
+    if (same && change->also)
+        return apply_unmoved(s, &a, err);
+    return change_refs(s, apply_set, &a, err);
 }
 
 int cas_ref_set_many(struct cas_store *s,
@@ -336,17 +421,15 @@ int cas_ref_set_many(struct cas_store *s,
                      const char *why,
                      struct error *err)
 {
-    const struct set_request request = {names, count, target, why};
+    const struct cas_ref_change change = {
+        .names = names, .count = count, .target = target, .why = why};
     bool same;
 
     if (all_same(s, names, count, target, &same, err) < 0)
         return -1;
     if (same)
         return 0;
-    /* The files of all blobs were synced before they became visible, whoever wrote them;
-     * their names become durable here, before the ref does. */
-    if (cas_reach_check(s, target, err) < 0 || cas_blob_sync_dirs(s, err) < 0 ||
-        change_refs(s, apply_set, &request, err) < 0)
+    if (cas_reach_check(s, target, err) < 0 || cas_ref_apply(s, &change, NULL, err) < 0)
         return error_wrap(err, "set %s", names[0]);
     return 0;
 }

@@ -55,6 +55,36 @@ MUST_CHECK int cas_ref_find(struct cas_store *s,
 MUST_CHECK int cas_ref_list(struct cas_store *s,
                             struct cas_ref_list *out,
                             struct error *err);
+
+/* What must hold of a name for it to be changed, decided within the change's transaction:
+ * of several who try at once, one succeeds. */
+struct cas_ref_guard {
+    /* Where the name does not exist, this one's target counts as its own; or NULL. */
+    const char *stand_in;
+    bool is_absent;       /* it must not exist */
+    bool is_present;      /* it must exist */
+    bool is_fixed;        /* it may be made, but never be moved or removed */
+    struct digest is;     /* set: it must point there */
+    struct digest is_not; /* set: it must not point there */
+};
+
+enum cas_ref_refusal { CAS_REF_GRANTED = 0, CAS_REF_UNMET, CAS_REF_FIXED };
+
+struct cas_ref_verdict {
+    enum cas_ref_refusal refusal;
+    size_t index;      /* of the name that a guard refused */
+    struct digest now; /* where it points; not set: nowhere */
+};
+
+/* Up to `limit` refs whose names begin with `prefix`, by name (bytewise), beginning after
+ * the name prefix + `after` ("": from the start). */
+MUST_CHECK int cas_ref_page(struct cas_store *s,
+                            const char *prefix,
+                            const char *after,
+                            size_t limit,
+                            struct cas_ref_list *out,
+                            struct error *err);
+
 /* ERROR_NOT_FOUND if absent. The history stays, with an entry for the removal. */
 MUST_CHECK int cas_ref_delete(struct cas_store *s,
                               const char *name,

@@ -60,6 +60,7 @@ extern const struct cli_command cli_command_push;
 extern const struct cli_command cli_command_rmi;
 extern const struct cli_command cli_command_run;
 extern const struct cli_command cli_command_save;
+extern const struct cli_command cli_command_serve;
 extern const struct cli_command cli_command_tag;
 extern const struct cli_command cli_command_version;
 

@@ -16,7 +16,7 @@ configure_file(cmake/version.h.in generated/base/version.h @ONLY)
 
 set(COOPER_ROOMS base parser cas registry builder cli)
 # Sources of modules, which are no part of their room's library.
-set(COOPER_MODULE_SOURCES "/(registry/http_curl[^/]*|builder/archive_libarchive|parser/yaml_libyaml)\\.c$")
+set(COOPER_MODULE_SOURCES "/(registry/http_curl[^/]*|registry/serve/module_[^/]*|builder/archive_libarchive|parser/yaml_libyaml)\\.c$")
 
 # cooper_package(<name>): the imported target PkgConfig::<name>, looked up once.
 macro(cooper_package name)

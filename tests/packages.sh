@@ -11,9 +11,11 @@ build=(
     gcc
     libarchive-dev
     libc6-dev
+    libcrypt-dev
     libcurl4-openssl-dev
     libisal-dev
     libjansson-dev
+    libmicrohttpd-dev
     libseccomp-dev
     libsqlite3-dev
     libssl-dev
@@ -36,7 +38,6 @@ tests=(
     clang-tidy
     libclang-rt-14-dev
     libcmocka-dev
-    libmicrohttpd-dev
     mandoc
     # Other people's tools, which must accept what we make.
     containerd
