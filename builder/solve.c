@@ -487,7 +487,7 @@ int build_solve_explain(const struct build_environment *env,
     status = prepare(&s, err);
     if (status == 0 && plan->result) {
         mark_needed(&s);
-        recall(&s);
+        solve_last_load(&s);
         status = solve_explain(&s, out, err);
     }
     solver_release(&s);
