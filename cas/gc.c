@@ -14,6 +14,7 @@
 #include "cas/gc_kept.h"
 #include "cas/gc_mark.h"
 #include "cas/gc_priv.h"
+#include "cas/gc_repository.h"
 #include "cas/ingest.h"
 #include "cas/store_priv.h"
 
@@ -402,7 +403,7 @@ static int collect(struct sweep *w, struct gc_marks *marks, struct error *err)
     if (gc_kept_sweep(w->store, !(w->flags & CAS_GC_KEEP_CACHE), w->limit, err) < 0 ||
         gc_mark(w->store, w->limit, marks, err) < 0 || sweep_files(w, err) < 0)
         return -1;
-    return forget_layers(w->store, err);
+    return forget_layers(w->store, err) < 0 ? -1 : gc_repository_forget(w->store, err);
 }
 
 int cas_store_gc(struct cas_store *s,

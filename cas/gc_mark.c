@@ -1,5 +1,6 @@
 #include "cas/gc_mark.h"
 #include "cas/gc_kept.h"
+#include "cas/gc_repository.h"
 
 #include "base/alloc.h"
 #include "base/doc.h"
@@ -245,7 +246,9 @@ int gc_mark(struct cas_store *s,
     CLEANUP(digest_set_release) struct digest_set named = {0};
     struct marking k = {s, marks, &named};
 
-    if (mark_refs(&k, err) < 0 || mark_held(&k, DIGEST_SHA256, limit, err) < 0 ||
+    if (mark_refs(&k, err) < 0 ||
+        gc_repository_mark(s, &marks->reached, mark_reached, &k, err) < 0 ||
+        mark_held(&k, DIGEST_SHA256, limit, err) < 0 ||
         mark_held(&k, DIGEST_SHA512, limit, err) < 0 || mark_cache(&k, err) < 0 ||
         gc_kept_mark(s, marks, err) < 0)
         return -1;

@@ -10,6 +10,7 @@
 #include <semaphore.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -46,7 +47,7 @@ struct serve_auth {
     uint8_t secret[SECRET_SIZE];
     pthread_mutex_t lock; /* guards everything below */
     struct users users;
-    struct timespec mtime;
+    struct stat known; /* the file as it was read */
     struct remembered remembered[REMEMBERED];
     size_t next; /* to be overwritten */
 };
@@ -94,7 +95,15 @@ static int parse(struct view text, struct users *out, struct error *err)
     return 0;
 }
 
-static int load(struct serve_auth *a, const struct timespec *known, struct error *err)
+/* Two writes within one tick of the clock leave one time, but not one inode and size. */
+static bool is_same(const struct stat *a, const struct stat *b)
+{
+    return a->st_ino == b->st_ino && a->st_dev == b->st_dev && a->st_size == b->st_size &&
+           a->st_ctim.tv_sec == b->st_ctim.tv_sec &&
+           a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
+static int load(struct serve_auth *a, const struct stat *known, struct error *err)
 {
     CLEANUP(fd_closep) int fd = fs_open_at(AT_FDCWD, a->path, O_RDONLY, 0, err);
     CLEANUP(buf_release) struct buf text = BUF_INIT(LIMIT_PASSWD_SIZE);
@@ -105,7 +114,7 @@ static int load(struct serve_auth *a, const struct timespec *known, struct error
         return -1;
     if (fstat(fd, &st) < 0)
         return error_sys(err, "stat");
-    if (known && known->tv_sec == st.st_mtim.tv_sec && known->tv_nsec == st.st_mtim.tv_nsec)
+    if (known && is_same(known, &st))
         return 0;
     if (fs_read_all(fd, &text, err) < 0 || parse(buf_view(&text), &users, err) < 0)
         return -1;
@@ -113,7 +122,7 @@ static int load(struct serve_auth *a, const struct timespec *known, struct error
     const struct users old = a->users;
     a->users = users;
     users = old;
-    a->mtime = st.st_mtim;
+    a->known = st;
     /* Who is not in it any more, or has another password, is forgotten at once. */
     for (size_t i = 0; i < REMEMBERED; i++)
         a->remembered[i] = (struct remembered){0};
@@ -155,7 +164,7 @@ void serve_auth_close(struct serve_auth *a)
 int serve_auth_refresh(struct serve_auth *a, struct error *err)
 {
     pthread_mutex_lock(&a->lock);
-    const struct timespec known = a->mtime;
+    const struct stat known = a->known;
     pthread_mutex_unlock(&a->lock);
     return load(a, &known, err) < 0 ? error_wrap(err, "password file %s", a->path) : 0;
 }

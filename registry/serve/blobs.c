@@ -57,7 +57,10 @@ static void answer_blob(struct serve_exchange *x, const struct digest *d, uint64
     if (range == SERVE_RANGE_PART)
         serve_reply_header(x, "Content-Range", "bytes %ju-%ju/%ju", (uintmax_t)first,
                            (uintmax_t)last, (uintmax_t)size);
-    serve_reply_fd(x, &fd, first, range == SERVE_RANGE_PART ? last - first + 1 : size);
+    if (range == SERVE_RANGE_PART)
+        serve_reply_fd(x, &fd, first, last - first + 1);
+    else
+        serve_reply_fd(x, &fd, 0, size);
 }
 
 static void get_blob(struct serve_exchange *x)

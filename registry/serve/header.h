@@ -15,7 +15,7 @@ enum serve_range { SERVE_RANGE_ALL = 0, SERVE_RANGE_PART, SERVE_RANGE_UNSATISFIA
 
 /* "bytes=A-B", "bytes=A-", "bytes=-N" of something with `size` bytes; *last is inclusive.
  * What is malformed, of another unit, or several ranges, means everything, as RFC 9110
- * allows. `text` may be NULL. */
+ * allows; *first and *last are not to be read then. `text` may be NULL. */
 enum serve_range serve_range_parse(const char *text,
                                    uint64_t size,
                                    uint64_t *first,
