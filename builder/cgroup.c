@@ -218,14 +218,23 @@ static int make_parent(struct build_cgroups *cs,
     return p->version == 2 && !enable(*out, c) ? refused(c, *out, err) : 0;
 }
 
-/* A v1 group of CPUs takes nobody in before it has both. */
-static int inherit_cpuset(const char *parent, const char *path, struct error *err)
+/* A v1 group of CPUs takes nobody in before it has both; those above it may have been made
+ * just now. `top` has them. */
+static int inherit_cpuset(const char *top, const char *path, struct error *err)
 {
     static const char *const files[] = {"cpuset.cpus", "cpuset.mems"};
+    CLEANUP(base_freep) char *parent = view_dup(path_dir(view_of(path)));
 
+    if (strlen(path) <= strlen(top))
+        return 0;
+    if (inherit_cpuset(top, parent, err) < 0)
+        return -1;
     for (size_t i = 0; i < ARRAY_COUNT(files); i++) {
+        CLEANUP(buf_release) struct buf own = BUF_INIT(LIMIT_TEXT_SIZE);
         CLEANUP(buf_release) struct buf value = BUF_INIT(LIMIT_TEXT_SIZE);
 
+        if (!read_file(path, files[i], &own) || view_trim(buf_view(&own)).size > 0)
+            continue;
         if (read_file(parent, files[i], &value) &&
             write_file(path, files[i], buf_text(&value), err) < 0)
             return -1;
@@ -264,7 +273,7 @@ static const char *group_in(const struct build_cgroup *g, const char *parent)
 static int make_group(struct build_cgroup *g,
                       enum build_cgroup_controller c,
                       const char *parent,
-                      int version,
+                      const struct build_cgroup_place *p,
                       struct error *err)
 {
     const size_t i = g->count;
@@ -275,12 +284,13 @@ static int make_group(struct build_cgroup *g,
         return refused(c, parent, err);
     g->procs[i] = -1;
     g->paths[i] = path;
-    g->versions[i] = version;
+    g->versions[i] = p->version;
     g->count++;
     g->procs[i] = openat(g->locks[i], "cgroup.procs", O_WRONLY | O_CLOEXEC);
     if (g->procs[i] < 0)
         return refused(c, path, err);
-    return c == BUILD_CGROUP_CPUSET && version == 1 ? inherit_cpuset(parent, path, err) : 0;
+    return c == BUILD_CGROUP_CPUSET && p->version == 1 ? inherit_cpuset(p->root, path, err)
+                                                       : 0;
 }
 
 static int add_controller(struct build_cgroups *cs,
@@ -309,7 +319,7 @@ static int add_controller(struct build_cgroups *cs,
     path = group_in(g, parent);
     if (!path) {
         sweep(parent);
-        if (make_group(g, c, parent, p->version, err) < 0)
+        if (make_group(g, c, parent, p, err) < 0)
             return -1;
         path = g->paths[g->count - 1];
     }

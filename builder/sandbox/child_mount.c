@@ -72,7 +72,12 @@ int child_tree(struct sandbox_child *child, const struct sandbox_op *op)
 {
     const char *source = child_text(child, op->text);
     const uint64_t attributes = child_attributes(op);
-    const int fd = child_open(child->slots[op->slot], source ? source : "", false);
+
+    if (!source)
+        return child_set_slot(child, (uint32_t)op->slot,
+                              clone_tree(child->slots[op->slot], "", attributes));
+
+    const int fd = child_open(child->slots[op->slot], source, false);
 
     if (fd < 0)
         return -1;
