@@ -24,14 +24,17 @@ static int look(struct step_run *r,
                 struct buf *content,
                 struct error *err)
 {
+    CLEANUP(base_freep) char *resolved = NULL;
     CLEANUP(base_freep) char *real = NULL;
     struct cas_tree_entry entry;
     bool found = false;
 
-    if (cas_tree_find(tree, view_of(path), CAS_TREE_FOLLOW, &found, &entry, &real, err) < 0)
+    if (cas_tree_find(tree, view_of(path), CAS_TREE_FOLLOW, &found, &entry, &resolved,
+                      err) < 0)
         return -1;
     if (!found || entry.entry.type != CAS_ENTRY_FILE)
         return 0;
+    real = path_join(VIEW_LIT("/"), view_of(resolved));
     for (size_t i = 0; i < r->bundle_count; i++)
         if (strcmp(r->bundles[i], real) == 0)
             return 0;
@@ -39,7 +42,7 @@ static int look(struct step_run *r,
         cas_tree_read(tree, view_of(path), content, &found, err) < 0)
         return -1;
     r->bundles = base_realloc_array(r->bundles, r->bundle_count + 1, sizeof(char *));
-    r->bundles[r->bundle_count++] = path_join(VIEW_LIT("/"), view_of(real));
+    r->bundles[r->bundle_count++] = base_strdup(real);
     return 0;
 }
 
