@@ -49,6 +49,10 @@ const char *build_inputs_ignore_name(const struct build_inputs *in);
 MUST_CHECK struct build_remote *build_inputs_remote(
     struct build_inputs *in, const struct build_remote_options *options, struct error *err);
 
+/* Asks for the keys of all of them at once, beside what the caller does next, where that is
+ * a short question (does the copy at hand still count? which commit is it?). */
+void build_inputs_ask_ahead(struct build_inputs *in);
+
 /* The stage that --build-context NAME=target:STAGE puts in the place of `name`, or NULL. */
 const char *build_inputs_target(struct build_inputs *in, const char *name);
 

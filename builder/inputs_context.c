@@ -7,7 +7,6 @@
 #include "base/fs.h"
 #include "base/limits.h"
 #include "parser/ignore.h"
-#include "registry/credential.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -277,29 +276,4 @@ struct build_context *inputs_named_context(struct build_inputs *in,
     n->context = n->source ? build_context_source_take(n->source, ignore, err)
                            : build_context_open(in->env->store, n->value, ignore, err);
     return n->context;
-}
-
-/* --- Files from elsewhere --- */
-
-struct build_remote *build_inputs_remote(struct build_inputs *in,
-                                         const struct build_remote_options *options,
-                                         struct error *err)
-{
-    CLEANUP(registry_secret_freep)
-    char *key = base_format("%s\n%s\n%d%d", options->source,
-                            options->checksum ? options->checksum : "",
-                            options->has_keep_git_dir, options->keep_git_dir);
-    const struct digest id = digest_of(DIGEST_SHA256, view_of(key));
-    struct build_remote *remote;
-
-    for (size_t i = 0; i < in->remote_count; i++)
-        if (digest_eq(&in->remotes[i].id, &id))
-            return in->remotes[i].remote;
-    remote = build_remote_new(options, err);
-    if (!remote)
-        return NULL;
-    in->remotes =
-        base_grow(in->remotes, in->remote_count, &in->remote_capacity, sizeof *in->remotes);
-    in->remotes[in->remote_count++] = (struct named_remote){id, remote};
-    return remote;
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "base/buf.h"
+#include "base/pool.h"
 #include "builder/context_source.h"
 #include "builder/inputs.h"
 
@@ -36,7 +37,11 @@ struct build_inputs {
     struct named_remote *remotes;
     size_t remote_count;
     size_t remote_capacity;
+    struct pool *asking; /* or NULL: nobody was asked ahead */
 };
+
+/* inputs_remote.c */
+void inputs_remotes_release(struct build_inputs *in);
 
 /* inputs_context.c */
 void inputs_main_release(struct build_inputs *in);

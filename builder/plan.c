@@ -187,8 +187,10 @@ int build_plan_make(const struct build_environment *env,
 
     *out = (struct build_plan){.epoch = -1};
     status = plan(&p, err);
-    if (status == 0)
+    if (status == 0) {
+        build_inputs_ask_ahead(inputs);
         keep_stages(&p);
+    }
     for (size_t i = 0; i < p.stage_count; i++)
         plan_stage_free(p.stages[i]);
     free(p.stages);

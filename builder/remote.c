@@ -183,6 +183,11 @@ int build_remote_key(struct build_remote *r, struct digest *out, struct error *e
     return status;
 }
 
+bool build_remote_is_quick(struct build_remote *r)
+{
+    return r->kind == BUILD_REMOTE_GIT || remote_file_is_known(r);
+}
+
 int build_remote_blob(struct build_remote *r, struct digest *out, struct error *err)
 {
     struct digest key;

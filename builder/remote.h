@@ -53,6 +53,9 @@ const char *build_remote_path(const struct build_remote *r); /* borrowed */
 MUST_CHECK int build_remote_key(struct build_remote *r,
                                 struct digest *out,
                                 struct error *err);
+/* Is that a short question? True of repositories, and of files that the store has a copy
+ * of. */
+bool build_remote_is_quick(struct build_remote *r);
 /* The files, fetched if need be; the tree lives as long as `r`. NULL on failure. */
 MUST_CHECK struct build_tree *build_remote_tree(struct build_remote *r, struct error *err);
 

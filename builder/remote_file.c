@@ -63,6 +63,14 @@ static int find_known(const struct build_remote *r, struct known *out, struct er
     return 0;
 }
 
+bool remote_file_is_known(const struct build_remote *r)
+{
+    CLEANUP(error_clear) struct error ignored = ERROR_INIT; /* told when it is fetched */
+    CLEANUP(known_release) struct known known = {0};
+
+    return find_known(r, &known, &ignored) == 0 && known.doc;
+}
+
 static int remember(const struct build_remote *r,
                     const struct registry_fetch_result *got,
                     struct error *err)

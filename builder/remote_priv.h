@@ -38,3 +38,5 @@ struct build_remote {
 /* remote_file.c */
 /* The file is in the store afterwards; sets key, blob, size, time and tree. */
 MUST_CHECK int remote_file_resolve(struct build_remote *r, struct error *err);
+/* Does the store have a copy of it? */
+bool remote_file_is_known(const struct build_remote *r);
