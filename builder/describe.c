@@ -1,6 +1,7 @@
 #include "builder/describe.h"
 
 #include "base/alloc.h"
+#include "builder/remote.h"
 #include "cas/digest.h"
 #include "parser/check/check.h"
 
@@ -154,6 +155,30 @@ static struct doc *mounts_of(const struct build_run_op *op)
     return list;
 }
 
+static struct doc *devices_of(const struct build_run_op *op)
+{
+    struct doc *list = doc_new_array();
+
+    for (size_t i = 0; i < op->device_count; i++)
+        doc_append(list, doc_new_text(view_of(op->devices[i].name)));
+    return list;
+}
+
+static struct doc *ulimits_of(const struct build_run_op *op)
+{
+    struct doc *list = doc_new_array();
+
+    for (size_t i = 0; i < op->ulimit_count; i++) {
+        const struct build_ulimit *u = &op->ulimits[i];
+        CLEANUP(base_freep)
+        char *text = base_format("%s=%jd:%jd", build_ulimit_name(u->resource),
+                                 (intmax_t)u->soft, (intmax_t)u->hard);
+
+        doc_append_text(list, text);
+    }
+    return list;
+}
+
 static void add_run(struct doc *d, const struct build_run_op *op, struct view salt)
 {
     static const char *const networks[] = {
@@ -170,15 +195,19 @@ static void add_run(struct doc *d, const struct build_run_op *op, struct view sa
     doc_set_text(d, "network", networks[op->network]);
     doc_set_text(d, "security", op->insecure ? "insecure" : "sandbox");
     doc_set(d, "mounts", mounts_of(op));
+    set_text(d, "hostname", op->hostname);
+    doc_set(d, "devices", devices_of(op));
+    doc_set(d, "ulimits", ulimits_of(op));
 }
 
 /* --- COPY --- */
 
 static void add_source(struct doc *list, const struct build_copy_source *s)
 {
+    const char *from =
+        s->from == BUILD_FROM_REMOTE ? build_remote_shown(s->remote) : or_empty(s->path);
     CLEANUP(base_freep)
-    char *path = base_format("%s%s%s", s->path ? s->path : "", s->pattern ? " " : "",
-                             or_empty(s->pattern));
+    char *path = base_format("%s%s%s", from, s->pattern ? " " : "", or_empty(s->pattern));
 
     doc_append(list, doc_new_text(view_of(path)));
 }

@@ -200,6 +200,9 @@ static void compare_run(struct difference *d, const struct doc *was, const struc
     compare_text(d, was, is, "network", "the network", false);
     compare_text(d, was, is, "security", "the security mode", false);
     compare_list(d, was, is, "mounts", "a mount");
+    compare_list(d, was, is, "devices", "a device");
+    compare_list(d, was, is, "ulimits", "a limit");
+    compare_text(d, was, is, "hostname", "the host name", false);
 }
 
 static void compare_copy(struct difference *d, const struct doc *was, const struct doc *is)

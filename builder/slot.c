@@ -12,8 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SLOT_DIR     "steps"
-#define SLOT_VERSION 1
+#define SLOT_DIR "steps"
 /* Descriptions of some hundred steps with long environments. */
 #define SLOT_SIZE_MAX ((size_t)32 << 20)
 /* Contexts that are built again; those of CI in directories of their own are never seen
@@ -81,7 +80,7 @@ struct doc *build_slot_read(struct cas_store *store, const struct build_slot_pat
             log_debug("%s: %s", path->text, error_text(&err));
         return NULL;
     }
-    if (!doc_int(doc_get(d, "version"), &version) || version != SLOT_VERSION)
+    if (!doc_int(doc_get(d, "version"), &version) || version != BUILD_SLOT_VERSION)
         return NULL;
     return doc_ref(d);
 }

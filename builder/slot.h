@@ -7,7 +7,7 @@
  * A note's first line is a fingerprint of the build, so that a build that changed nothing
  * reads 65 bytes and writes none. The rest is a document:
  *
- *     {"version":1,"salt":"HEX","steps":[{...,"definition":D,"selection":D,"layer":D}]}
+ *     {"version":2,"salt":"HEX","steps":[{...,"definition":D,"selection":D,"layer":D}]}
  *
  * Spec: none; another version counts as absent.
  */
@@ -19,6 +19,8 @@
 #include "cas/digest.h"
 
 #include <stdbool.h>
+
+#define BUILD_SLOT_VERSION 2
 
 struct build_slot_path {
     char text[sizeof "steps/" + sizeof(struct digest_text)];

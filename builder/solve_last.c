@@ -396,7 +396,7 @@ void solve_last_save(struct solver *s)
         if (d)
             doc_append(steps, d);
     }
-    doc_set_int(root, "version", 1);
+    doc_set_int(root, "version", BUILD_SLOT_VERSION);
     doc_set_text(root, "salt", s->last->salt);
     doc_set(root, "steps", steps);
     build_slot_write(s->env->store, &path, &fingerprint, root);
