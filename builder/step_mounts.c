@@ -4,52 +4,26 @@
 #include "builder/step_run_priv.h"
 
 #include "base/alloc.h"
-#include "base/fs.h"
+#include "builder/secret.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-
-static const struct build_secret *find_secret(const struct step_run *r, const char *id)
-{
-    const struct build_request *request = r->n->solver->request;
-
-    for (size_t i = 0; i < request->secret_count; i++)
-        if (strcmp(request->secrets[i].id, id) == 0)
-            return &request->secrets[i];
-    return NULL;
-}
-
-static int read_secret(const struct build_secret *secret,
-                       struct buf *out,
-                       struct error *err)
-{
-    const char *value = secret->env ? getenv(secret->env) : NULL;
-
-    if (secret->env && !value)
-        return error_set(err, ERROR_NOT_FOUND, "environment variable %s is not set",
-                         secret->env);
-    if (!secret->env)
-        return fs_read_file_at(AT_FDCWD, secret->file, out, err);
-    buf_append_text(out, value);
-    return buf_ok(out, "secret", err);
-}
 
 static int add_secret(struct step_run *r, size_t i, struct error *err)
 {
     const struct build_mount *m = &r->op->mounts[i];
-    const struct build_secret *secret = find_secret(r, m->id);
+    bool found;
 
-    if (secret && read_secret(secret, &r->secrets[i], err) < 0)
-        return error_wrap(err, "secret %s", m->id);
-    if (!secret && m->required)
+    if (build_secret_find(r->n->solver->request, m->id, &found, &r->secrets[i], err) < 0)
+        return -1;
+    if (!found && m->required)
         return error_set(err, ERROR_NOT_FOUND,
                          "secret %s: not found: give it with --secret id=%s,src=FILE",
                          m->id, m->id);
     /* As BuildKit has it: without the secret the variable is there, and empty. */
     if (m->env)
         step_env_set(r, m->env, buf_text(&r->secrets[i]));
-    if (!m->as_file || !secret)
+    if (!m->as_file || !found)
         return 0;
     step_run_mount(r, (struct sandbox_mount){.type = SANDBOX_MOUNT_FILE,
                                              .target = m->target,
