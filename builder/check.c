@@ -208,11 +208,17 @@ int build_check(const struct build_check_options *options, size_t *count, struct
                       .images = base_alloc_array(stages + 1, sizeof(struct build_image *)),
                       .looked = base_alloc_array(stages + 1, sizeof(bool))};
 
+    /* In place of what `# check=` says. */
+    const char *arg = build_request_arg(options->request, "BUILDKIT_DOCKERFILE_CHECK");
+    struct dockerfile_check_config config = {0};
+
     if (options->request->platform &&
         registry_platform_parse(view_of(options->request->platform), &c.target, err) < 0)
         return error_wrap(err, "--platform");
     if (build_inputs_ignore(options->inputs, &c.ignore, err) < 0)
         return -1;
+    if (arg && dockerfile_check_config_parse(view_of(arg), &config, err) < 0)
+        return error_wrap(err, "BUILDKIT_DOCKERFILE_CHECK");
     find_needed(&c);
     const struct registry_platform_text target = registry_platform_format(&c.target);
     const struct registry_platform_text build = registry_platform_format(&host);
@@ -228,6 +234,7 @@ int build_check(const struct build_check_options *options, size_t *count, struct
         .target_platform = target.text,
         .build_platform = build.text,
         .extra = options->extra,
+        .config = arg ? &config : NULL,
     };
     return dockerfile_check(options->file, &how, count, err);
 }

@@ -48,6 +48,16 @@ static void proxies_add(const struct doc *proxies, struct cli_pairs *args)
     }
 }
 
+/* Docker has them for each daemon, by its address, and for all others. */
+static const struct doc *proxies_find(const struct doc *all)
+{
+    const char *const host = getenv("DOCKER_HOST");
+    const struct doc *const own =
+        host != NULL && host[0] != '\0' ? doc_get(all, host) : NULL;
+
+    return own != NULL ? own : doc_get(all, "default");
+}
+
 int cli_build_proxies(struct cli_pairs *args, struct error *err)
 {
     CLEANUP(buf_release) struct buf text = BUF_INIT(LIMIT_CONFIG_SIZE);
@@ -61,6 +71,6 @@ int cli_build_proxies(struct cli_pairs *args, struct error *err)
     config = doc_parse(buf_view(&text), err);
     if (config == NULL)
         return error_wrap(err, "%s", path);
-    proxies_add(doc_get(doc_get(config, "proxies"), "default"), args);
+    proxies_add(proxies_find(doc_get(config, "proxies")), args);
     return 0;
 }

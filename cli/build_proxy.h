@@ -8,6 +8,7 @@
 #include "base/macros.h"
 #include "cli/build_value.h"
 
-/* Adds HTTP_PROXY, http_proxy, ... to `args` unless they are there. No file, no proxies.
+/* Those of docker's config.json for the daemon at $DOCKER_HOST, else its default ones. Adds
+ * HTTP_PROXY, http_proxy, ... to `args` unless they are there. No file, no proxies.
  * ERROR_INVALID: the file is no JSON. */
 MUST_CHECK int cli_build_proxies(struct cli_pairs *args, struct error *err);
