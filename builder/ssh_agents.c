@@ -153,6 +153,10 @@ static int start_holder(struct build_ssh_agents *a,
     free(argv);
     if (status == 0)
         status = build_service_wait(&h->service, READY_TIMEOUT_MS, NULL, NULL, err);
+    if (status < 0 && strstr(error_text(err), "passphrase"))
+        return error_set(err, ERROR_FAILED,
+                         "a key has a passphrase, and a build has nobody to ask: add it to "
+                         "an agent with ssh-add, and give that agent");
     return status;
 }
 

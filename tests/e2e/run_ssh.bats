@@ -83,7 +83,7 @@ END
     [[ $stderr == *'Dockerfile:2'*'no agent "default"'*'--ssh default'* ]]
     cooper build --ssh "default=$BATS_FILE_TMPDIR/locked" ctx
     [ "$status" -eq 1 ]
-    [[ $stderr == *'--ssh default'* ]]
+    [[ $stderr == *'--ssh default: a key has a passphrase'* ]]
     cooper build --ssh default=/nonexistent/key ctx
     [ "$status" -eq 1 ]
     [[ $stderr == *'/nonexistent/key'* ]]
