@@ -58,7 +58,8 @@ dockerfile() {
     dockerfile <<'END'
 RUN --device=vendor.test/gpu=0 head -c 4 /dev/vendor/gpu0 | od -An -tx1 >/zeros && echo "$COMMON $GPU" >/env && \
     id -G >/groups && cat /usr/lib/vendor/lib.so >/lib && ! touch /usr/lib/vendor/x 2>/dev/null && \
-    ! chmod 600 /dev/vendor/gpu0 2>/dev/null && ! mknod /dev/n c 1 5 2>/dev/null || head -c 1 /dev/n
+    ! chmod 600 /dev/vendor/gpu0 2>/dev/null
+RUN --device=vendor.test/gpu=0 mknod /n c 1 5; ! head -c 1 /n 2>/dev/null && rm -f /n
 RUN ls /dev >/devices; env >/later
 END
     "$COOPER" build -q --allow device -o out ctx
