@@ -5,6 +5,7 @@
 #include "cas/digest.h"
 #include "cas/ingest.h"
 #include "cas/lease.h"
+#include "cas/owner.h"
 #include "cas/scratch.h"
 #include "cas/unpack.h"
 
@@ -89,6 +90,7 @@ static int fill(int store_fd,
                 const char *source,
                 struct cas_layer *const *layers,
                 size_t count,
+                struct cas_owners *owners,
                 struct error *err)
 {
     CLEANUP(fd_closep) int tree_fd = -1;
@@ -100,7 +102,7 @@ static int fill(int store_fd,
     if (mkdirat(store_fd, tree, 0700) < 0)
         return error_sys(err, "create cache mount");
     tree_fd = fs_open_at(store_fd, tree, O_RDONLY | O_DIRECTORY, 0, err);
-    if (tree_fd < 0 || cas_unpack_merged(layers, count, tree_fd, err) < 0)
+    if (tree_fd < 0 || cas_unpack_merged(layers, count, tree_fd, owners, err) < 0)
         return -1;
     dir_fd = fs_open_in_root(tree_fd, source, O_PATH, 0, err);
     if (dir_fd < 0 || fstat(dir_fd, &st) < 0 || !S_ISDIR(st.st_mode))
@@ -114,6 +116,20 @@ static int fill(int store_fd,
     return renameat(AT_FDCWD, real, store_fd, temporary) < 0
                ? error_sys(err, "create cache mount")
                : 0;
+}
+
+/* Really, or on record. */
+static int own(int store_fd,
+               const char *path,
+               const struct build_mount *m,
+               struct cas_owners *owners)
+{
+    const struct cas_owner owner = {.uid = m->uid, .gid = m->gid};
+
+    if (!owners)
+        return fchownat(store_fd, path, m->uid, m->gid, AT_SYMLINK_NOFOLLOW);
+    CLEANUP(fd_closep) int fd = openat(store_fd, path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    return fd < 0 ? -1 : cas_owner_write(owners, fd, "", &owner);
 }
 
 static void remove_quietly(int store_fd, const char *path)
@@ -137,16 +153,18 @@ static int create(struct cas_store *s,
     const int store_fd = cas_store_fd(s);
     CLEANUP(base_freep) char *temporary = cas_ingest_name(s);
     CLEANUP(base_freep) char *tree = cas_ingest_name(s);
+    CLEANUP(cas_owners_freep)
+    struct cas_owners *owners = cas_owners_are_recorded() ? cas_owners_new() : NULL;
     int status;
 
     if (count > 0)
-        status = fill(store_fd, tree, temporary, m->source, layers, count, err);
+        status = fill(store_fd, tree, temporary, m->source, layers, count, owners, err);
     else
         status = mkdirat(store_fd, temporary, 0700) < 0
                      ? error_sys(err, "create cache mount")
                      : 0;
     if (status == 0 && (count == 0 || m->has_owner) &&
-        (fchownat(store_fd, temporary, m->uid, m->gid, AT_SYMLINK_NOFOLLOW) < 0 ||
+        (own(store_fd, temporary, m, owners) < 0 ||
          fchmodat(store_fd, temporary, m->mode, 0) < 0))
         status = error_sys(err, "create cache mount");
     /* Somebody else may have made it meanwhile: theirs is as good. */

@@ -1,6 +1,7 @@
 #include "cas/file_attr.h"
 
 #include "base/alloc.h"
+#include "cas/owner.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -38,10 +39,19 @@ static int xattr_error(const struct cas_entry *e, struct view name, struct error
                      VIEW_ARG(e->path));
 }
 
+/* Ours are no part of a layer: one that brings them along is told nothing, and believed
+ * nothing. */
+static bool is_own(struct view name)
+{
+    return view_starts(name, "user.cooper.");
+}
+
 static int set_xattrs(int fd, const struct cas_entry *e, struct error *err)
 {
     for (size_t i = 0; i < e->xattr_count; i++) {
         const struct cas_xattr *x = &e->xattrs[i];
+        if (is_own(x->name))
+            continue;
         CLEANUP(base_freep) char *name = view_dup(x->name);
 
         if (fsetxattr(fd, name, x->value.data, x->value.size, 0) < 0 &&
@@ -62,12 +72,44 @@ static bool needs_owner(const struct cas_entry *e)
     return e->uid != geteuid() || e->gid != getegid();
 }
 
-int cas_file_attr_set(int fd, const struct cas_entry *e, struct error *err)
+static int record_owner(int dir_fd,
+                        const char *name,
+                        const struct cas_entry *e,
+                        struct cas_owners *owners,
+                        struct error *err)
+{
+    struct cas_owner owner = {.uid = e->uid, .gid = e->gid};
+
+    if (e->type == CAS_ENTRY_CHAR || e->type == CAS_ENTRY_BLOCK) {
+        owner.device = e->type;
+        owner.rdev_major = e->rdev_major;
+        owner.rdev_minor = e->rdev_minor;
+    }
+    /* What was just made has no record yet. */
+    if (owner.uid == 0 && owner.gid == 0 && !owner.device)
+        return 0;
+    if (cas_owner_write(owners, dir_fd, name, &owner) < 0)
+        return error_sys(err, "record owner %u:%u of '%.*s'", e->uid, e->gid,
+                         VIEW_ARG(e->path));
+    return 0;
+}
+
+static int own(int fd, const struct cas_entry *e, struct error *err)
+{
+    if ((needs_owner(e) || e->type == CAS_ENTRY_DIR) && fchown(fd, e->uid, e->gid) < 0)
+        return owner_error(e, err);
+    return 0;
+}
+
+int cas_file_attr_set(int fd,
+                      const struct cas_entry *e,
+                      struct cas_owners *owners,
+                      struct error *err)
 {
     const struct timespec times[2] = {mtime_of(e), mtime_of(e)};
 
-    if ((needs_owner(e) || e->type == CAS_ENTRY_DIR) && fchown(fd, e->uid, e->gid) < 0)
-        return owner_error(e, err);
+    if ((owners ? record_owner(fd, "", e, owners, err) : own(fd, e, err)) < 0)
+        return -1;
     if (e->xattr_count > 0 && set_xattrs(fd, e, err) < 0)
         return -1;
     if (fchmod(fd, e->mode) < 0)
@@ -86,6 +128,8 @@ static int set_xattrs_at(int dir_fd,
 
     for (size_t i = 0; i < e->xattr_count; i++) {
         const struct cas_xattr *x = &e->xattrs[i];
+        if (is_own(x->name))
+            continue;
         CLEANUP(base_freep) char *name = view_dup(x->name);
 
         if (lsetxattr(path, name, x->value.data, x->value.size, 0) < 0 &&
@@ -95,15 +139,27 @@ static int set_xattrs_at(int dir_fd,
     return 0;
 }
 
+static int own_at(int dir_fd,
+                  const char *name,
+                  const struct cas_entry *e,
+                  struct error *err)
+{
+    if (needs_owner(e) && fchownat(dir_fd, name, e->uid, e->gid, AT_SYMLINK_NOFOLLOW) < 0)
+        return owner_error(e, err);
+    return 0;
+}
+
 int cas_file_attr_set_at(int dir_fd,
                          const char *name,
                          const struct cas_entry *e,
+                         struct cas_owners *owners,
                          struct error *err)
 {
     const struct timespec times[2] = {mtime_of(e), mtime_of(e)};
 
-    if (needs_owner(e) && fchownat(dir_fd, name, e->uid, e->gid, AT_SYMLINK_NOFOLLOW) < 0)
-        return owner_error(e, err);
+    if ((owners ? record_owner(dir_fd, name, e, owners, err)
+                : own_at(dir_fd, name, e, err)) < 0)
+        return -1;
     if (e->xattr_count > 0 && set_xattrs_at(dir_fd, name, e, err) < 0)
         return -1;
     /* Nobody else can reach the directory: the name is still what was made. */

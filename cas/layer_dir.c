@@ -5,6 +5,7 @@
 #include "base/fs.h"
 #include "base/limits.h"
 #include "cas/lease.h"
+#include "cas/owner.h"
 #include "cas/scratch.h"
 
 #include <errno.h>
@@ -62,7 +63,9 @@ int cas_layer_form(struct cas_layer_form *out, struct error *err)
         fs_read_file_at(AT_FDCWD, "/proc/self/gid_map", &maps, err) < 0)
         return error_wrap(err, "id maps");
     out->userxattr = true;
-    snprintf(out->text, sizeof out->text, "u-%08" PRIx32, hash_of(buf_view(&maps)));
+    out->recorded = cas_owners_are_recorded();
+    snprintf(out->text, sizeof out->text, "%c-%08" PRIx32, out->recorded ? 'r' : 'u',
+             hash_of(buf_view(&maps)));
     return 0;
 }
 

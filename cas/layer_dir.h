@@ -6,9 +6,11 @@
  *         fs/      the lower directory for overlayfs
  *         meta     "cooper-layer 1\nboot ID\nroot ...\n"
  *
+ *         owners   what owner.h records of symlinks; only of form "r-MAP", if there are any
+ *
  * FORM tells how overlayfs' attributes and owners are stored: "t" trusted.overlay.* and the
  * real owners, "u-MAP" user.overlay.* and owners as seen through the user namespace whose
- * id maps hash to MAP.
+ * id maps hash to MAP, "r-MAP" user.overlay.* and recorded owners.
  *
  * They are not synced: `meta` carries the id of the boot during which the directory was
  * made, and one of an earlier boot is not believed but made again from the blob.
@@ -25,6 +27,7 @@
 
 struct cas_layer_form {
     bool userxattr;
+    bool recorded; /* owners */
     char text[16];
 };
 

@@ -61,6 +61,10 @@ static int prepare(struct cas_snapshot *snap,
     if (cas_layer_form(&snap->form, err) < 0 ||
         cas_scratch_open(&snap->scratch, snap->store, err) < 0)
         return -1;
+    if (snap->form.recorded) {
+        snap->owners = cas_owners_new();
+        snap->kept = cas_owners_new();
+    }
     snap->upper_fd = make_dir(snap, "fs", 0755, err);
     if (snap->upper_fd < 0 || choose_driver(snap, driver, err) < 0)
         return -1;
@@ -152,6 +156,7 @@ struct cas_snapshot_mount cas_snapshot_mount(const struct cas_snapshot *snap)
         .lower_count = snap->lower_count,
         .upper_fd = snap->upper_fd,
         .work_fd = snap->work_fd,
+        .owners = snap->owners,
     };
 }
 
@@ -205,6 +210,8 @@ void cas_snapshot_discard(struct cas_snapshot *snap)
         cas_layer_unref(snap->layers[i]);
     free(snap->layers);
     cas_path_map_release(&snap->stubs);
+    cas_owners_free(snap->owners);
+    cas_owners_free(snap->kept);
     cas_arena_release(&snap->arena);
     free(snap);
 }

@@ -21,6 +21,7 @@
 
 enum cas_snapshot_driver { CAS_SNAPSHOT_AUTO = 0, CAS_SNAPSHOT_OVERLAY, CAS_SNAPSHOT_COPY };
 
+struct cas_owners;
 struct cas_snapshot;
 
 /* Unpacks what is not unpacked yet and prepares the writable part beneath the store. */
@@ -46,6 +47,7 @@ struct cas_snapshot_mount {
     size_t lower_count;
     int upper_fd;
     int work_fd;
+    struct cas_owners *owners; /* where steps shall record owners (owner.h), else NULL */
 };
 struct cas_snapshot_mount cas_snapshot_mount(const struct cas_snapshot *snap);
 

@@ -44,7 +44,13 @@ static int set_root(struct cas_snapshot *snap, struct error *err)
 
     if (cas_tree_find(tree, VIEW_LIT(""), CAS_TREE_FOLLOW, &found, &root, NULL, err) < 0)
         return -1;
-    if (fchown(snap->upper_fd, root.entry.uid, root.entry.gid) < 0 && errno != EPERM)
+
+    const struct cas_owner owner = {.uid = root.entry.uid, .gid = root.entry.gid};
+    const int result = snap->owners
+                           ? cas_owner_write(snap->owners, snap->upper_fd, "", &owner)
+                           : fchown(snap->upper_fd, root.entry.uid, root.entry.gid);
+
+    if (result < 0 && errno != EPERM)
         return error_sys(err, "set owner of the root");
     if (fchmod(snap->upper_fd, root.entry.mode) < 0)
         return error_sys(err, "set mode of the root");
@@ -53,7 +59,8 @@ static int set_root(struct cas_snapshot *snap, struct error *err)
 
 int snapshot_copy_prepare(struct cas_snapshot *snap, struct error *err)
 {
-    if (cas_unpack_merged(snap->layers, snap->count, snap->upper_fd, err) < 0 ||
+    if (cas_unpack_merged(snap->layers, snap->count, snap->upper_fd, snap->owners, err) <
+            0 ||
         set_root(snap, err) < 0)
         return -1;
     return note_time(snap, err);
@@ -97,6 +104,7 @@ static int read_now(struct comparison *c, struct error *err)
         .stubs = &c->snap->stubs,
         .opaque_xattr = cas_layer_form_opaque(&c->snap->form),
         .epoch = -1,
+        .owners = c->snap->owners,
     };
 
     return cas_upper_read(c->snap->upper_fd, &options, &c->now, err);

@@ -82,8 +82,12 @@ static int set_root(struct cas_snapshot *snap,
                     struct error *err)
 {
     const mode_t mode = root->known ? root->mode : 0755;
+    const struct cas_owner owner = {.uid = root->uid, .gid = root->gid};
+    const int result = snap->owners
+                           ? cas_owner_write(snap->owners, snap->upper_fd, "", &owner)
+                           : fchown(snap->upper_fd, root->uid, root->gid);
 
-    if (fchown(snap->upper_fd, root->uid, root->gid) < 0 && root->known)
+    if (result < 0 && root->known)
         return error_sys(err, "set owner %u:%u of the root", root->uid, root->gid);
     if (fchmod(snap->upper_fd, mode) < 0)
         return error_sys(err, "set mode of the root");
@@ -117,7 +121,8 @@ int snapshot_overlay_prepare(struct cas_snapshot *snap, struct error *err)
         CLEANUP(fd_closep) int fd = cas_layer_unpacked(snap->layers, i, err);
         struct cas_snapshot_inode inode;
 
-        if (fd < 0 || drop_twin(snap, fd, &inode, err) < 0)
+        if (fd < 0 || drop_twin(snap, fd, &inode, err) < 0 ||
+            (snap->owners && cas_owners_load(snap->owners, fd, err) < 0))
             return -1;
 
         const struct cas_layer_root own = root_of(snap->layers[i]);
@@ -146,6 +151,8 @@ int snapshot_overlay_changes(struct cas_snapshot *snap,
         .stubs = &snap->stubs,
         .opaque_xattr = cas_layer_form_opaque(&snap->form),
         .epoch = epoch,
+        .owners = snap->owners,
+        .kept = snap->kept,
     };
 
     return cas_upper_read(snap->upper_fd, &options, out, err);

@@ -8,6 +8,7 @@
 #include "base/macros.h"
 #include "cas/arena.h"
 #include "cas/layer_dir.h"
+#include "cas/owner.h"
 #include "cas/path_map.h"
 #include "cas/scratch.h"
 #include "cas/snapshot.h"
@@ -26,7 +27,9 @@ struct cas_snapshot {
     struct cas_layer **layers; /* references; bottom first */
     size_t count;
     struct cas_layer_form form;
-    bool overlay; /* false: plain copies */
+    bool overlay;              /* false: plain copies */
+    struct cas_owners *owners; /* where they are recorded: of the layers and the step */
+    struct cas_owners *kept;   /* those that go with the new layer */
 
     struct cas_scratch scratch; /* ingest/LEASE.N/ with fs/ and, for overlay, work/ */
     int upper_fd;

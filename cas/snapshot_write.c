@@ -120,9 +120,11 @@ struct cas_layer *snapshot_write(struct cas_snapshot *snap,
         .options = *options,
     };
     *changes = (struct cas_entry_list){0};
+    /* Before the directory is lent: the next step reads them. */
+    const bool kept = !snap->kept || cas_owners_save(snap->kept, job->scratch.fd, err) == 0;
     job->options.unpack = false;
     job->options.cancel = cas_layer_cancel_flag(layer);
-    if ((job->keep && lend_dir(job, err) < 0) ||
+    if (!kept || (job->keep && lend_dir(job, err) < 0) ||
         cas_layer_start(layer, run_job, job, err) < 0) {
         job->keep = false;
         free_job(job);

@@ -22,9 +22,13 @@ MUST_CHECK int cas_layer_unpacked(struct cas_layer *const *layers,
                                   size_t which,
                                   struct error *err);
 
+struct cas_owners;
+
 /* Applies a stack of layers to an empty directory as plain files (whiteouts applied, not
- * kept): the plain-copy snapshot driver, `-o type=local`. */
+ * kept): the plain-copy snapshot driver, `-o type=local`. With `owners` these are recorded
+ * (owner.h), else real. */
 MUST_CHECK int cas_unpack_merged(struct cas_layer *const *layers,
                                  size_t count,
                                  int dir_fd,
+                                 struct cas_owners *owners,
                                  struct error *err);

@@ -131,12 +131,13 @@ static int run(struct merged *m, struct error *err)
 int cas_unpack_merged(struct cas_layer *const *layers,
                       size_t count,
                       int dir_fd,
+                      struct cas_owners *owners,
                       struct error *err)
 {
     struct merged m = {.layers = layers, .count = count};
 
     m.tree = cas_tree_new(layers, count);
-    m.unpacker = cas_unpacker_new_plain(dir_fd);
+    m.unpacker = cas_unpacker_new_plain(dir_fd, owners);
     m.wanted = base_alloc_array(count + 1, sizeof *m.wanted);
 
     const int result = run(&m, err);

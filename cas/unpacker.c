@@ -33,6 +33,8 @@ struct cas_unpacker *cas_unpacker_new(struct cas_store *s, struct error *err)
         cas_unpacker_free(u);
         return NULL;
     }
+    u->keeps_owners = u->form.recorded;
+    u->owners = u->form.recorded ? cas_owners_new() : NULL;
     if (mkdirat(u->scratch.fd, "fs", 0755) < 0)
         error_sys(err, "make %s/fs", u->scratch.path);
     else
@@ -44,11 +46,12 @@ struct cas_unpacker *cas_unpacker_new(struct cas_store *s, struct error *err)
     return u;
 }
 
-struct cas_unpacker *cas_unpacker_new_plain(int dir_fd)
+struct cas_unpacker *cas_unpacker_new_plain(int dir_fd, struct cas_owners *owners)
 {
     struct cas_unpacker *u = new_unpacker();
 
     u->plain = true;
+    u->owners = owners;
     u->root_fd = dir_fd;
     return u;
 }
@@ -68,6 +71,8 @@ void cas_unpacker_free(struct cas_unpacker *u)
     if (!u->plain)
         fd_closep(&u->root_fd);
     cas_scratch_removep(&u->scratch);
+    if (u->keeps_owners)
+        cas_owners_free(u->owners);
     buf_release(&u->path);
     buf_release(&u->target);
     buf_release(&u->parent);
@@ -173,7 +178,8 @@ int cas_unpacker_publish(struct cas_unpacker *u,
     char *path = cas_layer_dir_path(&u->form, is_chain ? chain_id : diff_id, is_chain);
     bool published = false;
 
-    if (cas_layer_dir_mark(u->scratch.fd, &u->root, err) < 0)
+    if (cas_layer_dir_mark(u->scratch.fd, &u->root, err) < 0 ||
+        (u->owners && cas_owners_save(u->owners, u->scratch.fd, err) < 0))
         return -1;
     /* Not published: somebody else was faster, and made the same. */
     return cas_scratch_publish(&u->scratch, path, &published, err);

@@ -30,13 +30,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct cas_owners;
 struct cas_unpacker;
 
 /* Into a scratch directory of the store. */
 MUST_CHECK struct cas_unpacker *cas_unpacker_new(struct cas_store *s, struct error *err);
 /* Into a directory of the caller's (borrowed) as plain files; whiteouts and opaque marks
- * are left out. Ends with cas_unpacker_finish. */
-struct cas_unpacker *cas_unpacker_new_plain(int dir_fd);
+ * are left out. With `owners` (borrowed) these are recorded. Ends with cas_unpacker_finish.
+ */
+struct cas_unpacker *cas_unpacker_new_plain(int dir_fd, struct cas_owners *owners);
 /* From now on only the files whose paths are in the map (borrowed) are made, and nothing
  * else; NULL: everything again. */
 void cas_unpacker_only(struct cas_unpacker *u, const struct cas_path_map *files);

@@ -228,7 +228,7 @@ static int finish_dir(struct cas_unpacker *u, struct unpack_dir *dir, struct err
     if (e->opaque && !u->plain &&
         fsetxattr(fd, cas_layer_form_opaque(&u->form), "y", 1, 0) < 0)
         return error_sys(err, "mark '%s' as opaque", path);
-    return cas_file_attr_set(fd, e, err);
+    return cas_file_attr_set(fd, e, u->owners, err);
 }
 
 static int compare_dirs(const void *a, const void *b)

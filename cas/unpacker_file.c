@@ -22,7 +22,7 @@ int unpack_end_file(struct cas_unpacker *u, struct error *err)
         return 0;
     if (u->file_end < u->file.size && ftruncate(fd, (off_t)u->file.size) < 0)
         return error_sys(err, "write '%.*s'", VIEW_ARG(u->file.path));
-    return cas_file_attr_set(fd, &u->file, err);
+    return cas_file_attr_set(fd, &u->file, u->owners, err);
 }
 
 int unpack_make_file(struct cas_unpacker *u, const struct cas_entry *e, struct error *err)

@@ -32,7 +32,7 @@ int unpack_make_symlink(struct cas_unpacker *u,
         if (symlinkat(buf_text(&u->target), dir_fd, name) < 0)
             return error_sys(err, "make symlink '%.*s'", VIEW_ARG(e->path));
     }
-    return cas_file_attr_set_at(dir_fd, name, e, err);
+    return cas_file_attr_set_at(dir_fd, name, e, u->owners, err);
 }
 
 static mode_t node_type(enum cas_entry_type type)
@@ -40,6 +40,18 @@ static mode_t node_type(enum cas_entry_type type)
     if (type == CAS_ENTRY_FIFO)
         return S_IFIFO;
     return type == CAS_ENTRY_BLOCK ? S_IFBLK : S_IFCHR;
+}
+
+static int make_stand_in(struct cas_unpacker *u,
+                         int dir_fd,
+                         const char *name,
+                         const struct cas_entry *e,
+                         struct error *err)
+{
+    CLEANUP(fd_closep)
+    int fd = fs_open_at(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600, err);
+
+    return fd < 0 ? -1 : cas_file_attr_set(fd, e, u->owners, err);
 }
 
 int unpack_make_node(struct cas_unpacker *u, const struct cas_entry *e, struct error *err)
@@ -53,11 +65,12 @@ int unpack_make_node(struct cas_unpacker *u, const struct cas_entry *e, struct e
     if (dir_fd < 0 || unpack_clear_name(u, dir_fd, name, e->path, err) < 0)
         return -1;
     if (mknodat(dir_fd, name, mode, rdev) == 0)
-        return cas_file_attr_set_at(dir_fd, name, e, err);
-    /* Devices are not for ordinary users to make; as with every rootless runtime, the image
-     * lacks them then: /dev is mounted over anyway. */
+        return cas_file_attr_set_at(dir_fd, name, e, u->owners, err);
+    /* Devices are not for ordinary users to make: where owners are recorded, a record is
+     * made of them too; else, as with every rootless runtime, the image lacks them: /dev is
+     * mounted over anyway. */
     if (errno == EPERM && e->type != CAS_ENTRY_FIFO)
-        return 0;
+        return u->owners ? make_stand_in(u, dir_fd, name, e, err) : 0;
     return error_sys(err, "make device '%.*s'", VIEW_ARG(e->path));
 }
 

@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "cas/arena.h"
 #include "cas/layer_dir.h"
+#include "cas/owner.h"
 #include "cas/path_map.h"
 #include "cas/scratch.h"
 #include "cas/tree.h"
@@ -33,6 +34,8 @@ struct cas_unpacker {
     int root_fd;
     bool plain;
     struct cas_layer_form form;
+    struct cas_owners *owners; /* where they are recorded, else NULL */
+    bool keeps_owners;         /* it is this unpacker's own */
 
     struct cas_arena arena;
     struct cas_path_map dir_map;

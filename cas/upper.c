@@ -4,6 +4,7 @@
 #include "base/fs.h"
 #include "base/limits.h"
 #include "cas/dir_read.h"
+#include "cas/owner.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -71,6 +72,18 @@ static void below_releasep(struct below *b)
     dirs_close(&b->dirs);
 }
 
+/* Owner and device of an entry made from stat, where they are recorded. */
+static int apply_owner(const struct upper_walk *w,
+                       int dir_fd,
+                       const char *name,
+                       struct cas_entry *e,
+                       struct error *err)
+{
+    if (w->options->owners && cas_owner_apply(w->options->owners, dir_fd, name, e) < 0)
+        return error_sys(err, "look up the owner of '%s'", name);
+    return 0;
+}
+
 /* --- What is below --- */
 
 static int has_opaque_mark(const struct upper_walk *w,
@@ -131,19 +144,17 @@ static int find_below(const struct upper_walk *w,
         }
         if (cas_stat_is_whiteout(&st))
             return 0;
-        if (!S_ISDIR(st.st_mode)) {
-            if (b->kind == BELOW_NONE) {
-                b->kind = BELOW_OTHER;
-                b->fd = dirs->fds[i];
-                cas_entry_from_stat(&st, &b->entry);
-            }
-            return 0;
-        }
-        if (b->kind == BELOW_NONE) {
-            b->kind = BELOW_DIR;
+        const bool first = b->kind == BELOW_NONE;
+
+        if (first) {
+            b->kind = S_ISDIR(st.st_mode) ? BELOW_DIR : BELOW_OTHER;
             b->fd = dirs->fds[i];
             cas_entry_from_stat(&st, &b->entry);
+            if (apply_owner(w, b->fd, name, &b->entry, err) < 0)
+                return -1;
         }
+        if (!S_ISDIR(st.st_mode))
+            return 0;
         if (merge_dir(w, b, dirs->count, dirs->fds[i], name, &stop, err) < 0)
             return -1;
     }
@@ -260,6 +271,25 @@ static bool link_to_first(struct upper_walk *w, const struct stat *st, struct ca
     return false;
 }
 
+/* A record that the inode does not carry itself goes with the layer. */
+static int keep_owner(const struct upper_walk *w,
+                      int dir_fd,
+                      const char *name,
+                      const struct cas_entry *e,
+                      struct error *err)
+{
+    const struct cas_owner owner = {.uid = e->uid, .gid = e->gid};
+    struct cas_owner_key key;
+
+    if (!w->options->kept || (e->type != CAS_ENTRY_SYMLINK && e->type != CAS_ENTRY_FIFO) ||
+        (e->uid == 0 && e->gid == 0))
+        return 0;
+    if (cas_owner_key(dir_fd, name, &key) < 0)
+        return error_sys(err, "keep the owner of '%s'", name);
+    cas_owners_put(w->options->kept, &key, &owner);
+    return 0;
+}
+
 static int on_whiteout(struct upper_walk *w,
                        struct frame *f,
                        struct view name,
@@ -296,7 +326,8 @@ static int on_file(struct upper_walk *w,
         return take_out(f, name.data, 0, err);
     }
     e.path = path;
-    if (cas_dir_read_xattrs(f->fd, name.data, &w->list->arena, &e, err) < 0)
+    if (apply_owner(w, f->fd, name.data, &e, err) < 0 ||
+        cas_dir_read_xattrs(f->fd, name.data, &w->list->arena, &e, err) < 0)
         return -1;
     /* Also one of several names: the others keep the inode, and the layers below show this
      * name as it was. BuildKit joins only what one layer holds. */
@@ -307,7 +338,8 @@ static int on_file(struct upper_walk *w,
     if (e.type == CAS_ENTRY_SYMLINK &&
         cas_dir_read_link(f->fd, name.data, &w->list->arena, &e.target, err) < 0)
         return -1;
-    if (clamp_time(w, f, name.data, &e, err) < 0)
+    if (clamp_time(w, f, name.data, &e, err) < 0 ||
+        keep_owner(w, f->fd, name.data, &e, err) < 0)
         return -1;
     if (st->st_nlink > 1 && link_to_first(w, st, &e))
         e.xattr_count = 0;
@@ -380,7 +412,7 @@ static int read_dir_entry(struct upper_walk *w,
 {
     cas_entry_from_stat(st, e);
     e->path = f->path;
-    if (check_redirect(f, err) < 0 ||
+    if (check_redirect(f, err) < 0 || apply_owner(w, f->fd, "", e, err) < 0 ||
         cas_dir_read_xattrs(f->fd, ".", &w->list->arena, e, err) < 0)
         return -1;
     /* The kernel marks new directories opaque as well: that hides nothing. */

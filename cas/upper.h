@@ -23,12 +23,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct cas_owners;
+
 struct cas_upper_options {
     const int *lower_fds; /* bottom first, as in struct cas_snapshot_mount */
     size_t lower_count;
     const struct cas_path_map *stubs; /* NULL: none */
     const char *opaque_xattr;
     int64_t epoch; /* later times become this, in the list and on disk; < 0: none */
+    struct cas_owners *owners; /* where they are recorded (owner.h), else NULL */
+    struct cas_owners *kept;   /* gets those of the table that the directory's files have */
 };
 
 /* Appends to `out`, in the order of entries. Nobody else may use the directory meanwhile.

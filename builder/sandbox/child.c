@@ -27,6 +27,28 @@ const char *child_text(const struct sandbox_child *child, uint32_t offset)
     return offset ? child->plan + offset : NULL;
 }
 
+static void send_packet(int socket, struct iovec *parts, size_t count, int fd)
+{
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control = {.bytes = {0}};
+    struct msghdr packet = {.msg_iov = parts, .msg_iovlen = count};
+
+    if (fd >= 0) {
+        packet.msg_control = control.bytes;
+        packet.msg_controllen = sizeof control.bytes;
+        struct cmsghdr *const c = CMSG_FIRSTHDR(&packet);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(sizeof(int));
+        *(int *)(void *)CMSG_DATA(c) = fd;
+    }
+    /* If cooper is gone nobody minds, and the helper is about to kill this process. */
+    while (sendmsg(socket, &packet, MSG_NOSIGNAL) < 0 && errno == EINTR)
+        ;
+}
+
 void child_send(const struct sandbox_child *child,
                 const struct sandbox_message *message,
                 const char *path,
@@ -39,24 +61,8 @@ void child_send(const struct sandbox_child *child,
         {(void *)(uintptr_t)message, sizeof *message},
         {(void *)(uintptr_t)path, path_size},
     };
-    union {
-        struct cmsghdr header;
-        char bytes[CMSG_SPACE(sizeof(int))];
-    } control = {.bytes = {0}};
-    struct msghdr packet = {.msg_iov = parts, .msg_iovlen = 2};
 
-    if (fd >= 0) {
-        packet.msg_control = control.bytes;
-        packet.msg_controllen = sizeof control.bytes;
-        struct cmsghdr *const c = CMSG_FIRSTHDR(&packet);
-        c->cmsg_level = SOL_SOCKET;
-        c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(sizeof(int));
-        *(int *)(void *)CMSG_DATA(c) = fd;
-    }
-    /* If cooper is gone nobody minds, and the helper is about to kill this process. */
-    while (sendmsg(child->socket, &packet, MSG_NOSIGNAL) < 0 && errno == EINTR)
-        ;
+    send_packet(child->socket, parts, 2, fd);
 }
 
 static int host_name(const struct sandbox_child *child, const struct sandbox_op *op)
@@ -163,6 +169,34 @@ static int install_filter(struct sandbox_child *child, const struct sandbox_op *
     };
 
     return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+}
+
+/*
+ * The same for the filter whose calls cooper answers, which gets the listener. Such a call
+ * stays stopped until then; once it is answered by a signal it cannot be interrupted but by
+ * being killed, as it may have been carried out already (Linux 5.19).
+ */
+static int install_notifier(struct sandbox_child *child, const struct sandbox_op *op)
+{
+    const unsigned killable = 1u << 5; /* SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV */
+    const struct sock_fprog program = {
+        .len = (unsigned short)op->count,
+        .filter = (struct sock_filter *)(void *)(child->plan + op->data),
+    };
+    struct iovec part = {(void *)(uintptr_t) "", 1};
+    long fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
+                      SECCOMP_FILTER_FLAG_NEW_LISTENER | killable, &program);
+
+    if (fd < 0 && errno == EINVAL)
+        fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER,
+                     &program);
+    if (fd < 0)
+        return -1;
+    send_packet(child->slots[op->slot], &part, 1, (int)fd);
+    close((int)fd);
+    close(child->slots[op->slot]);
+    child->slots[op->slot] = -1;
+    return 0;
 }
 
 /* What is not in the bounding set no setuid program or file capability brings back. */
@@ -279,6 +313,8 @@ static int carry_out(struct sandbox_child *child, const struct sandbox_op *op)
         return join_cgroup(child, op);
     case OP_CGROUP_NAMESPACE:
         return unshare(CLONE_NEWCGROUP);
+    case OP_NOTIFY:
+        return install_notifier(child, op);
     case OP_NETWORK:
         return child_make_network(child, op);
     case OP_OVERLAY:

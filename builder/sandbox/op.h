@@ -22,6 +22,7 @@
 enum sandbox_opcode {
     OP_CGROUP = 1,       /* joins the cgroup whose cgroup.procs is slot */
     OP_CGROUP_NAMESPACE, /* that is then the root of what it sees of cgroups */
+    OP_NOTIFY,  /* calls about owners are stopped from here on, and answered by cooper */
     OP_NETWORK, /* a service's: makes a network namespace, stays out of it, names it */
     OP_OVERLAY, /* mounts slots as overlay, attached nowhere yet */
     OP_TREE,    /* slot: a detached copy of the mounts beneath it */

@@ -1,5 +1,6 @@
 #include "builder/sandbox/plan.h"
 
+#include "builder/sandbox/notify.h"
 #include "builder/sandbox/plan_parts.h"
 #include "builder/sandbox/seccomp.h"
 
@@ -137,9 +138,27 @@ static void plan_cgroups(struct sandbox_plan *plan, const struct sandbox_spec *s
         plan_add(plan, OP_CGROUP_NAMESPACE);
 }
 
+/* OP_NOTIFY: `count` instructions at `data`; the listener goes to `slot`. First of all, so
+ * that what is set up for the step's user gets its owner too. */
+static int plan_notify(struct sandbox_plan *plan, int socket, struct error *err)
+{
+    struct sandbox_op *const op = plan_add(plan, OP_NOTIFY);
+
+    op->slot = (int32_t)plan_add_slot(plan, socket);
+    align(plan);
+    op->data = (uint32_t)plan->bytes.size;
+    op->count = sandbox_notify_filter(&plan->bytes);
+    if (op->count == 0)
+        return error_set(err, ERROR_UNSUPPORTED,
+                         "owners cannot be recorded on this kind of machine: have "
+                         "subordinate ids (/etc/subuid, /etc/subgid), or be root");
+    return 0;
+}
+
 static uint64_t capability_mask(const struct sandbox_spec *spec)
 {
-    if (spec->no_capabilities)
+    /* Who only takes himself for another user does not lose root's capabilities by it. */
+    if (spec->no_capabilities || (spec->root.owners && spec->uid != 0))
         return 0;
     if (spec->capabilities)
         return spec->capabilities;
@@ -168,7 +187,7 @@ static int plan_privileges(struct sandbox_plan *plan,
      * forbids setgroups the step has no supplementary groups: none could be mapped. */
     struct sandbox_op *const user = plan_add(plan, OP_USER);
     user->a = plan_ids(spec->uid, spec->gid);
-    user->number = host->setgroups;
+    user->number = host->setgroups || spec->root.owners;
     align(plan);
     user->data = plan_add_bytes(plan, spec->groups, spec->group_count * sizeof(gid_t));
     user->count = (uint32_t)spec->group_count;
@@ -270,6 +289,7 @@ static int plan_close(struct sandbox_plan *plan, struct error *err)
 int sandbox_plan_make(struct sandbox_plan *plan,
                       const struct sandbox_spec *spec,
                       const struct sandbox_host *host,
+                      int notify_socket,
                       struct error *err)
 {
     *plan = (struct sandbox_plan){.bytes = BUF_INIT(SANDBOX_PLAN_MAX)};
@@ -280,6 +300,8 @@ int sandbox_plan_make(struct sandbox_plan *plan,
                   spec->cgroup_count,
               clone_flags(spec));
     plan_cgroups(plan, spec);
+    if (spec->root.owners && plan_notify(plan, notify_socket, err) < 0)
+        return -1;
     plan_file_systems(plan, spec, host);
     plan_surroundings(plan, spec);
     if (plan_privileges(plan, spec, host, err) < 0)

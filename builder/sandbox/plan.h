@@ -22,12 +22,16 @@ struct sandbox_plan {
 };
 
 /*
+ * With root.owners in the specification `notify_socket` is where the child sends its
+ * listener (notify.h); borrowed until the plan was sent.
+ *
  * Ownership: the caller's, for sandbox_plan_release, also after a failure.
  * Errors:    ERROR_INVALID, ERROR_LIMIT; ERROR_UNSUPPORTED from the filter.
  */
 MUST_CHECK int sandbox_plan_make(struct sandbox_plan *plan,
                                  const struct sandbox_spec *spec,
                                  const struct sandbox_host *host,
+                                 int notify_socket,
                                  struct error *err);
 /* The same for a service. */
 MUST_CHECK int sandbox_plan_make_service(struct sandbox_plan *plan,

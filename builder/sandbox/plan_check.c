@@ -42,7 +42,7 @@ static bool slots_valid(const struct sandbox_op *op, size_t slot_count)
 static bool needs_slot(enum sandbox_opcode code)
 {
     return (code >= OP_OVERLAY && code <= OP_ROOT && code != OP_UNSHARE) ||
-           code == OP_ATTACH || code == OP_CGROUP;
+           code == OP_ATTACH || code == OP_CGROUP || code == OP_NOTIFY;
 }
 
 static bool data_valid(const char *plan, size_t size, const struct sandbox_op *op)
@@ -56,7 +56,7 @@ static bool data_valid(const char *plan, size_t size, const struct sandbox_op *o
         return bytes_valid(size, op->data, op->count);
     if (op->code == OP_USER)
         return bytes_valid(size, op->data, (uint64_t)op->count * sizeof(gid_t));
-    if (op->code == OP_SECCOMP)
+    if (op->code == OP_SECCOMP || op->code == OP_NOTIFY)
         return op->count <= BPF_MAXINSNS &&
                bytes_valid(size, op->data,
                            (uint64_t)op->count * sizeof(struct sock_filter));

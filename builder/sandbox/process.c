@@ -1,6 +1,7 @@
 #include "builder/sandbox/sandbox.h"
 
 #include "builder/sandbox/helper.h"
+#include "builder/sandbox/notify.h"
 #include "builder/sandbox/plan.h"
 
 #include "base/alloc.h"
@@ -33,7 +34,8 @@ struct sandbox_helper {
 
 struct sandbox_process {
     int socket;
-    struct sandbox_plan plan; /* to explain a failure */
+    struct sandbox_plan plan;      /* to explain a failure */
+    struct sandbox_notify *notify; /* where owners are recorded, else NULL */
     char **stubs;
     size_t stub_count;
     size_t stub_room;
@@ -222,6 +224,7 @@ static void process_free(struct sandbox_process *p)
     fd_closep(&p->socket);
     fd_closep(&p->tty);
     fd_closep(&p->network);
+    sandbox_notify_stopp(&p->notify);
     for (size_t i = 0; i < p->listener_count; i++)
         fd_closep(&p->listeners[i]);
     free(p->listeners);
@@ -257,6 +260,23 @@ static int process_start(struct sandbox_process *p,
     return result;
 }
 
+static int spawn(struct sandbox_process *p,
+                 struct sandbox_helper *helper,
+                 const struct sandbox_spec *spec,
+                 struct error *err)
+{
+    CLEANUP(fd_closep) int notify_socket = -1;
+
+    if (spec->root.owners) {
+        p->notify = sandbox_notify_start(spec, &notify_socket, err);
+        if (!p->notify)
+            return -1;
+    }
+    if (sandbox_plan_make(&p->plan, spec, &helper->host, notify_socket, err) < 0)
+        return -1;
+    return process_start(p, helper, err);
+}
+
 struct sandbox_process *sandbox_spawn(struct sandbox_helper *helper,
                                       const struct sandbox_spec *spec,
                                       struct error *err)
@@ -267,8 +287,7 @@ struct sandbox_process *sandbox_spawn(struct sandbox_helper *helper,
         listeners += spec->mounts[i].type == SANDBOX_MOUNT_SOCKET;
 
     struct sandbox_process *const p = process_new(listeners);
-    if (sandbox_plan_make(&p->plan, spec, &helper->host, err) == 0 &&
-        process_start(p, helper, err) == 0)
+    if (spawn(p, helper, spec, err) == 0)
         return p;
     process_free(p);
     return NULL;

@@ -446,7 +446,7 @@ static void test_merged_stack_has_no_whiteouts(void **state)
     struct stat one;
     struct stat two;
 
-    assert_ok(f, cas_unpack_merged(layers, 2, fd, &f->err));
+    assert_ok(f, cas_unpack_merged(layers, 2, fd, NULL, &f->err));
     assert_text(names_text(fd, "."), "a d f h2 k1 k2 o");
     assert_text(names_text(fd, "a"), "old");
     assert_text(stat_text(fd, "a"), "d 1777 0:0 1000000000");
