@@ -17,12 +17,6 @@ static char *config_path(void)
     return home != NULL ? base_format("%s/.docker/config.json", home) : NULL;
 }
 
-static void proxy_add(const char *name, const char *value, struct cli_pairs *args)
-{
-    if (!cli_pairs_has(args, name))
-        cli_pairs_add(args, view_of(name), value);
-}
-
 static void proxies_add(const struct doc *proxies, struct cli_pairs *args)
 {
     /* Both spellings: programs disagree on which one they read. */
@@ -41,10 +35,12 @@ static void proxies_add(const struct doc *proxies, struct cli_pairs *args)
     for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
         const char *const value = doc_text(doc_get(proxies, names[i].key));
 
-        if (value == NULL || value[0] == '\0')
+        /* What the command line says, in either spelling, goes before in both. */
+        if (value == NULL || value[0] == '\0' || cli_pairs_has(args, names[i].upper) ||
+            cli_pairs_has(args, names[i].lower))
             continue;
-        proxy_add(names[i].upper, value, args);
-        proxy_add(names[i].lower, value, args);
+        cli_pairs_add(args, view_of(names[i].upper), value);
+        cli_pairs_add(args, view_of(names[i].lower), value);
     }
 }
 
