@@ -3,6 +3,20 @@
  */
 #pragma once
 
+#include "builder/sandbox/host.h"
+
+#include <pthread.h>
+#include <sys/types.h>
+
+/* The helper as cooper has it. */
+struct sandbox_helper {
+    int control; /* set once */
+    int pidfd;
+    pid_t pid;
+    struct sandbox_host host;
+    pthread_mutex_t lock; /* held while a request is sent, so that those do not mix */
+};
+
 /* Serves requests from cooper until the control socket closes, then exits; the kernel kills
  * what is left in its pid namespace. Called in a new process, whose descriptors it all
  * closes but `control` and standard error. */

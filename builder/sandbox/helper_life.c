@@ -1,0 +1,102 @@
+/*
+ * The helper from cooper's side: its start and its end.
+ */
+#include "builder/sandbox/helper.h"
+
+#include "base/alloc.h"
+#include "base/fs.h"
+#include "builder/sandbox/sandbox.h"
+
+#include <errno.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* clone3 itself, as fork() makes no pid namespace; there are no threads whose locks it
+ * could leave taken. */
+static long clone_helper(int *pidfd)
+{
+    struct clone_args args = {
+        .flags = CLONE_PIDFD | CLONE_NEWPID,
+        .pidfd = (uint64_t)(uintptr_t)pidfd,
+        .exit_signal = SIGCHLD,
+    };
+
+    return syscall(SYS_clone3, &args, sizeof args);
+}
+
+static int unsupported(struct error *err)
+{
+    const int sys = errno;
+
+    error_sys(err, "create namespaces for the sandbox");
+    if (sys == EPERM || sys == ENOSYS || sys == EINVAL || sys == ENOSPC)
+        err->code = ERROR_UNSUPPORTED;
+    return -1;
+}
+
+struct sandbox_helper *sandbox_helper_start(struct error *err)
+{
+    int ends[2];
+    int pidfd = -1;
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) {
+        error_sys(err, "socketpair");
+        return NULL;
+    }
+    const long pid = clone_helper(&pidfd);
+    if (pid == 0)
+        sandbox_helper_run(ends[1]);
+    if (pid < 0) {
+        unsupported(err);
+        fd_closep(&ends[0]);
+        fd_closep(&ends[1]);
+        return NULL;
+    }
+    close(ends[1]);
+    struct sandbox_helper *const h = base_alloc(sizeof *h);
+    h->control = ends[0];
+    h->pidfd = pidfd;
+    h->pid = (pid_t)pid;
+    h->host = sandbox_host_look();
+    pthread_mutex_init(&h->lock, NULL);
+    return h;
+}
+
+void sandbox_helper_stop(struct sandbox_helper *helper)
+{
+    siginfo_t info;
+
+    if (!helper)
+        return;
+    close(helper->control);
+    while (waitid(P_PIDFD, (id_t)helper->pidfd, &info, WEXITED) < 0 && errno == EINTR)
+        ;
+    close(helper->pidfd);
+    pthread_mutex_destroy(&helper->lock);
+    free(helper);
+}
+
+void sandbox_helper_stopp(struct sandbox_helper **helper)
+{
+    const int saved = errno;
+
+    sandbox_helper_stop(*helper);
+    *helper = NULL;
+    errno = saved;
+}
+
+pid_t sandbox_helper_pid(const struct sandbox_helper *helper)
+{
+    return helper->pid;
+}
+
+bool sandbox_helper_is_nested(const struct sandbox_helper *helper)
+{
+    return helper->host.user_namespace;
+}
