@@ -13,8 +13,6 @@
 #include <sys/file.h>
 #include <time.h>
 
-#define INDEX_LOCK ".index"
-
 static const char sql_generation[] = "SELECT value FROM counter WHERE name = 'generation'";
 static const char sql_set_generation[] =
     "UPDATE counter SET value = ? WHERE name = 'generation'";
@@ -103,7 +101,7 @@ static int list_locked(struct cas_meta *m, struct cas_ref_list *out, struct erro
     return 0;
 }
 
-static int generation_locked(struct cas_meta *m, int64_t *out, struct error *err)
+int cas_ref_generation_locked(struct cas_meta *m, int64_t *out, struct error *err)
 {
     struct cas_stmt *q = cas_meta_stmt(m, sql_generation, err);
     bool row;
@@ -238,11 +236,11 @@ static int all_same(struct cas_store *s,
     return 0;
 }
 
-static int set_one(struct cas_meta *m,
-                   const char *name,
-                   const struct descriptor *target,
-                   const char *why,
-                   struct error *err)
+int cas_ref_set_locked(struct cas_meta *m,
+                       const char *name,
+                       const struct descriptor *target,
+                       const char *why,
+                       struct error *err)
 {
     struct digest old;
     bool same;
@@ -256,12 +254,9 @@ static int set_one(struct cas_meta *m,
     return add_event(m, name, &old, &target->digest, why, err);
 }
 
-/* What a change of refs does within its transaction. */
-typedef int change_fn(struct cas_meta *m, const void *context, struct error *err);
-
 /* The caller holds the index lock, so that generations reach index.json in their order. */
 static int commit_change(struct cas_store *s,
-                         change_fn *change,
+                         cas_ref_change_fn *change,
                          const void *context,
                          int64_t at_least,
                          int64_t *generation,
@@ -271,7 +266,8 @@ static int commit_change(struct cas_store *s,
     CLEANUP(cas_meta_unlockp) struct cas_meta *m = cas_meta_lock(s->meta);
     int64_t old;
 
-    if (cas_meta_begin(m, CAS_META_DURABLE, err) < 0 || generation_locked(m, &old, err) < 0)
+    if (cas_meta_begin(m, CAS_META_DURABLE, err) < 0 ||
+        cas_ref_generation_locked(m, &old, err) < 0)
         return -1;
     *generation = (old > at_least ? old : at_least) + 1;
     if (change(m, context, err) < 0 || set_generation(m, *generation, err) < 0 ||
@@ -285,11 +281,11 @@ static int commit_change(struct cas_store *s,
 
 /* Once the database has it, the change is made: should index.json not follow now (a full
  * disk), it is mended when the store is opened next. */
-static int change_refs_locked(struct cas_store *s,
-                              change_fn *change,
-                              const void *context,
-                              int64_t at_least,
-                              struct error *err)
+int cas_ref_change_locked(struct cas_store *s,
+                          cas_ref_change_fn *change,
+                          const void *context,
+                          int64_t at_least,
+                          struct error *err)
 {
     CLEANUP(cas_ref_list_release) struct cas_ref_list refs = {0};
     int64_t generation;
@@ -300,13 +296,13 @@ static int change_refs_locked(struct cas_store *s,
 }
 
 static int change_refs(struct cas_store *s,
-                       change_fn *change,
+                       cas_ref_change_fn *change,
                        const void *context,
                        struct error *err)
 {
-    CLEANUP(fd_closep) int lock = cas_lease_lock(s->fd, INDEX_LOCK, LOCK_EX, err);
+    CLEANUP(fd_closep) int lock = cas_lease_lock(s->fd, CAS_REF_INDEX_LOCK, LOCK_EX, err);
 
-    return lock < 0 ? -1 : change_refs_locked(s, change, context, 0, err);
+    return lock < 0 ? -1 : cas_ref_change_locked(s, change, context, 0, err);
 }
 
 /* --- Set and delete --- */
@@ -374,7 +370,7 @@ static int apply_set(struct cas_meta *m, const void *context, struct error *err)
     if (check_guards(m, a, err) < 0 || (c->also && c->also(m, c->context, err) < 0))
         return -1;
     for (size_t i = 0; i < c->count; i++) {
-        if (set_one(m, c->names[i], c->target, c->why, err) < 0)
+        if (cas_ref_set_locked(m, c->names[i], c->target, c->why, err) < 0)
             return -1;
     }
     return 0;
@@ -476,108 +472,4 @@ int cas_ref_delete(struct cas_store *s,
     const struct delete_request request = {name, why};
 
     return change_refs(s, apply_delete, &request, err);
-}
-
-/* --- Mending --- */
-
-/* The refs that are known already stay as they are; of the others those that are whole
- * come. */
-static int keep_whole(struct cas_store *s, struct cas_ref_list *refs, struct error *err)
-{
-    size_t kept = 0;
-
-    for (size_t i = 0; i < refs->count; i++) {
-        CLEANUP(error_clear) struct error why = ERROR_INIT;
-        CLEANUP(cas_ref_release) struct cas_ref known = {0};
-        bool found;
-        if (cas_ref_find(s, refs->items[i].name, &found, &known, err) < 0)
-            return -1;
-        if (found || cas_reach_check(s, &refs->items[i].target, &why) < 0)
-            cas_ref_release(&refs->items[i]);
-        else if (kept != i) {
-            refs->items[kept] = refs->items[i];
-            refs->items[i] = (struct cas_ref){0};
-            kept++;
-        } else
-            kept++;
-    }
-    refs->count = kept;
-    return 0;
-}
-
-static int apply_recover(struct cas_meta *m, const void *context, struct error *err)
-{
-    const struct cas_ref_list *refs = context;
-
-    for (size_t i = 0; i < refs->count; i++) {
-        if (set_one(m, refs->items[i].name, &refs->items[i].target, "recover", err) < 0)
-            return -1;
-    }
-    return 0;
-}
-
-static int recover(struct cas_store *s, int64_t generation, struct error *err)
-{
-    CLEANUP(cas_ref_list_release) struct cas_ref_list refs = {0};
-
-    if (cas_layout_read_index(s->fd, &refs, err) < 0 || keep_whole(s, &refs, err) < 0 ||
-        cas_blob_sync_dirs(s, err) < 0)
-        return -1;
-    return change_refs_locked(s, apply_recover, &refs, generation, err);
-}
-
-static int read_generations(struct cas_store *s,
-                            int64_t *refs,
-                            int64_t *index,
-                            struct error *err)
-{
-    CLEANUP(cas_meta_unlockp) struct cas_meta *m = cas_meta_lock(s->meta);
-
-    if (generation_locked(m, refs, err) < 0)
-        return -1;
-    return cas_layout_generation(s->fd, index, err);
-}
-
-static int rewrite_index(struct cas_store *s, int64_t generation, struct error *err)
-{
-    CLEANUP(cas_ref_list_release) struct cas_ref_list refs = {0};
-
-    if (cas_ref_list(s, &refs, err) < 0)
-        return -1;
-    return cas_layout_write_index(s->fd, generation, &refs, err);
-}
-
-int cas_ref_mend(struct cas_store *s, struct error *err)
-{
-    int64_t refs;
-    int64_t index;
-
-    if (read_generations(s, &refs, &index, err) < 0)
-        return -1;
-    if (refs == index)
-        return 0;
-    /* Somebody may be between the two just now: ask again under the lock. */
-    CLEANUP(fd_closep) int lock = cas_lease_lock(s->fd, INDEX_LOCK, LOCK_EX, err);
-    if (lock < 0 || read_generations(s, &refs, &index, err) < 0)
-        return -1;
-    if (refs == index)
-        return 0;
-    return index > refs ? recover(s, index, err) : rewrite_index(s, refs, err);
-}
-
-int cas_ref_lock_index(struct cas_store *s, struct error *err)
-{
-    return cas_lease_lock(s->fd, INDEX_LOCK, LOCK_EX, err);
-}
-
-int cas_ref_renew_index(struct cas_store *s, struct error *err)
-{
-    int64_t generation;
-
-    {
-        CLEANUP(cas_meta_unlockp) struct cas_meta *m = cas_meta_lock(s->meta);
-        if (generation_locked(m, &generation, err) < 0)
-            return -1;
-    }
-    return rewrite_index(s, generation, err);
 }

@@ -41,3 +41,27 @@ MUST_CHECK int cas_ref_apply(struct cas_store *s,
 /* The ref in a row of "name, digest, target, time". */
 struct cas_stmt;
 MUST_CHECK int cas_ref_read_row(struct cas_stmt *q, struct cas_ref *out, struct error *err);
+
+/* Held while index.json is written, and from before the refs change that it is to show. */
+#define CAS_REF_INDEX_LOCK ".index"
+
+/* What a change of refs does within its transaction. */
+typedef int cas_ref_change_fn(struct cas_meta *m, const void *context, struct error *err);
+
+/* Commits a change with the next generation, at least `at_least` + 1, and writes
+ * index.json. The caller holds CAS_REF_INDEX_LOCK. */
+MUST_CHECK int cas_ref_change_locked(struct cas_store *s,
+                                     cas_ref_change_fn *change,
+                                     const void *context,
+                                     int64_t at_least,
+                                     struct error *err);
+
+/* The caller holds the lock of meta.db; setting is done within a transaction. */
+MUST_CHECK int cas_ref_generation_locked(struct cas_meta *m,
+                                         int64_t *out,
+                                         struct error *err);
+MUST_CHECK int cas_ref_set_locked(struct cas_meta *m,
+                                  const char *name,
+                                  const struct descriptor *target,
+                                  const char *why,
+                                  struct error *err);
