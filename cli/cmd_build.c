@@ -493,10 +493,10 @@ const struct cli_command cli_command_build = {
         "  type=image[,push=true]    the store, and the registry\n"
         "  type=registry[,name=N]    the registry\n"
         "  type=oci[,dest=FILE]      an OCI archive; tar=false: an OCI layout directory\n"
-        "  type=docker,dest=FILE     an archive for 'docker load'\n"
-        "  type=local,dest=DIR       type=tar[,dest=FILE]\n"
-        "with compression=gzip|zstd|uncompressed, compression-level=N, "
-        "annotation.KEY=VALUE.",
+        "  type=docker[,dest=FILE]   an archive for 'docker load'; without dest as --load\n"
+        "  type=local,dest=DIR       type=tar[,dest=FILE]      type=cacheonly\n"
+        "Keys of one output: compression=gzip|zstd|uncompressed, compression-level=N,\n"
+        "force-compression, oci-mediatypes, annotation.KEY=VALUE; cooper-build(1) has all.",
     .options = options,
     .option_count = ARRAY_COUNT(options) - 1,
     .options_size = sizeof(struct build_options),

@@ -141,6 +141,109 @@ static void test_push_in_chunks_arrives_whole(void **state)
     cas_store_close(other);
 }
 
+/* A blob that is sent while it is written; the digest is known when it is done. */
+struct growing {
+    struct fixture *f;
+    struct registry_push_stream *stream;
+    struct cas_layer *layer;
+};
+
+static void grow(struct growing *g, size_t pieces, size_t size, struct digest *digest)
+{
+    CLEANUP(base_freep) char *piece = base_alloc(size);
+    CLEANUP(descriptor_release) struct descriptor blob = {0};
+    struct cas_blob_writer *w = cas_blob_writer_new(g->f->store, DIGEST_SHA256, &g->f->err);
+    uint64_t total;
+
+    for (size_t i = 0; i < pieces; i++) {
+        memset(piece, (int)('a' + i), size);
+        OK(cas_blob_writer_write(w, piece, size, &g->f->err), &g->f->err);
+        registry_push_stream_grown(g->stream, w);
+    }
+    OK(cas_blob_writer_commit(w, NULL, UINT64_MAX, digest, &total, &g->f->err), &g->f->err);
+    descriptor_init(&blob, MEDIA_OCI_LAYER, digest, total);
+    g->layer = cas_layer_new(g->f->store, digest, &blob, NULL, NULL);
+}
+
+static void test_layers_are_sent_while_they_are_written(void **state)
+{
+    struct fixture *f = *state;
+    CLEANUP(registry_reference_release)
+    struct registry_reference ref = fixture_reference(f, "stream:1");
+    CLEANUP(descriptor_release) struct descriptor root = {0};
+    struct registry_pusher *pusher = registry_pusher_new(f->client, f->store, &ref, NULL);
+    struct digest digests[3], confirmed;
+    /* One that is too small to begin early, two that are not. */
+    static const size_t pieces[] = {2, 9, 30};
+
+    make_image(f->store, 1, 1, 1000, &root);
+    for (size_t i = 0; i < 3; i++) {
+        struct growing g = {.f = f, .stream = registry_pusher_stream(pusher)};
+
+        grow(&g, pieces[i], 1 << 20, &digests[i]);
+        registry_pusher_layer(pusher, g.layer, true, g.stream);
+        cas_layer_unref(g.layer);
+    }
+    OK(registry_pusher_finish(pusher, &root, &ref, &confirmed, &f->err), &f->err);
+    registry_pusher_free(pusher);
+    for (size_t i = 0; i < 3; i++) {
+        bool found;
+        uint64_t size;
+
+        OK(registry_blob_head(f->client, &ref, &digests[i], &found, &size, &f->err),
+           &f->err);
+        assert_true(found);
+        assert_int_equal(size, (uint64_t)pieces[i] << 20);
+    }
+}
+
+/* What was streamed is not what the layer became: that is sent all the same. */
+static void test_a_stream_of_something_else_does_no_harm(void **state)
+{
+    struct fixture *f = *state;
+    CLEANUP(registry_reference_release)
+    struct registry_reference ref = fixture_reference(f, "other:1");
+    CLEANUP(descriptor_release) struct descriptor root = {0};
+    CLEANUP(registry_image_release) struct registry_image image = {0};
+    struct registry_pusher *pusher = registry_pusher_new(f->client, f->store, &ref, NULL);
+    struct growing g = {.f = f, .stream = registry_pusher_stream(pusher)};
+    struct digest streamed, confirmed;
+    uint64_t size;
+    bool found;
+
+    make_image(f->store, 2, 1, 5000, &root);
+    OK(registry_image_load(f->store, &root, NULL, &image, &f->err), &f->err);
+    grow(&g, 6, 1 << 20, &streamed);
+    cas_layer_unref(g.layer);
+    g.layer =
+        cas_layer_new(f->store, &image.layers[0].digest, &image.layers[0], NULL, NULL);
+    registry_pusher_layer(pusher, g.layer, true, g.stream);
+    cas_layer_unref(g.layer);
+    OK(registry_pusher_finish(pusher, &root, &ref, &confirmed, &f->err), &f->err);
+    registry_pusher_free(pusher);
+    OK(registry_blob_head(f->client, &ref, &streamed, &found, &size, &f->err), &f->err);
+    assert_false(found);
+}
+
+/* Given up in the middle of a layer: it ends, and nothing is there. */
+static void test_a_push_that_is_given_up_ends(void **state)
+{
+    struct fixture *f = *state;
+    CLEANUP(registry_reference_release)
+    struct registry_reference ref = fixture_reference(f, "given/up:1");
+    struct registry_pusher *pusher = registry_pusher_new(f->client, f->store, &ref, NULL);
+    struct growing g = {.f = f, .stream = registry_pusher_stream(pusher)};
+    struct digest digest;
+    uint64_t size;
+    bool found;
+
+    grow(&g, 6, 1 << 20, &digest);
+    cas_layer_unref(g.layer);
+    registry_pusher_free(pusher);
+    OK(registry_blob_head(f->client, &ref, &digest, &found, &size, &f->err), &f->err);
+    assert_false(found);
+}
+
 static void test_layers_of_a_base_are_mounted_without_being_in_the_store(void **state)
 {
     struct fixture *f = *state;
@@ -363,6 +466,9 @@ int main(void)
         WITH_REGISTRY(test_pull_of_an_unknown_platform_lists_those_there_are),
         WITH_REGISTRY(test_absent_image_is_not_found),
         WITH_REGISTRY(test_push_in_chunks_arrives_whole),
+        WITH_REGISTRY(test_layers_are_sent_while_they_are_written),
+        WITH_REGISTRY(test_a_stream_of_something_else_does_no_harm),
+        WITH_REGISTRY(test_a_push_that_is_given_up_ends),
         WITH_REGISTRY(test_layers_of_a_base_are_mounted_without_being_in_the_store),
         WITH_REGISTRY(test_push_of_a_blob_that_is_nowhere_is_not_found),
         WITH_REGISTRY(test_listed_host_is_tried_with_https_and_then_with_http),
