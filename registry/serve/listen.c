@@ -17,12 +17,12 @@
 static int split(const char *text, char **host, char **port, struct error *err)
 {
     const char *const colon = strrchr(text, ':');
-    struct view name = {text, colon ? (size_t)(colon - text) : 0};
+    struct view name = view_sub(view_of(text), 0, colon ? (size_t)(colon - text) : 0);
     uint64_t number;
 
     *port = base_strdup(colon ? colon + 1 : text);
-    if (name.size >= 2 && name.data[0] == '[' && name.data[name.size - 1] == ']')
-        name = view_sub(name, 1, name.size - 2);
+    if (view_starts(name, "[") && view_ends(name, "]"))
+        name = view_sub(name, 1, name.size > 2 ? name.size - 2 : 0);
     *host = colon ? view_dup(name) : base_strdup("127.0.0.1");
     if (view_to_u64(view_of(*port), &number) && number <= UINT16_MAX &&
         (name.size > 0 || text[0] != '['))
