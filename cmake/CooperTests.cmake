@@ -134,8 +134,11 @@ if(TARGET cooper)
     endforeach()
   endforeach()
   if(EXISTS "${PROJECT_SOURCE_DIR}/tests/conformance/run.sh")
-    cooper_test(conformance conformance
-      COMMAND "${PROJECT_SOURCE_DIR}/tests/conformance/run.sh"
-      PROPERTIES TIMEOUT 3600 RUN_SERIAL ON)
+    # As root; as a user with subordinate ids, and with the one id.
+    foreach(who root subids single)
+      cooper_test(conformance_${who} conformance
+        COMMAND "${PROJECT_SOURCE_DIR}/tests/conformance/run.sh" ${who}
+        PROPERTIES TIMEOUT 3600 RUN_SERIAL ON)
+    endforeach()
   endif()
 endif()

@@ -16,8 +16,34 @@ struct place {
     int parent; /* O_PATH */
     char *name; /* in `path` */
     struct cas_owner owner;
+    bool is_there; /* the name */
     bool is_plain; /* 0:0: the kernel can do it all */
 };
+
+/*
+ * To the kernel a step's every process owns every file. So that one that took another
+ * user's name cannot write where that user could not, the bits of the mode are looked at
+ * here, for what is created and opened for writing.
+ */
+static bool may(const struct notify_call *c, int fd, mode_t want)
+{
+    const struct notify_person *const person = notify_person(c);
+    struct cas_owner owner;
+    struct stat st;
+    bool found = false;
+
+    if (person->uid.fs == 0)
+        return true;
+    if (fstat(fd, &st) < 0 || cas_owner_read(c->n->owners, fd, "", &owner, &found) < 0)
+        return true; /* the kernel will know */
+    if (person->uid.fs == owner.uid)
+        return (st.st_mode >> 6 & want) == want;
+    if (notify_in_group(person, owner.gid))
+        return (st.st_mode >> 3 & want) == want;
+    return (st.st_mode & want) == want;
+}
+
+enum { MAY_WRITE = 2, MAY_CREATE = 3 };
 
 static void place_releasep(struct place *p)
 {
@@ -58,7 +84,17 @@ static bool find_place(const struct notify_call *c,
     p->parent = notify_open_parent(c, dir_fd, p->path.text, &p->name);
     if (p->parent < 0 || find_owner(c, p) < 0)
         return false;
-    return fstatat(p->parent, p->name, &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT;
+    p->is_there = fstatat(p->parent, p->name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+    return p->is_there || errno == ENOENT;
+}
+
+/* The same for what fails with EEXIST if the name is there. */
+static bool find_new_place(const struct notify_call *c,
+                           int dir_fd,
+                           uint64_t address,
+                           struct place *p)
+{
+    return find_place(c, dir_fd, address, p) && !p->is_there;
 }
 
 /* Records the owner of what was just created. */
@@ -81,8 +117,10 @@ static struct notify_answer make_directory(const struct notify_call *c,
     const mode_t mode = (mode_t)notify_argument(c, path_at + 1) & 01777;
     CLEANUP(place_releasep) struct place p;
 
-    if (!find_place(c, dir_fd, notify_argument(c, path_at), &p) || p.is_plain)
+    if (!find_new_place(c, dir_fd, notify_argument(c, path_at), &p) || p.is_plain)
         return notify_pass();
+    if (!may(c, p.parent, MAY_CREATE))
+        return notify_return(-EACCES);
 
     const mode_t mask = notify_umask(c);
     if (!notify_is_valid(c))
@@ -109,9 +147,11 @@ static struct notify_answer make_symlink(const struct notify_call *c,
     struct notify_path target;
     CLEANUP(place_releasep) struct place p;
 
-    if (!find_place(c, dir_fd, notify_argument(c, path_at), &p) || p.is_plain ||
+    if (!find_new_place(c, dir_fd, notify_argument(c, path_at), &p) || p.is_plain ||
         notify_read_path(c, notify_argument(c, 0), &target) < 0 || !notify_is_valid(c))
         return notify_pass();
+    if (!may(c, p.parent, MAY_CREATE))
+        return notify_return(-EACCES);
     if (symlinkat(target.text, p.parent, p.name) < 0)
         return notify_return(-errno);
     return own(c, &p);
@@ -156,13 +196,15 @@ static struct notify_answer make_any_node(const struct notify_call *c,
     const bool is_device = S_ISCHR(mode) || S_ISBLK(mode);
     CLEANUP(place_releasep) struct place p;
 
-    if (!find_place(c, dir_fd, notify_argument(c, path_at), &p))
+    if (!find_new_place(c, dir_fd, notify_argument(c, path_at), &p))
         return notify_pass();
     if (is_device && notify_person(c)->uid.fs != 0)
         return notify_return(-EPERM);
     /* 0/0 is overlayfs' whiteout, which everybody may make. */
     if ((p.is_plain && !is_device) || (S_ISCHR(mode) && number == 0))
         return notify_pass();
+    if (!may(c, p.parent, MAY_CREATE))
+        return notify_return(-EACCES);
 
     const mode_t mask = notify_umask(c);
     if (!notify_is_valid(c))
@@ -205,26 +247,56 @@ static struct notify_answer hand_over(const struct notify_call *c, int fd, int f
     return notify_return(number < 0 ? -errno : number);
 }
 
+/* What is there already is opened by the kernel. */
+static struct notify_answer open_old(const struct notify_call *c,
+                                     int dir_fd,
+                                     unsigned path_at,
+                                     int flags)
+{
+    struct notify_path path;
+
+    if ((flags & O_ACCMODE) == O_RDONLY || notify_person(c)->uid.fs == 0 ||
+        notify_read_path(c, notify_argument(c, path_at), &path) < 0)
+        return notify_pass();
+    CLEANUP(fd_closep) int fd = notify_open(c, dir_fd, path.text, !(flags & O_NOFOLLOW));
+    return fd < 0 || may(c, fd, MAY_WRITE) ? notify_pass() : notify_return(-EACCES);
+}
+
+static struct notify_answer create_file(const struct notify_call *c,
+                                        struct place *p,
+                                        int flags,
+                                        mode_t mode)
+{
+    const int more = O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+    const mode_t mask = notify_umask(c);
+
+    if (!notify_is_valid(c))
+        return notify_pass();
+    if (!may(c, p->parent, MAY_CREATE))
+        return notify_return(-EACCES);
+    CLEANUP(fd_closep)
+    int fd = openat(p->parent, p->name, flags | more, mode & 07777 & ~mask);
+    if (fd < 0)
+        return errno == EEXIST ? notify_pass() : notify_return(-errno);
+    if (notify_record(c->n, fd, &p->owner) < 0)
+        return notify_return(-errno);
+    return hand_over(c, fd, flags);
+}
+
 static struct notify_answer make_file(
     const struct notify_call *c, int dir_fd, unsigned path_at, int flags, mode_t mode)
 {
-    const int more = O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
-    CLEANUP(place_releasep) struct place p;
+    CLEANUP(place_releasep) struct place p = {.parent = -1};
 
-    if ((flags & O_TMPFILE) == O_TMPFILE || (flags & O_DIRECTORY) ||
-        !find_place(c, dir_fd, notify_argument(c, path_at), &p) || p.is_plain)
+    if ((flags & O_TMPFILE) == O_TMPFILE || (flags & O_DIRECTORY))
         return notify_pass();
-
-    const mode_t mask = notify_umask(c);
-    if (!notify_is_valid(c))
+    if (!(flags & O_CREAT))
+        return open_old(c, dir_fd, path_at, flags);
+    if (!find_place(c, dir_fd, notify_argument(c, path_at), &p))
         return notify_pass();
-    CLEANUP(fd_closep)
-    int fd = openat(p.parent, p.name, flags | more, mode & 07777 & ~mask);
-    if (fd < 0)
-        return errno == EEXIST ? notify_pass() : notify_return(-errno);
-    if (notify_record(c->n, fd, &p.owner) < 0)
-        return notify_return(-errno);
-    return hand_over(c, fd, flags);
+    if (p.is_there)
+        return flags & O_EXCL ? notify_pass() : open_old(c, dir_fd, path_at, flags);
+    return p.is_plain ? notify_pass() : create_file(c, &p, flags, mode);
 }
 
 struct notify_answer notify_sys_open(const struct notify_call *c)

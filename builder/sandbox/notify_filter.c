@@ -46,8 +46,8 @@ static const uint32_t always[] = {
     SYS_getresuid, SYS_getresgid,  SYS_getgroups,
 };
 
-/* Only if they may create: `argument` has the flags. (openat2's lie in memory, so that it
- * is not looked at: what it creates belongs to root.) */
+/* Only if they may create or write: `argument` has the flags. (openat2's lie in memory, so
+ * that it is not looked at: what it creates belongs to root.) */
 static const struct {
     uint32_t number;
     uint32_t argument;
@@ -91,7 +91,7 @@ uint32_t sandbox_notify_filter(struct buf *out)
         const struct sock_filter test[] = {
             BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, opens[i].number, 0, 4),
             BPF_STMT(BPF_LD | BPF_W | BPF_ABS, argument_offset(opens[i].argument)),
-            BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, O_CREAT, 0, 1),
+            BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, O_CREAT | O_ACCMODE, 0, 1),
             stop,
             go,
         };

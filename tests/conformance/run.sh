@@ -1,7 +1,9 @@
 #!/bin/bash
-# run.sh [ARGUMENT...]: every case of the corpus with the program $COOPER, and at the end the
-# figure: "N passed, N failed". Arguments are handed to `corpus.py check`, to choose among the
-# cases: run.sh --only 'copy/*'
+# run.sh [root|subids|single] [ARGUMENT...]: every case of the corpus with the program $COOPER,
+# and at the end the figure: "N passed, N failed". Arguments are handed to `corpus.py check`, to
+# choose among the cases: run.sh --only 'copy/*'
+#
+# The builds run as root, or as a user made for it, with subordinate ids or without.
 #
 # A sanitizer's report fails the case in which the program made it, also where an error is
 # expected; a report of any of its child processes fails the run.
@@ -10,9 +12,28 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/cooper-conformance.XXXXXX")
-trap 'rm -rf --one-file-system "$work"' EXIT
+user=
+finish() {
+    rm -rf --one-file-system "$work"
+    [ -z "$user" ] || userdel "$user"
+}
+trap finish EXIT
 mkdir "$work/bin" "$work/reports" "$work/cases"
-ln -s "$(realpath "$COOPER")" "$work/bin/cooper"
+# Copies, as no other user may get to the originals.
+cp "$(realpath "$COOPER")" "$(dirname "$(realpath "$COOPER")")"/*.so "$work/bin"
+
+case ${1-} in
+root) shift ;;
+subids | single)
+    user=cooper-$1-$$
+    useradd --no-create-home --home-dir "$work" "$user"
+    sed -i "/^$user:/d" /etc/subuid /etc/subgid
+    [ "$1" = single ] || usermod --add-subuids 900000-965535 --add-subgids 900000-965535 "$user"
+    chmod 755 "$work" "$work"/*
+    chmod 1777 "$work/reports"
+    set -- --as "$user" "${@:2}"
+    ;;
+esac
 export PATH=$work/bin:$PATH HOME=$work/home
 unset SOURCE_DATE_EPOCH BUILDKIT_PROGRESS COOPER_ROOT COOPER_DEBUG DOCKER_CONFIG
 
