@@ -42,7 +42,7 @@ static bool is_loopback(const struct sockaddr *a)
 
 static void describe(struct serve_listener *out)
 {
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
     socklen_t size = sizeof address;
     char host[INET6_ADDRSTRLEN] = "";
     char port[8] = "0";
