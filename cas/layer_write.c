@@ -9,6 +9,7 @@
 #include "cas/layer_pipe.h"
 #include "cas/layer_plan.h"
 #include "cas/layer_priv.h"
+#include "cas/layer_recompress.h"
 #include "cas/record.h"
 #include "cas/tar_write.h"
 #include "cas/unpacker.h"
@@ -45,19 +46,6 @@ static void writing_release(struct writing *w)
     layer_plan_release(&w->plan);
     free(w->done.points);
     *w = (struct writing){0};
-}
-
-static const char *media_type(enum cas_compression compression)
-{
-    switch (compression) {
-    case CAS_COMPRESSION_GZIP:
-        return MEDIA_OCI_LAYER_GZIP;
-    case CAS_COMPRESSION_ZSTD:
-        return MEDIA_OCI_LAYER_ZSTD;
-    case CAS_COMPRESSION_NONE:
-        return MEDIA_OCI_LAYER;
-    }
-    return MEDIA_OCI_LAYER;
 }
 
 /* Bytes through the pipeline into a blob that is then visible. */
@@ -136,7 +124,8 @@ static struct cas_layer *publish(struct writing *w, struct error *err)
     const struct codec_maker maker =
         codec_maker(w->options->compression, w->options->level);
 
-    descriptor_init(&blob, media_type(w->options->compression), &w->blob, w->blob_size);
+    descriptor_init(&blob, cas_layer_media_type(w->options->compression), &w->blob,
+                    w->blob_size);
     if (write_index(w, err) < 0 || end_unpacking(w, err) < 0 ||
         cas_layer_record_put(w->store, &w->done.diff_id, &blob, maker.text, err) < 0)
         return NULL;
