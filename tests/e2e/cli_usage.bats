@@ -79,7 +79,7 @@ page_options() {
         [[ $stderr == *"unknown flag: --hepl (did you mean --help?)"* ]]
         [[ $stderr == *"See 'cooper $command --help'."* ]]
     done
-    cooper build --tga x .
+    cooper build --taq x .
     [[ $stderr == *"(did you mean --tag?)"* ]]
 }
 
