@@ -8,8 +8,8 @@
 #include "cli/build_call.h"
 #include "cli/build_explain.h"
 #include "cli/build_failure.h"
-#include "cli/build_proxy.h"
 #include "cli/build_output.h"
+#include "cli/build_proxy.h"
 #include "cli/build_report.h"
 #include "cli/build_run.h"
 #include "cli/build_source.h"
@@ -77,8 +77,8 @@ static const struct cli_option options[] = {
     {0, "call", CLI_OPTION_TEXT, "METHOD[,format=json]",
      "Tell about the Dockerfile instead of building: check, outline or targets",
      FIELD(call)},
-    {0, "cgroup-parent", CLI_OPTION_TEXT, "GROUP", "The control group that RUN steps are below",
-     FIELD(run.cgroup_parent)},
+    {0, "cgroup-parent", CLI_OPTION_TEXT, "GROUP",
+     "The control group that RUN steps are below", FIELD(run.cgroup_parent)},
     {0, "check", CLI_OPTION_SWITCH, NULL, "As --call=check", FIELD(check)},
     {0, "compression", CLI_OPTION_TEXT, "TYPE",
      "Of new layers: gzip (default), zstd or uncompressed", FIELD(out.compression)},
@@ -171,7 +171,7 @@ struct build_values {
     struct cli_texts tags;
     struct cli_texts stages; /* of --no-cache-filter */
     struct cli_caches caches;
-    char *lists[2];          /* the texts that `stages` and `tags` were cut from */
+    char *lists[2]; /* the texts that `stages` and `tags` were cut from */
 };
 
 static void values_release(struct build_values *v)
@@ -483,8 +483,10 @@ const struct cli_command cli_command_build = {
     .usage = "[OPTIONS] PATH | URL | -",
     .summary = "Build an image from a Dockerfile",
     .details =
-        "PATH is the context: the directory that COPY and ADD take files from; or an archive,\n"
-        "the URL of an archive, of a Dockerfile or of a git repository (URL#REF:DIR). With -\n"
+        "PATH is the context: the directory that COPY and ADD take files from; or an "
+        "archive,\n"
+        "the URL of an archive, of a Dockerfile or of a git repository (URL#REF:DIR). With "
+        "-\n"
         "an archive is read from standard input, or a Dockerfile that has no context.\n\n"
         "The image is kept in the store under each name of -t. Outputs of -o:\n"
         "  DIR                       the root file system as files in DIR (type=local)\n"

@@ -47,7 +47,7 @@ struct archive {
     struct item *items;
     size_t count;
     size_t capacity;
-    size_t visits; /* manifests seen so far */
+    size_t visits;                              /* manifests seen so far */
     const struct registry_archive_image *image; /* the one being listed */
 };
 

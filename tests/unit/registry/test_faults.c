@@ -869,8 +869,8 @@ static char *push_made(struct fixture *f, size_t layer_size)
     pusher = registry_pusher_new(f->client, f->store, &ref, NULL);
     for (size_t i = 0; i < image.layer_count; i++) {
         CLEANUP(cas_layer_unrefp)
-        struct cas_layer *layer = cas_layer_new(f->store, &image.layers[i].digest,
-                                                &image.layers[i], NULL, NULL);
+        struct cas_layer *layer =
+            cas_layer_new(f->store, &image.layers[i].digest, &image.layers[i], NULL, NULL);
 
         registry_pusher_layer(pusher, layer, true, NULL);
     }
