@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -154,12 +155,41 @@ static int open_composed(const struct notify_call *c,
     return open_from_root(root, whole + root_size, follow);
 }
 
+/* "/proc/self/fd/N", a link that only its own process can follow: N, or -1. Also by the
+ * names that every /dev has. */
+static int number_of_link(const char *path)
+{
+    static const char *const directories[] = {"/proc/self/fd/", "/proc/thread-self/fd/",
+                                              "/dev/fd/"};
+    static const char *const standard[] = {"/dev/stdin", "/dev/stdout", "/dev/stderr"};
+    uint64_t number = 0;
+
+    for (size_t i = 0; i < ARRAY_COUNT(standard); i++)
+        if (strcmp(path, standard[i]) == 0)
+            return (int)i;
+    for (size_t i = 0; i < ARRAY_COUNT(directories); i++) {
+        const size_t size = strlen(directories[i]);
+
+        if (strncmp(path, directories[i], size) == 0 &&
+            view_to_u64(view_of(path + size), &number) && number <= INT_MAX)
+            return (int)number;
+    }
+    return -1;
+}
+
+static int open_absolute(const struct notify_call *c, const char *path, bool follow)
+{
+    CLEANUP(fd_closep) int root = open_proc(c, "root");
+    const int fd = root < 0 ? -1 : open_from_root(root, path, follow);
+    const int number = fd < 0 && follow ? number_of_link(path) : -1;
+
+    return number < 0 ? fd : notify_open_fd(c, number);
+}
+
 int notify_open(const struct notify_call *c, int dir_fd, const char *path, bool follow)
 {
-    if (path[0] == '/') {
-        CLEANUP(fd_closep) int root = open_proc(c, "root");
-        return root < 0 ? -1 : open_from_root(root, path, follow);
-    }
+    if (path[0] == '/')
+        return open_absolute(c, path, follow);
     CLEANUP(fd_closep) int base = notify_open_fd(c, dir_fd);
     if (base < 0)
         return -1;

@@ -2,17 +2,10 @@
 # image.
 bats_require_minimum_version 1.5.0
 load lib
+load rootless
 setup_file() {
     e2e_begin
-    export BUILDER=cooper-e2e-$$
-    # Where both can go, and the program with what it loads.
-    PLACE=$(mktemp -d /tmp/cooper-rootless.XXXXXX)
-    export PLACE
-    chmod 755 "$PLACE"
-    mkdir "$PLACE/bin"
-    cp -r "$(dirname "$COOPER")"/{cooper,*.so} "$PLACE/bin/"
-    useradd --create-home --home-dir "$PLACE/home" "$BUILDER"
-    grep -q "^$BUILDER:" /etc/subuid || usermod --add-subuids 700000-765535 --add-subgids 700000-765535 "$BUILDER"
+    rootless_begin
     export SOURCE_DATE_EPOCH=1700000000
     e2e_busybox_root "$PLACE/busybox"
     tar -C "$PLACE/busybox" --sort=name --owner=0 --group=0 --numeric-owner -cf "$PLACE/busybox.tar" .
@@ -36,16 +29,10 @@ END
     chmod -R a+rX "$PLACE"
 }
 teardown_file() {
-    userdel --remove "$BUILDER" 2>/dev/null
-    rm -rf "$PLACE"
+    rootless_end
     e2e_end
 }
 setup() { e2e_setup; }
-
-as_user() {
-    setpriv --reuid "$BUILDER" --regid "$BUILDER" --init-groups \
-        env -i PATH="$PATH" HOME="$PLACE/home" SOURCE_DATE_EPOCH="$SOURCE_DATE_EPOCH" "$@"
-}
 
 @test "root and an ordinary user make the same image" {
     "$COOPER" import -c 'CMD ["/bin/sh"]' -c 'ENV PATH=/bin' "$PLACE/busybox.tar" busybox
@@ -73,10 +60,8 @@ as_user() {
 }
 
 @test "without subordinate ids: owners are recorded, and it is the same image" {
-    sed -i "/^$BUILDER:/d" /etc/subuid /etc/subgid
+    rootless_single
     cd "$PLACE/home"
-    export COOPER_ROOT=$PLACE/home/single
-    single() { as_user COOPER_ROOT="$COOPER_ROOT" "$PLACE/bin/cooper" "$@"; }
     single import -c 'CMD ["/bin/sh"]' -c 'ENV PATH=/bin' "$PLACE/busybox.tar" busybox
     single build -q --iidfile single.id -t single:1 -o type=oci,dest=layout,tar=false -o type=image "$PLACE/ctx"
     [ "$(cat single.id)" = "$(cat user.id)" ]
