@@ -11,7 +11,7 @@
 #include <string.h>
 
 /* ISA-L's level 3 gives different bytes on different processors: zlib takes over there. */
-#define GZIP_LEVEL_DEFAULT  1
+#define GZIP_LEVEL_DEFAULT 1
 /* ISA-L: its level 2 does not always give equal bytes for equal input. */
 #define GZIP_LEVEL_FAST_MAX 1
 #define GZIP_LEVEL_MAX      9
