@@ -109,7 +109,7 @@ static void compare(struct comparison *c, bool directories)
             cas_index_at(c->q->was, k, &was);
             order = is ? cas_entry_path_compare(is->path, was.path) : 1;
         }
-        if (order <= 0 && is_copied(c, is)) {
+        if (is && order <= 0 && is_copied(c, is)) {
             c->compared += is->type != CAS_ENTRY_DIR;
             if (order == 0)
                 compare_pair(c, &was, i, directories);

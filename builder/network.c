@@ -32,6 +32,7 @@ struct build_network {
     struct build_service service;
     int netns_fd;
     bool resolver_read;
+    bool dns_forwarded;     /* this machine's resolver listens on a loopback address */
     struct buf host_resolv; /* as this machine has it */
     struct buf own_resolv;  /* as steps of the namespace have it */
     char *gateway;
@@ -90,6 +91,18 @@ static const char *place(void)
     return NULL;
 }
 
+static void read_resolver(struct build_network *n)
+{
+    if (n->resolver_read)
+        return;
+    n->resolver_read = true;
+    build_resolver_read(&n->host_resolv);
+    n->dns_forwarded =
+        build_resolver_translate(buf_view(&n->host_resolv), DNS_ADDRESS, &n->own_resolv);
+    if (n->options.host_gateway)
+        n->gateway = build_resolver_gateway();
+}
+
 static int start(struct build_network *n, const char *path, struct error *err)
 {
     /* Nothing of the namespace is forwarded to this machine's ports, nor the other way. */
@@ -114,11 +127,15 @@ static int start(struct build_network *n, const char *path, struct error *err)
         "/proc/self/fd/1", /* written when it is ready */
         "--netns",
         path,
-        "--dns-forward",
-        DNS_ADDRESS,
     };
-    size_t count = 22;
+    size_t count = 20;
 
+    /* Only where it is asked: answers of this machine's resolver come from that address
+     * then, whoever was asked, and libc drops what comes from another than it asked. */
+    if (n->dns_forwarded) {
+        argv[count++] = "--dns-forward";
+        argv[count++] = DNS_ADDRESS;
+    }
     if (!n->options.host_gateway)
         argv[count++] = "--no-map-gw";
     /* It would become "nobody", who may not enter the namespace; it gives up all rights
@@ -143,6 +160,7 @@ static void begin(struct build_network *n)
         fall_back(n, "there is no /tmp to show it to pasta in");
         return;
     }
+    read_resolver(n);
     if (start(n, path, &err) < 0) {
         fall_back(n, error_text(&err));
         return;
@@ -163,17 +181,6 @@ static void finish(struct build_network *n)
 
         fall_back(n, why);
     }
-}
-
-static void read_resolver(struct build_network *n)
-{
-    if (n->resolver_read)
-        return;
-    n->resolver_read = true;
-    build_resolver_read(&n->host_resolv);
-    build_resolver_translate(buf_view(&n->host_resolv), DNS_ADDRESS, &n->own_resolv);
-    if (n->options.host_gateway)
-        n->gateway = build_resolver_gateway();
 }
 
 static const char *text_or_null(const struct buf *b)

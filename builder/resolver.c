@@ -36,8 +36,9 @@ static bool is_loopback(struct view address)
            view_eq_text(address, "0.0.0.0");
 }
 
-void build_resolver_translate(struct view text, const char *address, struct buf *out)
+bool build_resolver_translate(struct view text, const char *address, struct buf *out)
 {
+    size_t servers = 0;
     bool replaced = false;
 
     while (text.size > 0) {
@@ -45,15 +46,21 @@ void build_resolver_translate(struct view text, const char *address, struct buf 
 
         view_cut(text, '\n', &line, &text);
         rest = line;
-        if (!view_eq_text(next_word(&rest), "nameserver") ||
-            !is_loopback(next_word(&rest))) {
+        if (!view_eq_text(next_word(&rest), "nameserver")) {
             buf_append_view(out, line);
             buf_append_char(out, '\n');
-        } else if (!replaced) {
+            continue;
+        }
+        if (!is_loopback(next_word(&rest))) {
+            buf_append_view(out, line);
+            buf_append_char(out, '\n');
+        } else if (servers == 0) {
             replaced = true;
             buf_printf(out, "nameserver %s\n", address);
         }
+        servers++;
     }
+    return replaced;
 }
 
 /* "Iface Destination Gateway ...": numbers are hexadecimal, as they lie in memory. */

@@ -130,6 +130,7 @@ static int take(struct solve_node *n,
 {
     struct solve_hit *hit;
     bool found = false;
+    int status;
 
     if (inputs && !digest_eq(&record->inputs, inputs))
         return 0;
@@ -137,9 +138,10 @@ static int take(struct solve_node *n,
     n->record = *record;
     n->is_foreign = is_foreign;
     hit = base_alloc(sizeof *hit);
-    if (choose(n, record, &found, hit, err) < 0 || !found) {
+    status = choose(n, record, &found, hit, err);
+    if (status < 0 || !found) {
         solve_hit_free(hit);
-        return found ? -1 : 0;
+        return status;
     }
     n->is_hit = true;
     n->hit = hit;
@@ -417,8 +419,12 @@ int solve_adopt(struct solve_node *n,
     key = build_key_result(&n->operation, &outcome);
     if (build_record_find(n->solver->env->store, &key, &found, &record, err) < 0)
         return -1;
-    if (!found || choose(n, &record, &found, &hit, err) < 0 || !found)
-        return found ? -1 : 0;
+    if (!found)
+        return 0;
+    if (choose(n, &record, &found, &hit, err) < 0)
+        return -1;
+    if (!found)
+        return 0;
     older = bring(n, &hit, err);
     descriptor_release(&hit.blob);
     if (!older)

@@ -152,11 +152,23 @@ static void test_resolvers_on_loopback_are_replaced_once(void **state)
     CLEANUP(buf_release) struct buf out = BUF_INIT(LIMIT_TEXT_SIZE);
 
     (void)state;
-    build_resolver_translate(VIEW_LIT("# text\nnameserver 127.0.0.53\nnameserver ::1\n"
-                                      "nameserver 9.9.9.9\nsearch a.test\n"),
-                             "169.254.1.1", &out);
+    assert_true(
+        build_resolver_translate(VIEW_LIT("# text\nnameserver 127.0.0.53\nnameserver ::1\n"
+                                          "nameserver 9.9.9.9\nsearch a.test\n"),
+                                 "169.254.1.1", &out));
     assert_string_equal(buf_text(&out), "# text\nnameserver 169.254.1.1\n"
                                         "nameserver 9.9.9.9\nsearch a.test\n");
+}
+
+/* Answers would come from the address that stands for another resolver. */
+static void test_resolvers_that_others_reach_are_asked_themselves(void **state)
+{
+    CLEANUP(buf_release) struct buf out = BUF_INIT(LIMIT_TEXT_SIZE);
+
+    (void)state;
+    assert_false(build_resolver_translate(
+        VIEW_LIT("nameserver 9.9.9.9\nnameserver 127.0.0.1\n"), "169.254.1.1", &out));
+    assert_string_equal(buf_text(&out), "nameserver 9.9.9.9\n");
 }
 
 static void test_gateway_is_that_of_the_default_route(void **state)
@@ -209,6 +221,7 @@ int main(void)
         cmocka_unit_test(test_groups_are_found_in_v1_v2_and_both),
         cmocka_unit_test(test_parents_are_paths_or_slices),
         cmocka_unit_test(test_resolvers_on_loopback_are_replaced_once),
+        cmocka_unit_test(test_resolvers_that_others_reach_are_asked_themselves),
         cmocka_unit_test(test_gateway_is_that_of_the_default_route),
         cmocka_unit_test(test_an_agent_is_asked_for_lists_and_signatures_only),
         cmocka_unit_test(test_certificates_without_keys),
