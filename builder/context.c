@@ -45,8 +45,8 @@ static void to_checked_out(const struct build_context_checkout *checkout,
                            const struct context_node *n,
                            struct cas_entry *e)
 {
-    if (!S_ISLNK(n->st.st_mode))
-        e->mode = checked_out_mode(n->st.st_mode);
+    if (!S_ISLNK(n->mode))
+        e->mode = checked_out_mode(n->mode);
     if (!checkout->has_time)
         return;
     e->mtime_s = checkout->time.tv_sec;
@@ -59,23 +59,23 @@ static void to_entry(const struct build_context *c,
 {
     *out = (struct build_tree_entry){
         .entry = {.path = n->path,
-                  .type = type_of(n->st.st_mode),
-                  .mode = n->st.st_mode & 07777,
-                  .mtime_s = n->st.st_mtim.tv_sec,
-                  .mtime_ns = (uint32_t)n->st.st_mtim.tv_nsec},
+                  .type = type_of(n->mode),
+                  .mode = n->mode & 07777,
+                  .mtime_s = n->stamp.mtime_s,
+                  .mtime_ns = n->stamp.mtime_ns},
         .place = {.origin = n, .path = n->path},
     };
-    if (S_ISLNK(n->st.st_mode))
+    if (S_ISLNK(n->mode))
         out->entry.target = view_of(n->link);
-    if (S_ISREG(n->st.st_mode))
-        out->entry.size = out->place.size = (uint64_t)n->st.st_size;
-    if (S_ISCHR(n->st.st_mode) || S_ISBLK(n->st.st_mode)) {
-        out->entry.rdev_major = major(n->st.st_rdev);
-        out->entry.rdev_minor = minor(n->st.st_rdev);
+    if (S_ISREG(n->mode))
+        out->entry.size = out->place.size = n->stamp.size;
+    if (S_ISCHR(n->mode) || S_ISBLK(n->mode)) {
+        out->entry.rdev_major = major(n->rdev);
+        out->entry.rdev_minor = minor(n->rdev);
     }
-    if (S_ISREG(n->st.st_mode) && n->st.st_nlink > 1) {
-        out->link_key[0] = n->st.st_dev + 1;
-        out->link_key[1] = n->st.st_ino + 1;
+    if (S_ISREG(n->mode) && n->has_links) {
+        out->link_key[0] = n->stamp.dev + 1;
+        out->link_key[1] = n->stamp.ino + 1;
     }
     if (c->is_checkout)
         to_checked_out(&c->checkout, n, &out->entry);
@@ -114,7 +114,7 @@ static int walk_node(struct walk *w, struct context_node *n, struct error *err)
 
     to_entry(w->c, n, &e);
     status = w->visit(w->context, &e, err);
-    if (status <= 0 || !S_ISDIR(n->st.st_mode))
+    if (status <= 0 || !S_ISDIR(n->mode))
         return status < 0 ? -1 : 0;
     if (++w->directories == READ_AHEAD_FROM)
         context_dir_read_ahead(w->dir, w->top);
@@ -152,18 +152,6 @@ static int context_open(void *self,
     return out->fd < 0 ? -1 : 0;
 }
 
-static bool is_same_time(struct timespec a, struct timespec b)
-{
-    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
-}
-
-/* Did nobody touch the file between the two? */
-static bool is_same_file(const struct stat *a, const struct stat *b)
-{
-    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
-           is_same_time(a->st_mtim, b->st_mtim) && is_same_time(a->st_ctim, b->st_ctim);
-}
-
 /* Hashes the file and remembers the digest if nobody changed it meanwhile. */
 static int hash_file(struct build_context *c,
                      const struct context_node *n,
@@ -175,6 +163,7 @@ static int hash_file(struct build_context *c,
     CLEANUP(hasher_freep) struct hasher *h = NULL;
     CLEANUP(base_freep) char *chunk = NULL;
     struct stat after;
+    struct cas_file_stamp now;
     ssize_t got;
 
     if (fd < 0)
@@ -186,8 +175,9 @@ static int hash_file(struct build_context *c,
     if (got < 0 || fstat(fd, &after) < 0)
         return error_sys(err, "read %.*s", VIEW_ARG(n->path));
     hasher_final(h, out);
-    if (is_same_file(&after, &n->st))
-        cas_statcache_put(c->cache, n->path, &n->st, out);
+    now = cas_file_stamp_of(&after);
+    if (cas_file_stamp_equal(&now, &n->stamp))
+        cas_statcache_put(c->cache, n->path, &n->stamp, out);
     return 0;
 }
 
@@ -199,7 +189,7 @@ static int context_digest(void *self,
     struct build_context *c = self;
     const struct context_node *n = place->origin;
 
-    if (cas_statcache_find(c->cache, n->path, &n->st, out))
+    if (cas_statcache_find(c->cache, n->path, &n->stamp, out))
         return 0;
     return hash_file(c, n, out, err);
 }
@@ -213,7 +203,7 @@ void build_context_remember(struct build_context *c,
     if (c->tar)
         return;
     /* Had the file changed since, its ctime would have too: then this is never found. */
-    cas_statcache_put(c->cache, n->path, &n->st, d);
+    cas_statcache_put(c->cache, n->path, &n->stamp, d);
 }
 
 /* A file of its own for each place keeps the digests of what is there. */
@@ -222,13 +212,15 @@ static int open_directory(struct build_context *c,
                           struct error *err)
 {
     CLEANUP(base_freep) char *real = NULL;
+    struct stat st;
 
     context_dir_init(&c->dir, fs_open_at(AT_FDCWD, c->path, O_RDONLY | O_DIRECTORY, 0, err),
                      c->ignore);
     if (c->dir.fd < 0)
         return error_wrap(err, "build context");
-    if (fstat(c->dir.fd, &c->dir.root.st) < 0 || !(real = realpath(c->path, NULL)))
+    if (fstat(c->dir.fd, &st) < 0 || !(real = realpath(c->path, NULL)))
         return error_sys(err, "build context %s", c->path);
+    context_node_know(&c->dir.root, &st);
     c->cache = cas_statcache_open(store, real, err);
     return c->cache ? 0 : -1;
 }

@@ -72,6 +72,14 @@ static struct context_node *child_named(struct context_node *dir, struct view pa
 
 /* --- Reading one directory --- */
 
+void context_node_know(struct context_node *n, const struct stat *st)
+{
+    n->stamp = cas_file_stamp_of(st);
+    n->rdev = st->st_rdev;
+    n->mode = st->st_mode;
+    n->has_links = st->st_nlink > 1;
+}
+
 /* Decides whether the child is part of the context. */
 static int judge(const struct reading *r,
                  struct context_node *child,
@@ -79,7 +87,7 @@ static int judge(const struct reading *r,
                  struct error *err)
 {
     const struct dockerfile_ignore *ignore = r->d->ignore;
-    const bool is_dir = S_ISDIR(child->st.st_mode);
+    const bool is_dir = S_ISDIR(child->mode);
 
     *kept = true;
     if (!ignore)
@@ -115,14 +123,17 @@ static int read_entry(struct reading *r, const char *name, struct error *err)
 {
     struct context_node child = {.path =
                                      cas_arena_join(r->arena, r->dir->path, view_of(name))};
+    struct stat st;
     bool kept = false;
     int status = 0;
 
-    if (fstatat(r->fd, name, &child.st, AT_SYMLINK_NOFOLLOW) < 0)
+    if (fstatat(r->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
         status = errno == ENOENT ? 0 : error_sys(err, "stat %.*s", VIEW_ARG(child.path));
-    else if (!S_ISSOCK(child.st.st_mode))
+    } else if (!S_ISSOCK(st.st_mode)) {
+        context_node_know(&child, &st);
         status = judge(r, &child, &kept, err);
-    if (kept && S_ISLNK(child.st.st_mode)) {
+    }
+    if (kept && S_ISLNK(child.mode)) {
         child.link = fs_readlink_at(r->fd, name, err);
         status = child.link ? 0 : -1;
     }
@@ -230,7 +241,7 @@ static void read_backwards(struct context_dir *d, struct context_node *dir)
     if (dir->phase != CONTEXT_READ)
         return;
     for (size_t i = dir->count; i-- > 0;)
-        if (S_ISDIR(dir->children[i]->st.st_mode))
+        if (S_ISDIR(dir->children[i]->mode))
             read_backwards(d, dir->children[i]);
 }
 
@@ -270,7 +281,7 @@ int context_dir_find(struct context_dir *d,
     size_t end = 0;
 
     while (n && end < path.size) {
-        if (!S_ISDIR(n->st.st_mode)) {
+        if (!S_ISDIR(n->mode)) {
             n = NULL;
             break;
         }

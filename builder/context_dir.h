@@ -12,6 +12,7 @@
 #include "base/pool.h"
 #include "base/view.h"
 #include "cas/arena.h"
+#include "cas/statcache.h"
 #include "parser/ignore.h"
 
 #include <pthread.h>
@@ -30,7 +31,10 @@ enum context_phase {
 /* A path of the context. Never moved or freed before the context is. */
 struct context_node {
     struct view path;
-    struct stat st;
+    struct cas_file_stamp stamp;
+    dev_t rdev;
+    mode_t mode;
+    bool has_links;                 /* it has other names */
     char *link;                     /* a symlink's text */
     struct context_node **children; /* sorted by path */
     size_t count;
@@ -52,7 +56,9 @@ struct context_dir {
     atomic_bool stop;    /* the reader is to end */
 };
 
-/* `fd` is consumed. The root's stat must be filled in by the caller. */
+void context_node_know(struct context_node *n, const struct stat *st);
+
+/* `fd` is consumed. The caller must let the root know its stat. */
 void context_dir_init(struct context_dir *d,
                       int fd,
                       const struct dockerfile_ignore *ignore);

@@ -11,19 +11,14 @@ enum { WORTH_FROM = 500 };
 
 /* What of a stat a change of content or attributes cannot leave alone. */
 struct print {
-    uint64_t dev;
-    uint64_t ino;
-    uint64_t size;
-    int64_t mtime_s;
-    int64_t ctime_s;
-    uint32_t mtime_ns;
-    uint32_t ctime_ns;
+    struct cas_file_stamp stamp;
     uint32_t mode;
-    uint32_t links;
+    uint32_t has_links;
     uint64_t path_size;
 };
 
-static_assert(sizeof(struct print) == 6 * 8 + 4 * 4, "holes would be hashed");
+static_assert(sizeof(struct print) == sizeof(struct cas_file_stamp) + 2 * 4 + 8,
+              "holes would be hashed");
 
 struct printing {
     const struct build_context *c;
@@ -52,17 +47,10 @@ static int add_node(void *context, const struct build_tree_entry *e, struct erro
 {
     struct printing *p = context;
     const struct context_node *n = e->place.origin;
-    const struct stat *st = &n->st;
     const struct print print = {
-        .dev = st->st_dev,
-        .ino = st->st_ino,
-        .size = (uint64_t)st->st_size,
-        .mtime_s = st->st_mtim.tv_sec,
-        .ctime_s = st->st_ctim.tv_sec,
-        .mtime_ns = (uint32_t)st->st_mtim.tv_nsec,
-        .ctime_ns = (uint32_t)st->st_ctim.tv_nsec,
-        .mode = st->st_mode,
-        .links = (uint32_t)st->st_nlink,
+        .stamp = n->stamp,
+        .mode = n->mode,
+        .has_links = n->has_links,
         .path_size = n->path.size,
     };
 
@@ -72,7 +60,7 @@ static int add_node(void *context, const struct build_tree_entry *e, struct erro
     p->count++;
     /* A directory is known by what is in it, not by its times. */
     p->is_settled = p->is_settled &&
-                    (S_ISDIR(st->st_mode) || cas_statcache_is_settled(p->c->cache, st));
+                    (S_ISDIR(n->mode) || cas_statcache_is_settled(p->c->cache, &n->stamp));
     return 1;
 }
 

@@ -112,7 +112,8 @@ typedef int cas_content_fn(void *context,
  * size differs from its entry when it is read is ERROR_FAILED: "changed while it was read".
  *
  * On return the blob is published and the layer record written. Entries are borrowed for
- * the call; files' digests found on the way are written back into entries[i].content.
+ * the call; on success they are as the tar has them (whole seconds, no later than the
+ * epoch), with the digests of files found on the way in entries[i].content.
  */
 MUST_CHECK struct cas_layer *cas_layer_write(struct cas_store *s,
                                              struct cas_entry *entries,

@@ -72,21 +72,21 @@ static int write_blob(struct writing *w, struct error *err)
  */
 static int write_index(const struct writing *w, struct error *err)
 {
-    CLEANUP(base_freep)
-    struct cas_entry *written = base_alloc_array(w->count, sizeof *written);
     CLEANUP(base_freep) uint64_t *offsets = base_alloc_array(w->count, sizeof *offsets);
     CLEANUP(base_freep) struct view *inlines = base_alloc_array(w->count, sizeof *inlines);
 
     for (size_t i = 0; i < w->count; i++) {
-        written[i] = tar_entry_written(&w->entries[i], w->plan.epoch);
-        if (written[i].type == CAS_ENTRY_FILE)
-            written[i].content = w->entries[i].content;
+        struct cas_entry written = tar_entry_written(&w->entries[i], w->plan.epoch);
+
+        if (written.type == CAS_ENTRY_FILE)
+            written.content = w->entries[i].content;
+        w->entries[i] = written; /* in place: of 100,000 a copy is 20 MB */
         offsets[i] = layer_plan_content(&w->plan, i);
         inlines[i] = layer_fill_inline(w->fill, i);
     }
     return index_publish(w->store,
                          &(struct index_source){
-                             .entries = written,
+                             .entries = w->entries,
                              .count = w->count,
                              .offsets = offsets,
                              .inlines = inlines,

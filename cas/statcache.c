@@ -151,17 +151,29 @@ static bool find_record(struct cas_statcache *c, struct view path, size_t *i)
     return true;
 }
 
-static bool same_file(const struct statcache_record *r, const struct stat *st)
+struct cas_file_stamp cas_file_stamp_of(const struct stat *st)
 {
-    return r->dev == st->st_dev && r->ino == st->st_ino &&
-           r->size == (uint64_t)st->st_size && r->mtime_s == st->st_mtim.tv_sec &&
-           r->mtime_ns == st->st_mtim.tv_nsec && r->ctime_s == st->st_ctim.tv_sec &&
-           r->ctime_ns == st->st_ctim.tv_nsec;
+    return (struct cas_file_stamp){
+        .dev = st->st_dev,
+        .ino = st->st_ino,
+        .size = (uint64_t)st->st_size,
+        .mtime_s = st->st_mtim.tv_sec,
+        .ctime_s = st->st_ctim.tv_sec,
+        .mtime_ns = (uint32_t)st->st_mtim.tv_nsec,
+        .ctime_ns = (uint32_t)st->st_ctim.tv_nsec,
+    };
+}
+
+static_assert(sizeof(struct cas_file_stamp) == 5 * 8 + 2 * 4, "holes would be compared");
+
+bool cas_file_stamp_equal(const struct cas_file_stamp *a, const struct cas_file_stamp *b)
+{
+    return memcmp(a, b, sizeof *a) == 0;
 }
 
 bool cas_statcache_find(struct cas_statcache *c,
                         struct view path,
-                        const struct stat *st,
+                        const struct cas_file_stamp *stamp,
                         struct digest *out)
 {
     size_t i;
@@ -169,7 +181,7 @@ bool cas_statcache_find(struct cas_statcache *c,
     if (!find_record(c, path, &i))
         return false;
     const struct statcache_record *r = &c->records[i];
-    if (!same_file(r, st) || !statcache_record_is_whole(r, path))
+    if (!cas_file_stamp_equal(&r->stamp, stamp) || !statcache_record_is_whole(r, path))
         return false;
     __atomic_store_n(&c->seen[i], 1, __ATOMIC_RELAXED);
     *out = (struct digest){.alg = DIGEST_SHA256};
@@ -185,9 +197,10 @@ bool cas_statcache_find(struct cas_statcache *c,
  * no ctime, but one in the future was set by hand. Where the fraction is zero the file
  * system may count whole seconds only (FAT: two).
  */
-static bool is_racy(const struct cas_statcache *c, const struct stat *st)
+static bool is_racy(const struct cas_statcache *c, const struct cas_file_stamp *stamp)
 {
-    struct timespec changed = st->st_ctim;
+    const struct timespec written = {stamp->mtime_s, stamp->mtime_ns};
+    struct timespec changed = {stamp->ctime_s, stamp->ctime_ns};
     struct timespec now;
 
     if (changed.tv_nsec == 0)
@@ -195,33 +208,28 @@ static bool is_racy(const struct cas_statcache *c, const struct stat *st)
     if (!cas_lease_before(changed, c->opened))
         return true;
     clock_gettime(CLOCK_REALTIME, &now);
-    return !cas_lease_before(st->st_mtim, c->opened) && !cas_lease_before(now, st->st_mtim);
+    return !cas_lease_before(written, c->opened) && !cas_lease_before(now, written);
 }
 
-bool cas_statcache_is_settled(const struct cas_statcache *c, const struct stat *st)
+bool cas_statcache_is_settled(const struct cas_statcache *c,
+                              const struct cas_file_stamp *stamp)
 {
-    return !is_racy(c, st);
+    return !is_racy(c, stamp);
 }
 
 void cas_statcache_put(struct cas_statcache *c,
                        struct view path,
-                       const struct stat *st,
+                       const struct cas_file_stamp *stamp,
                        const struct digest *d)
 {
     assert(d->alg == DIGEST_SHA256);
-    if (path.size >= LIMIT_PATH_SIZE || is_racy(c, st))
+    if (path.size >= LIMIT_PATH_SIZE || is_racy(c, stamp))
         return;
     struct statcache_fresh f = {
         .path = view_dup(path),
         .record =
             {
-                .dev = st->st_dev,
-                .ino = st->st_ino,
-                .size = (uint64_t)st->st_size,
-                .mtime_s = st->st_mtim.tv_sec,
-                .ctime_s = st->st_ctim.tv_sec,
-                .mtime_ns = (uint32_t)st->st_mtim.tv_nsec,
-                .ctime_ns = (uint32_t)st->st_ctim.tv_nsec,
+                .stamp = *stamp,
                 .path_size = (uint16_t)path.size,
             },
     };

@@ -20,9 +20,24 @@
 #include "cas/store.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/stat.h>
 
 struct cas_statcache;
+
+/* What tells that a file is what it was. Without holes: it may be hashed. */
+struct cas_file_stamp {
+    uint64_t dev;
+    uint64_t ino;
+    uint64_t size;
+    int64_t mtime_s;
+    int64_t ctime_s;
+    uint32_t mtime_ns;
+    uint32_t ctime_ns;
+};
+
+struct cas_file_stamp cas_file_stamp_of(const struct stat *st);
+bool cas_file_stamp_equal(const struct cas_file_stamp *a, const struct cas_file_stamp *b);
 
 /* Opens the cache of the context with this identity (its absolute path); a missing or
  * damaged file is an empty cache. `s` is borrowed until it is closed. */
@@ -36,15 +51,17 @@ void cas_statcache_closep(struct cas_statcache **c);
  * (cas/entry.h), or nearly so, each costs a comparison or two. */
 bool cas_statcache_find(struct cas_statcache *c,
                         struct view path,
-                        const struct stat *st,
+                        const struct cas_file_stamp *stamp,
                         struct digest *out);
-/* Thread-safe. `st` is from before the file was read; `d` is a SHA-256. */
+/* Thread-safe. `stamp` is from before the file was read; `d` is a SHA-256. */
 void cas_statcache_put(struct cas_statcache *c,
                        struct view path,
-                       const struct stat *st,
+                       const struct cas_file_stamp *stamp,
                        const struct digest *d);
-/* Would a change of the file since it was looked at (which gave `st`) show in its times? */
-bool cas_statcache_is_settled(const struct cas_statcache *c, const struct stat *st);
+/* Would a change of the file since it was looked at (which gave `stamp`) show in its times?
+ */
+bool cas_statcache_is_settled(const struct cas_statcache *c,
+                              const struct cas_file_stamp *stamp);
 /* Everything at and beneath `dir` ("" for all) was asked for: entries there that were
  * neither found nor put are of files that exist no more, and are dropped when saving.
  * Thread-safe. */

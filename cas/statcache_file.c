@@ -27,7 +27,7 @@ uint64_t statcache_header_check(const struct statcache_header *h)
 /* Without the place of the path and the age, which change from save to save. */
 uint64_t statcache_record_check(const struct statcache_record *r, struct view path)
 {
-    const size_t begin = offsetof(struct statcache_record, dev);
+    const size_t begin = offsetof(struct statcache_record, stamp);
     const size_t end = offsetof(struct statcache_record, path_offset);
     uint64_t state = mix(STATCACHE_MAGIC, (const char *)r + begin, end - begin);
 

@@ -29,13 +29,7 @@ struct statcache_header {
 
 struct statcache_record {
     uint64_t check;
-    uint64_t dev;
-    uint64_t ino;
-    uint64_t size;
-    int64_t mtime_s;
-    int64_t ctime_s;
-    uint32_t mtime_ns;
-    uint32_t ctime_ns;
+    struct cas_file_stamp stamp;
     uint32_t path_offset;
     uint16_t path_size;
     uint16_t age; /* saves since it was last asked for */

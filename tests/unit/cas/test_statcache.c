@@ -32,13 +32,24 @@ int __wrap_renameat(int old_fd, const char *old, int new_fd, const char *new)
 }
 
 /* A file that changed long ago; `n` tells one from another. */
-static struct stat file(unsigned n)
+static struct cas_file_stamp file(unsigned n)
 {
-    struct stat st = {.st_dev = 5, .st_ino = 1000 + n, .st_size = 10};
+    return (struct cas_file_stamp){.dev = 5,
+                                   .ino = 1000 + n,
+                                   .size = 10,
+                                   .mtime_s = 1500000000 + n,
+                                   .mtime_ns = 1,
+                                   .ctime_s = 1600000000 + n,
+                                   .ctime_ns = 2};
+}
 
-    st.st_mtim = (struct timespec){1500000000 + n, 1};
-    st.st_ctim = (struct timespec){1600000000 + n, 2};
-    return st;
+static void touch(int64_t *seconds, uint32_t *nanoseconds)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    *seconds = now.tv_sec;
+    *nanoseconds = (uint32_t)now.tv_nsec;
 }
 
 static struct digest content(unsigned n)
@@ -56,7 +67,7 @@ static struct cas_statcache *open_cache(struct fixture *f)
 
 static void put(struct cas_statcache *c, const char *path, unsigned n)
 {
-    const struct stat st = file(n);
+    const struct cas_file_stamp st = file(n);
     const struct digest d = content(n);
 
     cas_statcache_put(c, view_of(path), &st, &d);
@@ -64,7 +75,7 @@ static void put(struct cas_statcache *c, const char *path, unsigned n)
 
 static bool has(struct cas_statcache *c, const char *path, unsigned n)
 {
-    const struct stat st = file(n);
+    const struct cas_file_stamp st = file(n);
     const struct digest want = content(n);
     struct digest got;
 
@@ -138,15 +149,15 @@ static void test_any_difference_of_attributes_is_another_file(void **state)
     fill(f, some, ARRAY_COUNT(some));
     CLEANUP(cas_statcache_closep) struct cas_statcache *c = open_cache(f);
     for (unsigned i = 0; i < 7; i++) {
-        struct stat st = file(0);
+        struct cas_file_stamp st = file(0);
         struct digest got;
-        st.st_dev += i == 0;
-        st.st_ino += i == 1;
-        st.st_size += i == 2;
-        st.st_mtim.tv_sec += i == 3;
-        st.st_mtim.tv_nsec += i == 4;
-        st.st_ctim.tv_sec += i == 5;
-        st.st_ctim.tv_nsec += i == 6;
+        st.dev += i == 0;
+        st.ino += i == 1;
+        st.size += i == 2;
+        st.mtime_s += i == 3;
+        st.mtime_ns += i == 4;
+        st.ctime_s += i == 5;
+        st.ctime_ns += i == 6;
         assert_false(cas_statcache_find(c, view_of(some[0]), &st, &got));
     }
     assert_true(has(c, some[0], 0));
@@ -166,21 +177,19 @@ static void test_a_racily_clean_file_is_not_believed(void **state)
 {
     struct fixture *f = *state;
     struct cas_statcache *c = open_cache(f);
-    struct stat st = file(0);
+    struct cas_file_stamp changed = file(0), written = file(0);
     struct digest d = content(0);
 
     /* It changed after the cache was opened: within the same tick it may change again. */
-    clock_gettime(CLOCK_REALTIME, &st.st_ctim);
-    cas_statcache_put(c, VIEW_LIT("ctime"), &st, &d);
-    st = file(0);
-    clock_gettime(CLOCK_REALTIME, &st.st_mtim);
-    cas_statcache_put(c, VIEW_LIT("mtime"), &st, &d);
+    touch(&changed.ctime_s, &changed.ctime_ns);
+    cas_statcache_put(c, VIEW_LIT("ctime"), &changed, &d);
+    touch(&written.mtime_s, &written.mtime_ns);
+    cas_statcache_put(c, VIEW_LIT("mtime"), &written, &d);
     put(c, "calm", 1);
     save_and_close(f, c);
     CLEANUP(cas_statcache_closep) struct cas_statcache *again = open_cache(f);
-    assert_false(cas_statcache_find(again, VIEW_LIT("mtime"), &st, &d));
-    st.st_mtim = file(0).st_mtim;
-    assert_false(cas_statcache_find(again, VIEW_LIT("ctime"), &st, &d));
+    assert_false(cas_statcache_find(again, VIEW_LIT("mtime"), &written, &d));
+    assert_false(cas_statcache_find(again, VIEW_LIT("ctime"), &changed, &d));
     assert_true(has(again, "calm", 1));
 }
 
@@ -188,12 +197,12 @@ static void test_a_file_written_just_before_opening_on_a_coarse_clock_is_racy(vo
 {
     struct fixture *f = *state;
     struct cas_statcache *c = open_cache(f);
-    struct stat st = file(0);
+    struct cas_file_stamp st = file(0);
     struct digest d = content(0);
 
-    clock_gettime(CLOCK_REALTIME, &st.st_ctim);
-    st.st_ctim.tv_sec -= 1;
-    st.st_ctim.tv_nsec = 0;
+    touch(&st.ctime_s, &st.ctime_ns);
+    st.ctime_s -= 1;
+    st.ctime_ns = 0;
     cas_statcache_put(c, VIEW_LIT("fat"), &st, &d);
     save_and_close(f, c);
     CLEANUP(cas_statcache_closep) struct cas_statcache *again = open_cache(f);
@@ -204,10 +213,10 @@ static void test_a_time_in_the_future_is_no_race(void **state)
 {
     struct fixture *f = *state;
     struct cas_statcache *c = open_cache(f);
-    struct stat st = file(0);
+    struct cas_file_stamp st = file(0);
     struct digest d = content(0);
 
-    st.st_mtim.tv_sec = 4000000000;
+    st.mtime_s = 4000000000;
     cas_statcache_put(c, VIEW_LIT("future"), &st, &d);
     save_and_close(f, c);
     CLEANUP(cas_statcache_closep) struct cas_statcache *again = open_cache(f);
@@ -224,15 +233,18 @@ static void test_a_rewritten_file_is_never_taken_for_the_old_one(void **state)
     for (int i = 0; i < 50; i++) {
         CLEANUP(fd_closep) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
         struct stat st;
+        struct cas_file_stamp stamp;
         assert_int_equal(pwrite(fd, &i, sizeof i, 0), sizeof i);
         struct cas_statcache *c = open_cache(f);
         assert_int_equal(fstat(fd, &st), 0);
-        cas_statcache_put(c, VIEW_LIT("file"), &st, &d);
+        stamp = cas_file_stamp_of(&st);
+        cas_statcache_put(c, VIEW_LIT("file"), &stamp, &d);
         save_and_close(f, c);
         assert_int_equal(pwrite(fd, &(int){-i - 1}, sizeof i, 0), sizeof i);
         assert_int_equal(fstat(fd, &st), 0);
+        stamp = cas_file_stamp_of(&st);
         CLEANUP(cas_statcache_closep) struct cas_statcache *again = open_cache(f);
-        assert_false(cas_statcache_find(again, VIEW_LIT("file"), &st, &d));
+        assert_false(cas_statcache_find(again, VIEW_LIT("file"), &stamp, &d));
     }
 }
 
@@ -397,7 +409,7 @@ static void *walk(void *arg)
 
     for (unsigned i = 0; i < MANY; i++) {
         const unsigned n = i * w->step % MANY;
-        const struct stat st = file(n);
+        const struct cas_file_stamp st = file(n);
         const struct digest want = content(n);
         struct digest got;
         char path[64];
