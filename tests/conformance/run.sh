@@ -15,7 +15,7 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/cooper-conformance.XXXXXX")
 user=
 finish() {
     rm -rf --one-file-system "$work"
-    [ -z "$user" ] || userdel "$user"
+    [ -z "$user" ] || "$here/../account.sh" remove "$user"
 }
 trap finish EXIT
 mkdir "$work/bin" "$work/reports" "$work/cases"
@@ -26,9 +26,7 @@ case ${1-} in
 root) shift ;;
 subids | single)
     user=cooper-$1-$$
-    useradd --no-create-home --home-dir "$work" "$user"
-    sed -i "/^$user:/d" /etc/subuid /etc/subgid
-    [ "$1" = single ] || usermod --add-subuids 900000-965535 --add-subgids 900000-965535 "$user"
+    "$here/../account.sh" "$1" "$user" "$work"
     chmod 755 "$work" "$work"/*
     chmod 1777 "$work/reports"
     set -- --as "$user" "${@:2}"

@@ -10,18 +10,18 @@ rootless_begin() {
     chmod 755 "$PLACE"
     mkdir "$PLACE/bin"
     cp -r "$(dirname "$COOPER")"/{cooper,*.so} "$PLACE/bin/"
-    useradd --create-home --home-dir "$PLACE/home" "$BUILDER"
-    grep -q "^$BUILDER:" /etc/subuid || usermod --add-subuids 700000-765535 --add-subgids 700000-765535 "$BUILDER"
+    "$COOPER_SOURCE_DIR/tests/account.sh" subids "$BUILDER" "$PLACE/home"
+    install -d -o "$BUILDER" -g "$BUILDER" "$PLACE/home"
 }
 
 # From now on the user has one id only, and a store of its own for that.
 rootless_single() {
-    sed -i "/^$BUILDER:/d" /etc/subuid /etc/subgid
+    "$COOPER_SOURCE_DIR/tests/account.sh" single "$BUILDER"
     export COOPER_ROOT=$PLACE/home/single
 }
 
 rootless_end() {
-    userdel --remove "$BUILDER" 2>/dev/null
+    "$COOPER_SOURCE_DIR/tests/account.sh" remove "$BUILDER"
     rm -rf "$PLACE"
 }
 
