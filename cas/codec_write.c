@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ISA-L's level 3 gives different bytes on different processors: zlib takes over there. */
-#define GZIP_LEVEL_DEFAULT 1
-/* ISA-L: its level 2 does not always give equal bytes for equal input. */
+/* Level 1 is ISA-L's. Its level 2 does not always give equal bytes for equal input, its
+ * level 3 different ones on different processors: from 2 on it is zlib. */
+#define GZIP_LEVEL_DEFAULT  1
 #define GZIP_LEVEL_FAST_MAX 1
 #define GZIP_LEVEL_MAX      9
 
@@ -86,7 +86,7 @@ struct codec_encoder *codec_encoder_new(enum cas_compression compression,
         e->zlib = gzip_zlib_new(level);
         return e;
     }
-    e->isal = gzip_isal_new(level, err);
+    e->isal = gzip_isal_new(err);
     if (!e->isal)
         codec_encoder_freep(&e);
     return e;

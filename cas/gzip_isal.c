@@ -5,6 +5,8 @@
 #include <assert.h>
 #include <errno.h>
 #include <isa-l.h>
+#include <stdalign.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -92,29 +94,17 @@ static void *map_stream(size_t size, struct error *err)
 struct gzip_isal {
     struct isal_zstream *stream; /* at a chosen address */
     bool used;
-    uint32_t level;
-    uint32_t buffer_size;
-    uint8_t *buffer;
+    alignas(max_align_t) uint8_t buffer[ISAL_DEF_LVL1_DEFAULT];
 };
 
-static const uint32_t level_buffer_size[] = {
-    0,
-    ISAL_DEF_LVL1_DEFAULT,
-    ISAL_DEF_LVL2_DEFAULT,
-};
-
-struct gzip_isal *gzip_isal_new(int level, struct error *err)
+struct gzip_isal *gzip_isal_new(struct error *err)
 {
-    assert(level == 1 || level == 2);
     struct isal_zstream *stream = map_stream(sizeof *stream, err);
     if (!stream)
         return NULL;
 
     struct gzip_isal *z = base_alloc(sizeof *z);
     z->stream = stream;
-    z->level = (uint32_t)level;
-    z->buffer_size = level_buffer_size[level];
-    z->buffer = base_alloc(z->buffer_size);
     return z;
 }
 
@@ -123,7 +113,6 @@ void gzip_isal_free(struct gzip_isal *z)
     if (!z)
         return;
     munmap(z->stream, sizeof *z->stream);
-    free(z->buffer);
     free(z);
 }
 
@@ -137,9 +126,9 @@ size_t gzip_isal_block(struct gzip_isal *z, struct view in, void *out, size_t ro
         memset(s, 0, sizeof *s);
     z->used = true;
     isal_deflate_stateless_init(s);
-    s->level = z->level;
+    s->level = 1;
     s->level_buf = z->buffer;
-    s->level_buf_size = z->buffer_size;
+    s->level_buf_size = sizeof z->buffer;
     s->flush = FULL_FLUSH;
     s->end_of_stream = 0;
     s->gzip_flag = IGZIP_DEFLATE;

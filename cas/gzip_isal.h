@@ -1,5 +1,5 @@
 /*
- * The fast path of the gzip format: ISA-L's deflate for levels 1 and 2, its inflate and its
+ * The fast path of the gzip format: ISA-L's deflate at its level 1, its inflate and its
  * CRC-32. For cas/; ISA-L itself is behind gzip_isal.c.
  *
  * Compressing is a function of the input alone, whatever thread, process or address space
@@ -20,9 +20,9 @@ uint32_t gzip_crc32(uint32_t crc, const void *data, size_t size);
 
 /* --- Compressing --- */
 
-/* One thread at a time. Levels 1 and 2. */
+/* One thread at a time. Level 1: higher ones of ISA-L do not always give equal bytes. */
 struct gzip_isal;
-MUST_CHECK struct gzip_isal *gzip_isal_new(int level, struct error *err);
+MUST_CHECK struct gzip_isal *gzip_isal_new(struct error *err);
 void gzip_isal_free(struct gzip_isal *z); /* NULL is fine */
 /* Compresses `in` (at most 1 GiB) by itself into raw deflate blocks that end on a byte
  * boundary and of which none is the last, so that such pieces can be joined. Returns the
