@@ -194,13 +194,15 @@ struct cas_layer *cas_layer_rewrite(struct cas_layer *source,
     CLEANUP(rewrite_release) struct rewrite w = {0};
     struct cas_layer_options how = *options;
     struct cas_layer *made = NULL;
+    bool is_same = false; /* by what the tar says */
 
     how.in_order = true;
-    if (begin(&w, source, err) == 0)
+    if (begin(&w, source, err) == 0) {
+        is_same = keeps_times(&w, how.epoch);
         made = cas_layer_write(cas_layer_store(source), w.entries, w.count, content, &w,
                                &how, err);
-    if (made && keeps_times(&w, how.epoch) &&
-        !digest_eq(cas_layer_diff_id(made), cas_layer_diff_id(source))) {
+    }
+    if (made && is_same && !digest_eq(cas_layer_diff_id(made), cas_layer_diff_id(source))) {
         cas_layer_unrefp(&made);
         error_set(err, ERROR_UNSUPPORTED, "cooper would have written its tar otherwise");
     }
