@@ -40,6 +40,7 @@ tests=(
     libcmocka-dev
     mandoc
     # Other people's tools, which must accept what we make.
+    chromium-headless-shell
     containerd
     docker.io
     docker-registry

@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 static const struct serve_action *const tables[] = {
-    serve_actions_manifests, serve_actions_blobs, serve_actions_pushes,
-    serve_actions_lists,     serve_actions_page,
+    serve_actions_manifests, serve_actions_blobs,  serve_actions_pushes,
+    serve_actions_lists,     serve_actions_status, serve_actions_page,
 };
 
 static const struct {

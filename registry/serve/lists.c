@@ -92,7 +92,10 @@ int serve_list_tags(struct serve *s,
     return 0;
 }
 
-static int is_known(struct serve *s, const char *repository, bool *known, struct error *err)
+int serve_list_is_known(struct serve *s,
+                        const char *repository,
+                        bool *known,
+                        struct error *err)
 {
     CLEANUP(serve_list_release) struct serve_list any = {0};
 
@@ -160,7 +163,7 @@ static void get_tags(struct serve_exchange *x)
 
     if (!read_page(x, &n, &last))
         return;
-    if (is_known(x->serve, repository, &known, &err) < 0 ||
+    if (serve_list_is_known(x->serve, repository, &known, &err) < 0 ||
         serve_list_tags(x->serve, repository, last, n + 1, &list, &err) < 0) {
         serve_fail(x, &err);
         return;

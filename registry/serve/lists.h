@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/macros.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct serve;
@@ -30,3 +31,8 @@ MUST_CHECK int serve_list_repositories(struct serve *s,
                                        const char *after,
                                        struct serve_list *out,
                                        struct error *err);
+/* Does it have a tag, or was anything ever pushed there? */
+MUST_CHECK int serve_list_is_known(struct serve *s,
+                                   const char *repository,
+                                   bool *known,
+                                   struct error *err);

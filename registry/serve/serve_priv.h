@@ -6,7 +6,8 @@
  *     reply.c        answers and the specification's errors
  *     names.c        repositories and tags <-> refs of the store
  *     visible.c      which blobs and manifests a repository shows
- *     manifests.c, blobs.c, pushes.c, lists.c, page.c    what routes do
+ *     manifests.c, blobs.c, pushes.c, lists.c, status.c    what routes do
+ *     page*.c, html.c    for people with a browser
  *     uploads.c      upload sessions;  check.c  manifests that are pushed
  */
 #pragma once
@@ -172,6 +173,7 @@ extern const struct serve_action serve_actions_manifests[];
 extern const struct serve_action serve_actions_blobs[];
 extern const struct serve_action serve_actions_pushes[];
 extern const struct serve_action serve_actions_lists[];
+extern const struct serve_action serve_actions_status[];
 extern const struct serve_action serve_actions_page[];
 
 /* Reads a digest out of the URL; answers 400 if it is none. */

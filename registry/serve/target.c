@@ -127,6 +127,8 @@ static int read_path(struct serve_target *t, struct error *err)
 
     if (view_eq_text(path, "/"))
         t->route = SERVE_ROUTE_PAGE;
+    else if (view_eq_text(path, "/style.css"))
+        t->route = SERVE_ROUTE_STYLE;
     else if (view_eq_text(path, "/metrics"))
         t->route = SERVE_ROUTE_METRICS;
     else if (view_eq_text(path, "/v2/") || view_eq_text(path, "/v2"))

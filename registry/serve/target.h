@@ -3,7 +3,7 @@
  *
  *     /v2/  /v2/_catalog  /v2/NAME/manifests/REF  /v2/NAME/blobs/DIGEST
  *     /v2/NAME/blobs/uploads/[ID]  /v2/NAME/tags/list  /v2/NAME/referrers/DIGEST
- *     /  /metrics
+ *     /  /style.css  /metrics
  *
  * Escapes are decoded once, before anything is looked for; what decodes to a control
  * character is refused. Names and tags keep the specification's grammar, so none holds
@@ -23,6 +23,7 @@
 enum serve_route {
     SERVE_ROUTE_UNKNOWN = 0,
     SERVE_ROUTE_PAGE,
+    SERVE_ROUTE_STYLE,
     SERVE_ROUTE_METRICS,
     SERVE_ROUTE_BASE,
     SERVE_ROUTE_CATALOG,

@@ -42,6 +42,8 @@ static void test_targets_are_read_from_their_end(void **state)
 {
     (void)state;
     reads("/", SERVE_ROUTE_PAGE, NULL, NULL);
+    reads("/style.css", SERVE_ROUTE_STYLE, NULL, NULL);
+    reads("/?repository=a", SERVE_ROUTE_PAGE, NULL, NULL);
     reads("/metrics", SERVE_ROUTE_METRICS, NULL, NULL);
     reads("/v2", SERVE_ROUTE_BASE, NULL, NULL);
     reads("/v2/?x=y", SERVE_ROUTE_BASE, NULL, NULL);
