@@ -6,17 +6,30 @@
 #include "cas/ref.h"
 #include "cli/format.h"
 #include "cli/image.h"
+#include "cli/inspect_remote.h"
 #include "cli/output.h"
 
 #include <stddef.h>
 
 struct inspect_options {
     const char *format;
+    const char *platform;
+    bool remote;
+    bool raw;
 };
 
 static const struct cli_option options[] = {
     {'f', "format", CLI_OPTION_TEXT, "FORMAT", "json: all on one line",
      offsetof(struct inspect_options, format)},
+    {0, "remote", CLI_OPTION_SWITCH, NULL,
+     "Ask the registry: manifest, config and platforms; nothing is pulled",
+     offsetof(struct inspect_options, remote)},
+    {0, "raw", CLI_OPTION_SWITCH, NULL,
+     "With --remote: the manifest's (or index's) own bytes and nothing else",
+     offsetof(struct inspect_options, raw)},
+    {0, "platform", CLI_OPTION_TEXT, "OS/ARCH[/VARIANT]",
+     "With --remote: of this platform (default: this machine's)",
+     offsetof(struct inspect_options, platform)},
 };
 
 /* RepoTags and RepoDigests: the names that point to this image, and where it has them from.
@@ -151,6 +164,16 @@ static int inspect_run(struct cli_session *session,
         return error_set(err, ERROR_USAGE,
                          "--format is json, not '%s' (Go templates are not known: use jq)",
                          o->format);
+    if (!o->remote && (o->raw || o->platform != NULL))
+        return error_set(err, ERROR_USAGE, "--raw and --platform go with --remote");
+    if (o->remote && o->raw)
+        return cli_inspect_remote_raw(session, arguments, o->platform, err);
+    if (o->remote) {
+        if (cli_inspect_remote(session, arguments, o->platform, list, err) < 0)
+            return -1;
+        cli_output_doc(list, o->format != NULL ? DOC_WRITE_COMPACT : DOC_WRITE_INDENT);
+        return 0;
+    }
     store = cli_session_store(session, err);
     if (store == NULL)
         return -1;
@@ -170,6 +193,9 @@ const struct cli_command cli_command_inspect = {
     .name = "inspect",
     .usage = "[OPTIONS] IMAGE [IMAGE...]",
     .summary = "Print everything about images as JSON",
+    .details =
+        "With --remote an image of a registry, which is not pulled: its manifest, config\n"
+        "and, of an index, the platforms that it has.",
     CLI_OPTIONS(options, struct inspect_options),
     .argument_min = 1,
     .argument_max = CLI_ARGUMENTS_ANY,

@@ -42,7 +42,9 @@ extern const struct cli_command cli_command_build;
 extern const struct cli_command cli_command_builds;
 extern const struct cli_command cli_command_check;
 extern const struct cli_command cli_command_context;
+extern const struct cli_command cli_command_copy;
 extern const struct cli_command cli_command_debug;
+extern const struct cli_command cli_command_delete;
 extern const struct cli_command cli_command_df;
 extern const struct cli_command cli_command_explain;
 extern const struct cli_command cli_command_fmt;
@@ -62,6 +64,7 @@ extern const struct cli_command cli_command_run;
 extern const struct cli_command cli_command_save;
 extern const struct cli_command cli_command_serve;
 extern const struct cli_command cli_command_tag;
+extern const struct cli_command cli_command_tags;
 extern const struct cli_command cli_command_version;
 
 /* The table, in the order of the help. */

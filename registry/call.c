@@ -175,10 +175,23 @@ static bool is_tls_complaint(const struct registry_http_response *r)
 
 /* ---- One try ---- */
 
+static const char *access_actions(enum registry_access access)
+{
+    switch (access) {
+    case REGISTRY_ACCESS_PULL:
+        return "pull";
+    case REGISTRY_ACCESS_PUSH:
+        return "pull,push";
+    case REGISTRY_ACCESS_DELETE:
+        return "pull,delete";
+    }
+    abort();
+}
+
 static char *call_scopes(const struct registry_call *call)
 {
     const char *path = call->repository->path;
-    const char *actions = call->access == REGISTRY_ACCESS_PUSH ? "pull,push" : "pull";
+    const char *actions = access_actions(call->access);
 
     if (!path || !*path)
         return base_strdup("");

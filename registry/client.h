@@ -82,6 +82,23 @@ MUST_CHECK int registry_manifest_put(struct registry_client *c,
                                      struct digest *out,
                                      struct error *err);
 
+/* Removes what the reference names: with a digest the manifest, with every tag that points
+ * to it; with a tag the tag alone. One of the two must be there. Errors: ERROR_NOT_FOUND;
+ * ERROR_UNSUPPORTED the registry deletes nothing, or no tags. */
+MUST_CHECK int registry_manifest_delete(struct registry_client *c,
+                                        const struct registry_reference *ref,
+                                        struct error *err);
+
+/* The repository's tags, as the registry orders them, told one by one while they come;
+ * `each` returns 0, or -1 with err set. ERROR_NOT_FOUND: no such repository. */
+MUST_CHECK int registry_tags_list(struct registry_client *c,
+                                  const struct registry_reference *repository,
+                                  int (*each)(void *context,
+                                              const char *tag,
+                                              struct error *err),
+                                  void *context,
+                                  struct error *err);
+
 /* --- Blobs --- */
 
 MUST_CHECK int registry_blob_head(struct registry_client *c,

@@ -4,13 +4,14 @@
  */
 #pragma once
 
+#include "base/doc.h"
 #include "registry/client.h"
 #include "registry/retry.h"
 
 /* The tail of every answer that is kept for an error message, and headers. */
 #define REGISTRY_ERROR_TEXT_MAX ((size_t)65536)
 
-enum registry_access { REGISTRY_ACCESS_PULL, REGISTRY_ACCESS_PUSH };
+enum registry_access { REGISTRY_ACCESS_PULL, REGISTRY_ACCESS_PUSH, REGISTRY_ACCESS_DELETE };
 
 struct registry_call {
     const struct registry_reference *repository;
@@ -52,3 +53,35 @@ MUST_CHECK int registry_response_digest(const struct registry_http_response *res
                                         bool *found,
                                         struct digest *out,
                                         struct error *err);
+
+/* Stores a manifest as registry_manifest_put does. *knows_subject: the registry said that
+ * it will list the manifest among its subject's referrers (OCI-Subject). */
+MUST_CHECK int registry_manifest_put_subject(struct registry_client *c,
+                                             const struct registry_reference *ref,
+                                             const char *media_type,
+                                             struct view manifest,
+                                             struct digest *out,
+                                             bool *knows_subject,
+                                             struct error *err);
+
+/* One page of a list; 0, or -1 with err set to end it. */
+typedef int registry_page_fn(void *context,
+                             const struct registry_http_response *response,
+                             const struct doc *page,
+                             struct error *err);
+/*
+ * Asks for `path` below /v2/PATH/ and for what its Link headers name next, until there is
+ * no more. *status is that of the first answer: the pages were given to `each` if it is
+ * 200, and nothing was if it is one of those that `quiet` (ended by 0; may be NULL) lists;
+ * others are errors. A list is only ever continued at the place that began it.
+ *
+ * Spec: OCI distribution-spec "Listing Tags", "Listing Referrers"; RFC 8288.
+ */
+MUST_CHECK int registry_pages_get(struct registry_client *c,
+                                  const struct registry_reference *repository,
+                                  const char *path,
+                                  const int *quiet,
+                                  registry_page_fn *each,
+                                  void *context,
+                                  int *status,
+                                  struct error *err);

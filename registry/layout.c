@@ -5,6 +5,7 @@
 #include "base/doc.h"
 #include "base/fs.h"
 #include "base/limits.h"
+#include "registry/layout_priv.h"
 #include "registry/store_blob.h"
 #include "registry/walk.h"
 
@@ -14,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define REF_NAME "org.opencontainers.image.ref.name"
 /* Blobs that are copied at once: the disk is the limit. */
 #define PARALLEL 2
 
@@ -66,7 +66,7 @@ void registry_layout_name_release(struct registry_layout_name *n)
 
 /* ---- Opening ---- */
 
-static struct doc *read_json(int dir_fd, const char *name, struct error *err)
+struct doc *registry_layout_read_json(int dir_fd, const char *name, struct error *err)
 {
     CLEANUP(buf_release) struct buf text = BUF_INIT(LIMIT_MANIFEST_SIZE);
     CLEANUP(fd_closep)
@@ -80,9 +80,10 @@ static struct doc *read_json(int dir_fd, const char *name, struct error *err)
     return d;
 }
 
-static int check_version(int dir_fd, struct error *err)
+int registry_layout_check_version(int dir_fd, struct error *err)
 {
-    CLEANUP(doc_unrefp) struct doc *d = read_json(dir_fd, "oci-layout", err);
+    CLEANUP(doc_unrefp)
+    struct doc *d = registry_layout_read_json(dir_fd, "oci-layout", err);
     const char *version = doc_text(doc_get(d, "imageLayoutVersion"));
 
     if (!d)
@@ -98,8 +99,8 @@ struct registry_layout *registry_layout_open(const char *path, struct error *err
     CLEANUP(fd_closep) int fd = fs_open_at(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0, err);
     CLEANUP(doc_unrefp) struct doc *index = NULL;
 
-    if (fd >= 0 && check_version(fd, err) == 0)
-        index = read_json(fd, "index.json", err);
+    if (fd >= 0 && registry_layout_check_version(fd, err) == 0)
+        index = registry_layout_read_json(fd, "index.json", err);
     if (!index) {
         (void)error_wrap(err, "OCI layout %s", path);
         return NULL;
@@ -131,7 +132,7 @@ void registry_layout_closep(struct registry_layout **l)
 
 static const char *ref_name(const struct doc *entry)
 {
-    return doc_text(doc_get(doc_get(entry, "annotations"), REF_NAME));
+    return doc_text(doc_get(doc_get(entry, "annotations"), REGISTRY_LAYOUT_REF_NAME));
 }
 
 /* The name is the tag itself, as buildx writes it, or a whole reference that ends in it, as
@@ -240,14 +241,18 @@ int registry_layout_resolve(struct registry_layout *l,
 
 /* ---- Copying ---- */
 
+static char *blob_path(const struct digest *digest)
+{
+    return base_format("blobs/%s/%s", digest_alg_name(digest->alg),
+                       digest_hex(digest).text);
+}
+
 int registry_layout_has_blob(const struct registry_layout *l,
                              const struct descriptor *blob,
                              bool *found,
                              struct error *err)
 {
-    CLEANUP(base_freep)
-    char *path = base_format("blobs/%s/%s", digest_alg_name(blob->digest.alg),
-                             digest_hex(&blob->digest).text);
+    CLEANUP(base_freep) char *path = blob_path(&blob->digest);
     CLEANUP(error_clear) struct error absent = ERROR_INIT;
     CLEANUP(fd_closep)
     int fd = fs_open_beneath(l->fd, path, O_RDONLY | O_NONBLOCK, 0, &absent);
@@ -263,14 +268,41 @@ int registry_layout_has_blob(const struct registry_layout *l,
     return 0;
 }
 
+static int check_file(int fd, uint64_t size, struct error *err)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        return error_sys(err, "stat");
+    if (S_ISREG(st.st_mode) && (uint64_t)st.st_size == size)
+        return 0;
+    return error_set(err, ERROR_CORRUPT, "it is no file of %" PRIu64 " bytes", size);
+}
+
+int registry_layout_open_blob(const struct registry_layout *l,
+                              const struct descriptor *blob,
+                              struct error *err)
+{
+    CLEANUP(base_freep) char *path = blob_path(&blob->digest);
+    /* O_NONBLOCK: a fifo in its place shall not hang us. */
+    CLEANUP(fd_closep) int fd = fs_open_beneath(l->fd, path, O_RDONLY | O_NONBLOCK, 0, err);
+
+    if (fd < 0 || check_file(fd, blob->size, err) < 0)
+        return error_wrap(err, "OCI layout %s: blob %s", l->path,
+                          digest_format(&blob->digest).text);
+    return fd_take(&fd);
+}
+
+const struct doc *registry_layout_index(const struct registry_layout *l)
+{
+    return l->index;
+}
+
 int registry_layout_fetch_blob(struct registry_layout *l,
                                struct cas_store *store,
                                const struct descriptor *blob,
                                struct error *err)
 {
-    CLEANUP(base_freep)
-    char *path = base_format("blobs/%s/%s", digest_alg_name(blob->digest.alg),
-                             digest_hex(&blob->digest).text);
     CLEANUP(fd_closep) int fd = -1;
     bool found;
 
@@ -278,9 +310,10 @@ int registry_layout_fetch_blob(struct registry_layout *l,
         return -1;
     if (found)
         return 0;
-    /* O_NONBLOCK: a fifo in its place shall not hang us. */
-    fd = fs_open_beneath(l->fd, path, O_RDONLY | O_NONBLOCK, 0, err);
-    if (fd < 0 || registry_store_fd(store, blob, fd, err) < 0)
+    fd = registry_layout_open_blob(l, blob, err);
+    if (fd < 0)
+        return -1;
+    if (registry_store_fd(store, blob, fd, err) < 0)
         return error_wrap(err, "OCI layout %s: blob %s", l->path,
                           digest_format(&blob->digest).text);
     return 0;

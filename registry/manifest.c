@@ -9,6 +9,7 @@
 #include "base/limits.h"
 #include "registry/image.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -217,12 +218,13 @@ static int check_confirmed(const struct registry_http_response *response,
     return 0;
 }
 
-int registry_manifest_put(struct registry_client *c,
-                          const struct registry_reference *ref,
-                          const char *media_type,
-                          struct view manifest,
-                          struct digest *out,
-                          struct error *err)
+int registry_manifest_put_subject(struct registry_client *c,
+                                  const struct registry_reference *ref,
+                                  const char *media_type,
+                                  struct view manifest,
+                                  struct digest *out,
+                                  bool *knows_subject,
+                                  struct error *err)
 {
     CLEANUP(registry_http_response_release)
     struct registry_http_response response =
@@ -241,6 +243,7 @@ int registry_manifest_put(struct registry_client *c,
         .header_count = 1,
         .body = &body,
     };
+    struct view subject;
 
     if (registry_call_perform(c, &call, &response, err) < 0)
         return name_failed(ref, err);
@@ -248,5 +251,60 @@ int registry_manifest_put(struct registry_client *c,
         (void)registry_call_failed(&call, &response, err);
         return name_failed(ref, err);
     }
+    *knows_subject = registry_http_header(&response, "OCI-Subject", 0, &subject);
     return check_confirmed(&response, manifest, out, err) < 0 ? name_failed(ref, err) : 0;
+}
+
+int registry_manifest_put(struct registry_client *c,
+                          const struct registry_reference *ref,
+                          const char *media_type,
+                          struct view manifest,
+                          struct digest *out,
+                          struct error *err)
+{
+    bool ignored;
+
+    return registry_manifest_put_subject(c, ref, media_type, manifest, out, &ignored, err);
+}
+
+/* Registries without deletion answer 405; some that delete by digest only say 400 to a tag.
+ */
+static int delete_refused(const struct registry_reference *ref,
+                          const struct registry_call *call,
+                          const struct registry_http_response *response,
+                          struct error *err)
+{
+    (void)registry_call_failed(call, response, err);
+    if (response->status != 405 && (response->status != 400 || digest_is_set(&ref->digest)))
+        return -1;
+    err->code = ERROR_UNSUPPORTED;
+    return digest_is_set(&ref->digest)
+               ? error_wrap(err, "the registry does not allow deletion")
+               : error_wrap(err,
+                            "the registry cannot remove a tag alone (REPOSITORY@DIGEST "
+                            "removes the manifest and all its tags)");
+}
+
+int registry_manifest_delete(struct registry_client *c,
+                             const struct registry_reference *ref,
+                             struct error *err)
+{
+    CLEANUP(registry_http_response_release)
+    struct registry_http_response response =
+        REGISTRY_HTTP_RESPONSE_INIT(REGISTRY_ERROR_TEXT_MAX);
+    CLEANUP(base_freep) char *path = manifest_path(ref);
+    const struct registry_call call = {
+        .repository = ref,
+        .access = REGISTRY_ACCESS_DELETE,
+        .method = REGISTRY_HTTP_DELETE,
+        .path = path,
+    };
+
+    assert(ref->tag || digest_is_set(&ref->digest));
+    if (registry_call_perform(c, &call, &response, err) < 0)
+        return name_failed(ref, err);
+    if (response.status == 202 || response.status == 200 || response.status == 204)
+        return 0;
+    (void)delete_refused(ref, &call, &response, err);
+    return name_failed(ref, err);
 }

@@ -178,6 +178,15 @@ static int path_check(struct view path, struct view text, struct error *err)
 
 /* ---- Tag and digest ---- */
 
+bool registry_reference_is_tag(struct view tag)
+{
+    for (size_t i = 0; i < tag.size; i++) {
+        if (!is_word(tag.data[i]) && (i == 0 || (tag.data[i] != '.' && tag.data[i] != '-')))
+            return false;
+    }
+    return tag.size > 0 && tag.size <= TAG_SIZE_MAX;
+}
+
 static int tag_check(struct view tag, struct view text, struct error *err)
 {
     if (tag.size == 0)
@@ -187,17 +196,12 @@ static int tag_check(struct view tag, struct view text, struct error *err)
         return error_set(err, ERROR_INVALID,
                          "image name '%.*s': the tag has more than %d characters",
                          VIEW_ARG(text), TAG_SIZE_MAX);
-    for (size_t i = 0; i < tag.size; i++) {
-        const bool ok =
-            is_word(tag.data[i]) || (i > 0 && (tag.data[i] == '.' || tag.data[i] == '-'));
-
-        if (!ok)
-            return error_set(
-                err, ERROR_INVALID,
-                "image name '%.*s': the tag '%.*s' may hold letters, digits, '_', and "
-                "after the first character '.' and '-'",
-                VIEW_ARG(text), VIEW_ARG(tag));
-    }
+    if (!registry_reference_is_tag(tag))
+        return error_set(
+            err, ERROR_INVALID,
+            "image name '%.*s': the tag '%.*s' may hold letters, digits, '_', and "
+            "after the first character '.' and '-'",
+            VIEW_ARG(text), VIEW_ARG(tag));
     return 0;
 }
 

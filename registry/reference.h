@@ -37,6 +37,8 @@ void registry_reference_copy(struct registry_reference *to,
                              const struct registry_reference *from);
 void registry_reference_release(struct registry_reference *r); /* idempotent; for CLEANUP */
 
+/* Is this a tag by the grammar of the specification? */
+bool registry_reference_is_tag(struct view tag);
 /* Adds the tag "latest" where there is neither tag nor digest. */
 void registry_reference_add_default_tag(struct registry_reference *r);
 /* Same host and repository, whatever the tag and digest. */

@@ -30,12 +30,7 @@ bool serve_is_repository(struct view name)
 
 bool serve_is_tag(struct view tag)
 {
-    CLEANUP(registry_reference_release) struct registry_reference r = {0};
-    CLEANUP(base_freep) char *copy = view_dup(tag);
-    CLEANUP(base_freep) char *text = base_format("localhost/x:%s", copy);
-
-    return tag.size <= LIMIT_NAME_SIZE && parses_as(text, &r) && r.tag &&
-           !digest_is_set(&r.digest) && view_eq_text(tag, r.tag);
+    return registry_reference_is_tag(tag);
 }
 
 /* --- Escapes --- */
