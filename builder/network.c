@@ -55,7 +55,8 @@ void build_network_free(struct build_network *n)
 {
     if (!n)
         return;
-    build_service_stop(&n->service);
+    /* The end of a network namespace takes 15 ms, in which the image can be published. */
+    build_service_abandon(&n->service);
     fd_closep(&n->netns_fd);
     buf_release(&n->host_resolv);
     buf_release(&n->own_resolv);

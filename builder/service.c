@@ -192,3 +192,11 @@ void build_service_stop(struct build_service *s)
     fd_closep(&s->errors);
     sandbox_discardp(&s->process);
 }
+
+void build_service_abandon(struct build_service *s)
+{
+    fd_closep(&s->output);
+    fd_closep(&s->errors);
+    sandbox_abandon(s->process);
+    s->process = NULL;
+}

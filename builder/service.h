@@ -46,3 +46,5 @@ MUST_CHECK int build_service_wait(struct build_service *s,
                                   struct error *err);
 /* Ends it and waits for that. Idempotent. */
 void build_service_stop(struct build_service *s);
+/* The same without waiting: it is gone when the helper has stopped. */
+void build_service_abandon(struct build_service *s);

@@ -434,6 +434,13 @@ void sandbox_discard(struct sandbox_process *p)
     process_free(p);
 }
 
+/* The helper kills what nobody holds any more. */
+void sandbox_abandon(struct sandbox_process *p)
+{
+    if (p)
+        process_free(p);
+}
+
 void sandbox_discardp(struct sandbox_process **p)
 {
     const int saved = errno;

@@ -209,6 +209,9 @@ const char *sandbox_stub_at(const struct sandbox_process *p, size_t index);
 
 /* Kills the step if it still runs, waits for its end, frees. NULL is fine. */
 void sandbox_discard(struct sandbox_process *p);
+/* The same without waiting, for a program that leaves nothing to be looked at: it is gone
+ * when sandbox_helper_stop returns. */
+void sandbox_abandon(struct sandbox_process *p);
 void sandbox_discardp(struct sandbox_process **p);
 
 /*
