@@ -54,6 +54,8 @@ extern const struct cli_command cli_command_images;
 extern const struct cli_command cli_command_import;
 extern const struct cli_command cli_command_inspect;
 extern const struct cli_command cli_command_load;
+extern const struct cli_command cli_command_login;
+extern const struct cli_command cli_command_logout;
 extern const struct cli_command cli_command_logs;
 extern const struct cli_command cli_command_parse;
 extern const struct cli_command cli_command_prune;

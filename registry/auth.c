@@ -25,6 +25,7 @@ struct host {
     char *basic; /* "Basic ..." once the host asked for it */
     struct registry_credential credential;
     bool has_credential; /* in place of the configuration's */
+    char *identity;      /* what the token server gave for it, or NULL */
     struct token *tokens;
 };
 
@@ -68,6 +69,7 @@ static void host_clear(struct host *h)
     h->tokens = NULL;
     registry_secret_freep(&h->basic);
     registry_credential_release(&h->credential);
+    registry_secret_freep(&h->identity);
     h->has_credential = false;
 }
 
@@ -143,14 +145,100 @@ void registry_auth_set_credential(struct registry_auth *a,
     pthread_mutex_unlock(&a->lock);
 }
 
+char *registry_auth_take_identity(struct registry_auth *a, const char *host)
+{
+    pthread_mutex_lock(&a->lock);
+    struct host *h = host_locked(a, host);
+    char *identity = h->identity;
+    h->identity = NULL;
+    pthread_mutex_unlock(&a->lock);
+    return identity;
+}
+
+/* A login in progress, whose password an identity token may take the place of. */
+static bool is_login(struct registry_auth *a, const char *host)
+{
+    pthread_mutex_lock(&a->lock);
+    const struct host *h = host_locked(a, host);
+    const bool login = h->has_credential && h->credential.password;
+    pthread_mutex_unlock(&a->lock);
+    return login;
+}
+
+static void keep_identity(struct registry_auth *a, const char *host, char **identity)
+{
+    pthread_mutex_lock(&a->lock);
+    struct host *h = host_locked(a, host);
+    registry_secret_freep(&h->identity);
+    h->identity = *identity;
+    *identity = NULL;
+    pthread_mutex_unlock(&a->lock);
+}
+
+/* Does the scope "repository:a:pull,push" hold all of "repository:a:pull"? */
+static bool scope_covers(struct view has, struct view wants)
+{
+    size_t actions = wants.size;
+
+    while (actions > 0 && wants.data[actions - 1] != ':')
+        actions--;
+    if (has.size < actions || memcmp(has.data, wants.data, actions) != 0)
+        return false;
+    const struct view granted = view_sub(has, actions, has.size);
+    for (struct view rest = view_sub(wants, actions, wants.size), one; rest.size > 0;) {
+        struct view g = granted, word = {"", 0};
+
+        (void)view_cut(rest, ',', &one, &rest);
+        while (g.size > 0 && !view_eq(word, one))
+            (void)view_cut(g, ',', &word, &g);
+        if (!view_eq(word, one))
+            return false;
+    }
+    return true;
+}
+
+/* Do the scopes that a token was fetched for hold all that is wanted? */
+static bool scopes_cover(const char *has, const char *wants)
+{
+    for (struct view rest = view_of(wants), one; rest.size > 0;) {
+        struct view h = view_of(has), word;
+        bool covered = false;
+
+        (void)view_cut(rest, ' ', &one, &rest);
+        while (h.size > 0 && !covered) {
+            (void)view_cut(h, ' ', &word, &h);
+            covered = scope_covers(word, one);
+        }
+        if (!covered)
+            return false;
+    }
+    return true;
+}
+
+/* One that serves now; the one that was fetched for these very scopes before others. */
+static const struct token *token_usable(struct host *h, const char *scopes)
+{
+    const struct token *found = NULL;
+
+    for (const struct token *t = h->tokens; t; t = t->next) {
+        if (!t->header || t->expires_s <= now_s() + EXPIRY_MARGIN_S)
+            continue;
+        if (strcmp(t->scopes, scopes) == 0)
+            return t;
+        if (!found && *scopes && scopes_cover(t->scopes, scopes))
+            found = t;
+    }
+    return found;
+}
+
 char *registry_auth_header(struct registry_auth *a, const char *host, const char *scopes)
 {
     char *header = NULL;
 
     pthread_mutex_lock(&a->lock);
     struct host *h = host_locked(a, host);
-    const struct token *t = token_find(h, scopes);
-    if (t && t->header && t->expires_s > now_s() + EXPIRY_MARGIN_S)
+    const struct token *t = token_usable(h, scopes);
+    if (t)
         header = base_strdup(t->header);
     else if (h->basic)
         header = base_strdup(h->basic);
@@ -266,6 +354,7 @@ static int fetch_token(struct registry_auth *a,
 {
     CLEANUP(registry_credential_release) struct registry_credential c = {0};
     CLEANUP(registry_secret_freep) char *token = NULL;
+    CLEANUP(registry_secret_freep) char *identity = NULL;
     CLEANUP(base_freep) char *scopes = merge_scopes(wanted, challenge->scope);
 
     if (find_credential(a, host, path, &c, err) < 0)
@@ -280,13 +369,17 @@ static int fetch_token(struct registry_auth *a,
         .service = challenge->service,
         .scopes = scopes,
         .credential = &c,
+        .is_login = is_login(a, host),
     };
-    if (registry_token_fetch(a->http, a->retry, &request, &token, lifetime_s, err) < 0) {
+    if (registry_token_fetch(a->http, a->retry, &request, &token, &identity, lifetime_s,
+                             err) < 0) {
         if (error_is(err, ERROR_DENIED) && !registry_credential_is_set(&c))
             return error_wrap(err, "%s needs a login: run `cooper login %s`", host, host);
         return -1;
     }
     *header = base_format("Bearer %s", token);
+    if (identity)
+        keep_identity(a, host, &identity);
     return 0;
 }
 

@@ -59,6 +59,9 @@ void registry_auth_free(struct registry_auth *a); /* NULL is fine */
 void registry_auth_set_credential(struct registry_auth *a,
                                   const char *host,
                                   const struct registry_credential *credential);
+/* The identity token that the host's token server gave for that credential; malloc'ed and
+ * secret, NULL if it gave none. */
+char *registry_auth_take_identity(struct registry_auth *a, const char *host);
 
 /* What is known to be needed for `scopes` ("repository:a:pull repository:b:pull,push") on
  * `host`: the value of an Authorization header, malloc'ed and secret

@@ -398,6 +398,9 @@ int registry_call_failed(const struct registry_call *call,
     CLEANUP(buf_release) struct buf reason = BUF_INIT(REGISTRY_ERROR_TEXT_MAX);
 
     append_reason(&reason, buf_view(&response->text));
+    if (response->status == 401)
+        buf_printf(&reason, " (is another login needed: `cooper login %s`?)",
+                   call->repository->host);
     return error_set(err, code_of(response->status), "%s answers with status %d%s",
                      call->repository->host, response->status, buf_text(&reason));
 }
@@ -436,5 +439,24 @@ int registry_client_ping(struct registry_client *c,
         registry_auth_set_credential(c->auth, host, credential);
     if (registry_call_perform(c, &call, &response, err) < 0)
         return -1;
+    if (response.status == 401)
+        return error_set(err, ERROR_DENIED, "%s refuses the credentials", host);
     return response.status == 200 ? 0 : registry_call_failed(&call, &response, err);
+}
+
+int registry_client_login(struct registry_client *c,
+                          const char *host,
+                          const struct registry_credential *credential,
+                          struct registry_credential *keep,
+                          struct error *err)
+{
+    if (registry_client_ping(c, host, credential, err) < 0)
+        return -1;
+    registry_credential_copy(keep, credential);
+    char *identity = registry_auth_take_identity(c->auth, host);
+    if (identity) {
+        registry_secret_freep(&keep->password);
+        keep->identity_token = identity;
+    }
+    return 0;
 }

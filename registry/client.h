@@ -56,6 +56,15 @@ MUST_CHECK int registry_client_ping(struct registry_client *c,
                                     const struct registry_credential *credential,
                                     struct error *err);
 
+/* The same for a login: *keep (the caller's) is what is to be kept, the credential or,
+ * where the token server gives one for it, an identity token, which can be taken back
+ * without changing the password. */
+MUST_CHECK int registry_client_login(struct registry_client *c,
+                                     const char *host,
+                                     const struct registry_credential *credential,
+                                     struct registry_credential *keep,
+                                     struct error *err);
+
 /* --- Manifests. The reference's digest counts, else its tag ("latest" where it has
  * neither). --- */
 

@@ -405,6 +405,22 @@ int registry_config_store(struct registry_config *c,
     return rc;
 }
 
+int registry_config_place(struct registry_config *c,
+                          const char *host,
+                          char **place,
+                          bool *is_plain,
+                          struct error *err)
+{
+    CLEANUP(base_freep) char *helper = NULL;
+
+    if (helper_of_file(c, host, &helper, err) < 0)
+        return -1;
+    *is_plain = !helper;
+    *place = helper ? base_format("docker-credential-%s", helper)
+                    : base_strdup(file_in_use(c)->path);
+    return 0;
+}
+
 /* The key under which a file really keeps the host; malloc'ed or NULL. */
 static char *key_in_use(const struct doc *auths, const char *host)
 {

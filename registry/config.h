@@ -52,6 +52,13 @@ MUST_CHECK int registry_config_store(struct registry_config *c,
                                      const char *host,
                                      const struct registry_credential *credential,
                                      struct error *err);
+/* Where that is: the file, or the credential helper ("docker-credential-NAME"); malloc'ed.
+ * *is_plain: whoever can read the file can read the password. */
+MUST_CHECK int registry_config_place(struct registry_config *c,
+                                     const char *host,
+                                     char **place,
+                                     bool *is_plain,
+                                     struct error *err);
 /* ERROR_NOT_FOUND if there was nothing for the host. */
 MUST_CHECK int registry_config_erase(struct registry_config *c,
                                      const char *host,

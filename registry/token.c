@@ -40,6 +40,11 @@ static char *get_url(const struct registry_token_request *q)
 
     if (q->service)
         add_query(&url, "service", view_of(q->service));
+    if (q->is_login && q->credential->username) {
+        add_query(&url, "account", view_of(q->credential->username));
+        add_query(&url, "client_id", VIEW_LIT(CLIENT_ID));
+        add_query(&url, "offline_token", VIEW_LIT("true"));
+    }
     while (more) {
         more = view_cut(rest, ' ', &scope, &rest);
         if (scope.size)
@@ -120,7 +125,9 @@ static bool token_ok(const char *token)
 }
 
 static int read_token(struct view text,
+                      bool is_login,
                       char **token,
+                      char **identity,
                       uint64_t *lifetime_s,
                       struct error *err)
 {
@@ -138,6 +145,8 @@ static int read_token(struct view text,
         lifetime = LIFETIME_MIN_S;
     *lifetime_s = lifetime > LIFETIME_MAX_S ? LIFETIME_MAX_S : (uint64_t)lifetime;
     *token = base_strdup(value);
+    value = doc_text(doc_get(d, "refresh_token"));
+    *identity = is_login && token_ok(value) ? base_strdup(value) : NULL;
     return 0;
 }
 
@@ -189,6 +198,7 @@ int registry_token_fetch(struct registry_http *http,
                          const struct registry_retry_policy *retry,
                          const struct registry_token_request *request,
                          char **token,
+                         char **identity,
                          uint64_t *lifetime_s,
                          struct error *err)
 {
@@ -204,6 +214,7 @@ int registry_token_fetch(struct registry_http *http,
     if (rc == 0 && response.status != 200)
         rc = refused(request, response.status, err);
     else if (rc == 0)
-        rc = read_token(buf_view(&response.text), token, lifetime_s, err);
+        rc = read_token(buf_view(&response.text), request->is_login, token, identity,
+                        lifetime_s, err);
     return rc < 0 ? error_wrap(err, "token server %.*s", VIEW_ARG(url.authority)) : 0;
 }

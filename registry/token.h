@@ -12,6 +12,7 @@
 #include "registry/http.h"
 #include "registry/retry.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct registry_token_request {
@@ -19,13 +20,16 @@ struct registry_token_request {
     const char *service;                          /* or NULL */
     const char *scopes;                           /* separated by blanks; may be empty */
     const struct registry_credential *credential; /* empty: anonymous */
+    bool is_login; /* asks for an identity token besides, to be kept for the password */
 };
 
-/* *token is malloc'ed and secret. ERROR_DENIED if the server refuses the credential. */
+/* *token is malloc'ed and secret. *identity, too, if the server gives one; NULL if not, or
+ * not asked for. ERROR_DENIED if the server refuses the credential. */
 MUST_CHECK int registry_token_fetch(struct registry_http *http,
                                     const struct registry_retry_policy *retry,
                                     const struct registry_token_request *request,
                                     char **token,
+                                    char **identity,
                                     uint64_t *lifetime_s,
                                     struct error *err);
 
