@@ -116,11 +116,27 @@ static int unknown_value(const struct field *field,
                      VIEW_ARG(field->value), buf_text(&hint));
 }
 
+static bool can_be_required(const struct dockerfile_mount *mount)
+{
+    return mount->type == DOCKERFILE_MOUNT_SECRET || mount->type == DOCKERFILE_MOUNT_SSH;
+}
+
+/* A type may be given again. What was said for the one before, and means nothing for this
+ * one, has no effect, as in BuildKit. */
+static void take_type(struct dockerfile_mount *mount, enum dockerfile_mount_type type)
+{
+    mount->type = type;
+    if (type != DOCKERFILE_MOUNT_TMPFS)
+        mount->size = 0;
+    if (!can_be_required(mount))
+        mount->required = false;
+}
+
 static int set_type(const struct field *field)
 {
     for (unsigned i = 0; i < ARRAY_COUNT(type_names); i++) {
         if (view_eq_nocase(field->value, type_names[i])) {
-            field->mount->type = (enum dockerfile_mount_type)i;
+            take_type(field->mount, (enum dockerfile_mount_type)i);
             return 0;
         }
     }
@@ -157,15 +173,9 @@ static int set_access(const struct field *field, bool read_only)
     return 0;
 }
 
-static bool can_be_required(const struct field *field)
-{
-    return field->mount->type == DOCKERFILE_MOUNT_SECRET ||
-           field->mount->type == DOCKERFILE_MOUNT_SSH;
-}
-
 static int set_required(const struct field *field)
 {
-    if (!can_be_required(field))
+    if (!can_be_required(field->mount))
         return unexpected_for_type(field);
     return dockerfile_bool_parse(field->value, &field->mount->required)
                ? 0
@@ -268,7 +278,7 @@ static int read_word(const struct field *field)
         *field->access_given = true;
         return 0;
     case KEY_REQUIRED:
-        if (!can_be_required(field))
+        if (!can_be_required(field->mount))
             return unexpected_for_type(field);
         field->mount->required = true;
         return 0;

@@ -55,6 +55,20 @@ static void test_all_options_of_a_cache(void **state)
     assert_int_equal(mount.gid, 2);
 }
 
+static void test_a_type_given_again_forgets_what_only_the_one_before_takes(void **state)
+{
+    CLEANUP(dockerfile_mount_release) struct dockerfile_mount sized;
+    CLEANUP(dockerfile_mount_release) struct dockerfile_mount required;
+
+    (void)state;
+    parse_ok("type=tmpfs,size=666,type=cache,target=/c", &sized);
+    assert_int_equal(sized.type, DOCKERFILE_MOUNT_CACHE);
+    assert_int_equal(sized.size, 0);
+    parse_ok("type=ssh,required,type=bind,target=/c", &required);
+    assert_int_equal(required.type, DOCKERFILE_MOUNT_BIND);
+    assert_false(required.required);
+}
+
 static void test_defaults_depend_on_the_type(void **state)
 {
     static const struct {
@@ -166,6 +180,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_options_of_a_cache),
+        cmocka_unit_test(test_a_type_given_again_forgets_what_only_the_one_before_takes),
         cmocka_unit_test(test_defaults_depend_on_the_type),
         cmocka_unit_test(test_fields_are_split_before_expansion),
         cmocka_unit_test(test_sizes),
