@@ -55,6 +55,14 @@
 #define LIMIT_CONTEXT_SIZE ((uint64_t)64 << 30)
 /* Its entries are held in memory, some 300 bytes each. */
 #define LIMIT_CONTEXT_ENTRIES ((uint64_t)2 << 20)
+/* Differences of two images: each takes some 200 bytes, and nobody reads a million. */
+#define LIMIT_COMPARE_FILES ((size_t)4 << 20)
+/* The databases of package managers: one of 100,000 dpkg packages has some 100 MB. */
+#define LIMIT_PACKAGES_SIZE ((size_t)256 << 20)
+/* That of rpm, with the lists of all files. */
+#define LIMIT_RPMDB_SIZE ((uint64_t)2 << 30)
+/* Packages of one image; real ones stay below 10,000. */
+#define LIMIT_PACKAGES ((size_t)1 << 20)
 /* Holes of a layer's sparse files: they are hashed at some 2 GB a second, for the asking.
  */
 #define LIMIT_LAYER_HOLES ((uint64_t)64 << 30)

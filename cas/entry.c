@@ -20,3 +20,26 @@ int cas_entry_path_compare(struct view a, struct view b)
         return 0;
     return a.size < b.size ? -1 : 1;
 }
+
+const char *cas_entry_type_name(enum cas_entry_type type)
+{
+    switch (type) {
+    case CAS_ENTRY_FILE:
+        return "file";
+    case CAS_ENTRY_DIR:
+        return "directory";
+    case CAS_ENTRY_SYMLINK:
+        return "symlink";
+    case CAS_ENTRY_HARDLINK:
+        return "hard link";
+    case CAS_ENTRY_CHAR:
+        return "char device";
+    case CAS_ENTRY_BLOCK:
+        return "block device";
+    case CAS_ENTRY_FIFO:
+        return "fifo";
+    case CAS_ENTRY_WHITEOUT:
+        return "whiteout";
+    }
+    return "";
+}

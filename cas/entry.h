@@ -53,3 +53,6 @@ struct cas_entry {
 
 /* The order described above: < 0, 0, > 0. */
 int cas_entry_path_compare(struct view a, struct view b);
+/* "file", "directory", "symlink", "hard link", "char device", "block device", "fifo",
+ * "whiteout". */
+const char *cas_entry_type_name(enum cas_entry_type type);

@@ -1,6 +1,7 @@
 /*
- * meta.db: the store's metadata in SQLite, and the only door to SQLite. For cas/ alone:
- * ref.c and record.c keep their statements, this file keeps connection, schema and errors.
+ * meta.db: the store's metadata in SQLite (what others wrote is read by foreign_db.c). For
+ * cas/ alone: ref.c and record.c keep their statements, this file keeps connection, schema
+ * and errors.
  *
  * WAL, synchronous NORMAL: a commit survives a crash of the process; after a power failure
  * the newest commits may be missing, never half there. What must survive that too is

@@ -47,6 +47,11 @@ void cas_tree_freep(struct cas_tree **t)
     *t = NULL;
 }
 
+struct cas_layer *cas_tree_layer(const struct cas_tree *t, size_t i)
+{
+    return t->layers[i];
+}
+
 static int load(struct cas_tree *t, struct error *err)
 {
     if (t->loaded)

@@ -35,6 +35,9 @@ struct cas_tree *cas_tree_new(struct cas_layer *const *layers, size_t count);
 void cas_tree_free(struct cas_tree *t);
 void cas_tree_freep(struct cas_tree **t);
 
+/* One of the layers it was made of; borrowed. */
+struct cas_layer *cas_tree_layer(const struct cas_tree *t, size_t i);
+
 enum cas_tree_flags {
     CAS_TREE_FOLLOW = 0,   /* the last component's symlink too */
     CAS_TREE_NOFOLLOW = 1, /* only those of the leading components */

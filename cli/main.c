@@ -147,6 +147,8 @@ int main(int argc, char **argv)
         flush_output(&err) < 0) {
         cli_message_error(&err, command != NULL ? command->name : NULL);
         status = cli_message_status(&err);
+        if (status == 1 && session.failure_code != 0)
+            status = session.failure_code;
     } else {
         status = session.exit_code;
     }

@@ -27,8 +27,9 @@ struct cli_session {
     struct cli_storage_size storage_budget;
     struct cli_storage_size storage_limit;
     bool debug;
-    uid_t real_uid; /* outside of any user namespace of ours */
-    int exit_code;  /* of a command that succeeded: 0, but for `run` */
+    uid_t real_uid;   /* outside of any user namespace of ours */
+    int exit_code;    /* of a command that succeeded: 0, but for `run` and the like */
+    int failure_code; /* where not 0: in place of 1, for commands whose 1 is an answer */
     struct cas_store *store;
     struct cas_limit limit; /* of the store, where --storage-limit is given */
     struct registry_client *registry;

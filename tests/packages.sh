@@ -46,6 +46,7 @@ tests=(
     docker-registry
     golang-github-containers-common
     podman
+    rpm
     runc
     skopeo
     umoci
