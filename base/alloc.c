@@ -66,6 +66,16 @@ char *base_format(const char *format, ...)
     return text;
 }
 
+void base_free_text(const char *text)
+{
+    union {
+        const char *in;
+        char *out;
+    } owned = {text};
+
+    free(owned.out);
+}
+
 void base_freep(void *pointer_to_pointer)
 {
     void *p = NULL;

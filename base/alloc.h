@@ -19,6 +19,8 @@ char *base_strdup(const char *text); /* NULL stays NULL */
 char *base_strndup(const char *text, size_t size);
 char *base_format(const char *format, ...) PRINTF_LIKE(1, 2); /* malloc'ed text */
 void base_freep(void *pointer_to_pointer); /* for CLEANUP: free and set NULL */
+/* For texts that are const to those who read them, and were made by who frees them. */
+void base_free_text(const char *text);
 
 /* Overflow-checked sums and products: false on overflow, and *out is not to be read. */
 static inline bool size_add(size_t a, size_t b, size_t *out)

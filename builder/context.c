@@ -15,24 +15,6 @@
 /* So many directories in one walk make it worth a second thread. */
 enum { READ_AHEAD_FROM = 32 };
 
-static enum cas_entry_type type_of(mode_t mode)
-{
-    switch (mode & S_IFMT) {
-    case S_IFDIR:
-        return CAS_ENTRY_DIR;
-    case S_IFLNK:
-        return CAS_ENTRY_SYMLINK;
-    case S_IFCHR:
-        return CAS_ENTRY_CHAR;
-    case S_IFBLK:
-        return CAS_ENTRY_BLOCK;
-    case S_IFIFO:
-        return CAS_ENTRY_FIFO;
-    default:
-        return CAS_ENTRY_FILE;
-    }
-}
-
 /* As with the umask 022, whatever it really was. */
 static uint32_t checked_out_mode(mode_t mode)
 {
@@ -59,7 +41,7 @@ static void to_entry(const struct build_context *c,
 {
     *out = (struct build_tree_entry){
         .entry = {.path = n->path,
-                  .type = type_of(n->mode),
+                  .type = cas_entry_type_of(n->mode),
                   .mode = n->mode & 07777,
                   .mtime_s = n->stamp.mtime_s,
                   .mtime_ns = n->stamp.mtime_ns},

@@ -1,7 +1,6 @@
 #include "builder/failed_image.h"
 
 #include "base/alloc.h"
-#include "base/buf.h"
 #include "base/limits.h"
 #include "builder/config.h"
 #include "cas/blob.h"
@@ -107,26 +106,6 @@ static struct doc *config_make(const struct build_failed_image *image, struct er
     return doc_ref(config.root);
 }
 
-/* Stores a document; consumes it. */
-static int put(struct cas_store *store,
-               struct doc *d,
-               const char *media_type,
-               size_t max,
-               struct descriptor *out,
-               struct error *err)
-{
-    CLEANUP(buf_release) struct buf text = BUF_INIT(max);
-    struct digest digest;
-
-    doc_write(d, DOC_WRITE_COMPACT, &text);
-    doc_unref(d);
-    if (buf_ok(&text, media_type, err) < 0 ||
-        cas_blob_put(store, buf_view(&text), &digest, err) < 0)
-        return -1;
-    descriptor_init(out, media_type, &digest, text.size);
-    return 0;
-}
-
 /* Docker's type of a layer says the same of the same bytes. */
 static const char *oci_type(const char *media_type)
 {
@@ -167,8 +146,8 @@ static int manifest_put(const struct build_environment *env,
     doc_set(manifest, "config", descriptor_doc(config));
     if (layers_set(image, manifest, err) < 0)
         return -1;
-    return put(env->store, doc_ref(manifest), MEDIA_OCI_MANIFEST, LIMIT_MANIFEST_SIZE, out,
-               err);
+    return cas_blob_put_doc(env->store, manifest, MEDIA_OCI_MANIFEST, LIMIT_MANIFEST_SIZE,
+                            out, err);
 }
 
 int build_failed_image_make(const struct build_environment *env,
@@ -179,9 +158,11 @@ int build_failed_image_make(const struct build_environment *env,
     char *name = registry_reference_normalize(view_of(image->name), err);
     CLEANUP(descriptor_release) struct descriptor config = {0};
     CLEANUP(descriptor_release) struct descriptor manifest = {0};
-    struct doc *d = name ? config_make(image, err) : NULL;
+    CLEANUP(doc_unrefp) struct doc *d = name ? config_make(image, err) : NULL;
 
-    if (!d || put(env->store, d, MEDIA_OCI_CONFIG, LIMIT_CONFIG_SIZE, &config, err) < 0 ||
+    if (!d ||
+        cas_blob_put_doc(env->store, d, MEDIA_OCI_CONFIG, LIMIT_CONFIG_SIZE, &config, err) <
+            0 ||
         manifest_put(env, image, &config, &manifest, err) < 0)
         return -1;
     manifest.platform = registry_platform_doc(image->platform);

@@ -133,24 +133,6 @@ static struct cas_layer *tar_layer(const struct build_environment *env,
 
 /* --- The image ---------------------------------------------------------------------- */
 
-static int doc_store(struct cas_store *store,
-                     const struct doc *doc,
-                     const char *media_type,
-                     size_t max,
-                     struct descriptor *out,
-                     struct error *err)
-{
-    CLEANUP(buf_release) struct buf text = BUF_INIT(max);
-    struct digest digest;
-
-    doc_write(doc, DOC_WRITE_COMPACT, &text);
-    if (buf_ok(&text, media_type, err) < 0 ||
-        cas_blob_put(store, buf_view(&text), &digest, err) < 0)
-        return -1;
-    descriptor_init(out, media_type, &digest, text.size);
-    return 0;
-}
-
 static void rootfs_set(struct doc *config, const struct digest *diff_id)
 {
     struct doc *const rootfs = doc_new_object();
@@ -173,7 +155,8 @@ static int image_store(struct cas_store *store,
     struct doc *const layers = doc_new_array();
 
     rootfs_set(config, cas_layer_diff_id(layer));
-    if (doc_store(store, config, MEDIA_OCI_CONFIG, LIMIT_CONFIG_SIZE, &stored, err) < 0) {
+    if (cas_blob_put_doc(store, config, MEDIA_OCI_CONFIG, LIMIT_CONFIG_SIZE, &stored, err) <
+        0) {
         doc_unref(layers);
         return -1;
     }
@@ -182,7 +165,8 @@ static int image_store(struct cas_store *store,
     doc_set_text(manifest, "mediaType", MEDIA_OCI_MANIFEST);
     doc_set(manifest, "config", descriptor_doc(&stored));
     doc_set(manifest, "layers", layers);
-    return doc_store(store, manifest, MEDIA_OCI_MANIFEST, LIMIT_MANIFEST_SIZE, out, err);
+    return cas_blob_put_doc(store, manifest, MEDIA_OCI_MANIFEST, LIMIT_MANIFEST_SIZE, out,
+                            err);
 }
 
 static int source_open(const char *source, bool *is_dir, struct error *err)

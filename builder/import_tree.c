@@ -168,29 +168,9 @@ static int xattrs_read(int fd, struct cas_entry *e, struct error *err)
     return 0;
 }
 
-static enum cas_entry_type type_of(mode_t mode)
-{
-    switch (mode & S_IFMT) {
-    case S_IFREG:
-        return CAS_ENTRY_FILE;
-    case S_IFDIR:
-        return CAS_ENTRY_DIR;
-    case S_IFLNK:
-        return CAS_ENTRY_SYMLINK;
-    case S_IFCHR:
-        return CAS_ENTRY_CHAR;
-    case S_IFBLK:
-        return CAS_ENTRY_BLOCK;
-    case S_IFIFO:
-        return CAS_ENTRY_FIFO;
-    default:
-        return 0; /* a socket means nothing without its process */
-    }
-}
-
 static void attributes_set(struct cas_entry *e, const struct stat *st)
 {
-    e->type = type_of(st->st_mode);
+    e->type = cas_entry_type_of(st->st_mode);
     e->mode = st->st_mode & 07777;
     e->uid = st->st_uid;
     e->gid = st->st_gid;
@@ -311,7 +291,7 @@ static int path_add(struct import_tree *t, bool *is_dir, struct error *err)
     if (fstat(fd, &st) < 0)
         return error_sys(err, "stat");
     *is_dir = S_ISDIR(st.st_mode) && st.st_dev == t->dev;
-    return type_of(st.st_mode) == 0 ? 0 : entry_add(t, fd, &st, err);
+    return cas_entry_type_of(st.st_mode) == 0 ? 0 : entry_add(t, fd, &st, err);
 }
 
 /* Depth is bounded by the length of a path, which the kernel refuses past PATH_MAX. */

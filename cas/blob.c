@@ -1,6 +1,7 @@
 #include "cas/blob.h"
 
 #include "base/alloc.h"
+#include "base/buf.h"
 #include "base/fs.h"
 #include "cas/disk_size.h"
 #include "cas/ingest.h"
@@ -329,5 +330,23 @@ int cas_blob_put(struct cas_store *s,
             return -1;
     }
     *out = d;
+    return 0;
+}
+
+int cas_blob_put_doc(struct cas_store *s,
+                     const struct doc *doc,
+                     const char *media_type,
+                     size_t max,
+                     struct descriptor *out,
+                     struct error *err)
+{
+    CLEANUP(buf_release) struct buf text = BUF_INIT(max);
+    struct digest digest;
+
+    doc_write(doc, DOC_WRITE_COMPACT, &text);
+    if (buf_ok(&text, media_type, err) < 0 ||
+        cas_blob_put(s, buf_view(&text), &digest, err) < 0)
+        return -1;
+    descriptor_init(out, media_type, &digest, text.size);
     return 0;
 }

@@ -41,6 +41,13 @@ MUST_CHECK int cas_blob_put(struct cas_store *s,
                             struct view data,
                             struct digest *out,
                             struct error *err);
+/* Stores a document, compact, and describes it; ERROR_LIMIT if it is longer than `max`. */
+MUST_CHECK int cas_blob_put_doc(struct cas_store *s,
+                                const struct doc *doc,
+                                const char *media_type,
+                                size_t max,
+                                struct descriptor *out,
+                                struct error *err);
 
 struct cas_blob_writer;
 

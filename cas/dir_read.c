@@ -75,32 +75,6 @@ bool cas_stat_is_whiteout(const struct stat *st)
     return S_ISCHR(st->st_mode) && st->st_rdev == makedev(0, 0);
 }
 
-static bool type_of(mode_t mode, enum cas_entry_type *out)
-{
-    switch (mode & S_IFMT) {
-    case S_IFREG:
-        *out = CAS_ENTRY_FILE;
-        return true;
-    case S_IFDIR:
-        *out = CAS_ENTRY_DIR;
-        return true;
-    case S_IFLNK:
-        *out = CAS_ENTRY_SYMLINK;
-        return true;
-    case S_IFCHR:
-        *out = CAS_ENTRY_CHAR;
-        return true;
-    case S_IFBLK:
-        *out = CAS_ENTRY_BLOCK;
-        return true;
-    case S_IFIFO:
-        *out = CAS_ENTRY_FIFO;
-        return true;
-    default:
-        return false;
-    }
-}
-
 bool cas_entry_from_stat(const struct stat *st, struct cas_entry *out)
 {
     *out = (struct cas_entry){
@@ -110,7 +84,8 @@ bool cas_entry_from_stat(const struct stat *st, struct cas_entry *out)
         .mtime_s = st->st_mtim.tv_sec,
         .mtime_ns = (uint32_t)st->st_mtim.tv_nsec,
     };
-    if (!type_of(st->st_mode, &out->type))
+    out->type = cas_entry_type_of(st->st_mode);
+    if (out->type == 0)
         return false;
     if (out->type == CAS_ENTRY_FILE)
         out->size = (uint64_t)st->st_size;

@@ -1,10 +1,31 @@
 #include "cas/entry.h"
+#include <sys/stat.h>
 
 /* '/' becomes the smallest value, so that what is beneath a directory follows it at once.
  */
 static int rank(char c)
 {
     return c == '/' ? 0 : (unsigned char)c + 1;
+}
+
+enum cas_entry_type cas_entry_type_of(mode_t mode)
+{
+    switch (mode & S_IFMT) {
+    case S_IFREG:
+        return CAS_ENTRY_FILE;
+    case S_IFDIR:
+        return CAS_ENTRY_DIR;
+    case S_IFLNK:
+        return CAS_ENTRY_SYMLINK;
+    case S_IFCHR:
+        return CAS_ENTRY_CHAR;
+    case S_IFBLK:
+        return CAS_ENTRY_BLOCK;
+    case S_IFIFO:
+        return CAS_ENTRY_FIFO;
+    default:
+        return 0;
+    }
 }
 
 int cas_entry_path_compare(struct view a, struct view b)

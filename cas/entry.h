@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 enum cas_entry_type {
     CAS_ENTRY_FILE = 1,
@@ -51,6 +52,8 @@ struct cas_entry {
     struct digest content; /* SHA-256 of a file's bytes; alg NONE where unknown */
 };
 
+/* Of a file's mode; 0 for a socket, which means nothing without its process. */
+enum cas_entry_type cas_entry_type_of(mode_t mode);
 /* The order described above: < 0, 0, > 0. */
 int cas_entry_path_compare(struct view a, struct view b);
 /* "file", "directory", "symlink", "hard link", "char device", "block device", "fifo",

@@ -7,23 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* build_annotation's texts are const for those who read them; we made them. */
-static void text_free(const char *text)
-{
-    union {
-        const char *in;
-        char *out;
-    } owned = {text};
-
-    free(owned.out);
-}
-
 void cli_annotations_release(struct cli_annotations *a)
 {
     for (size_t i = 0; i < a->count; i++) {
-        text_free(a->items[i].name);
-        text_free(a->items[i].value);
-        text_free(a->items[i].platform);
+        base_free_text(a->items[i].name);
+        base_free_text(a->items[i].value);
+        base_free_text(a->items[i].platform);
     }
     free(a->items);
     *a = (struct cli_annotations){0};

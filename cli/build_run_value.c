@@ -11,17 +11,6 @@
 
 /* --- Agents --------------------------------------------------------------------------- */
 
-/* What is const for the reader was made by us. */
-static void text_free(const char *text)
-{
-    union {
-        const char *in;
-        char *out;
-    } owned = {text};
-
-    free(owned.out);
-}
-
 void cli_agents_release(struct cli_agents *a)
 {
     for (size_t i = 0; i < a->count; i++) {
@@ -33,7 +22,7 @@ void cli_agents_release(struct cli_agents *a)
         for (size_t k = 0; k < a->items[i].path_count; k++)
             free(paths.out[k]);
         free(paths.out);
-        text_free(a->items[i].id);
+        base_free_text(a->items[i].id);
     }
     free(a->items);
     *a = (struct cli_agents){0};

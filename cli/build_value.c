@@ -3,24 +3,13 @@
 #include "base/alloc.h"
 #include "cli/csv.h"
 
-/* build_pair's texts are const for those who read them; we made them and may free them. */
-static void text_free(const char *text)
-{
-    union {
-        const char *in;
-        char *out;
-    } owned = {text};
-
-    free(owned.out);
-}
-
 /* --- Pairs -------------------------------------------------------------------------- */
 
 void cli_pairs_release(struct cli_pairs *p)
 {
     for (size_t i = 0; i < p->count; i++) {
-        text_free(p->items[i].name);
-        text_free(p->items[i].value);
+        base_free_text(p->items[i].name);
+        base_free_text(p->items[i].value);
     }
     free(p->items);
     *p = (struct cli_pairs){0};
@@ -120,9 +109,9 @@ int cli_build_hosts(const struct cli_texts *from, struct cli_pairs *out, struct 
 void cli_secrets_release(struct cli_secrets *s)
 {
     for (size_t i = 0; i < s->count; i++) {
-        text_free(s->items[i].id);
-        text_free(s->items[i].file);
-        text_free(s->items[i].env);
+        base_free_text(s->items[i].id);
+        base_free_text(s->items[i].file);
+        base_free_text(s->items[i].env);
     }
     free(s->items);
     *s = (struct cli_secrets){0};

@@ -10,29 +10,14 @@
 #include "base/fs.h"
 #include "base/limits.h"
 #include "builder/export/export.h"
-#include "cas/blob.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define REF_NAME "org.opencontainers.image.ref.name"
-
-static int copy_bytes(int from, int to, struct error *err)
-{
-    enum { CHUNK = 1 << 20 };
-    CLEANUP(base_freep) char *chunk = base_alloc(CHUNK);
-    ssize_t n;
-
-    while ((n = read(from, chunk, CHUNK)) > 0)
-        if (fs_write_all(to, chunk, (size_t)n, err) < 0)
-            return -1;
-    return n < 0 ? error_sys(err, "read blob") : 0;
-}
 
 /* A file of the right size is taken for the blob: it got its name when it was whole. */
 static int copy_blob(const struct build_environment *env,
@@ -43,21 +28,11 @@ static int copy_blob(const struct build_environment *env,
     CLEANUP(base_freep)
     char *path = base_format("%s/blobs/%s/%s", dest, digest_alg_name(blob->digest.alg),
                              digest_hex(&blob->digest).text);
-    CLEANUP(base_freep) char *dir = view_dup(path_dir(view_of(path)));
-    CLEANUP(fd_closep) int from = -1;
-    struct build_export_file to;
     struct stat st;
 
     if (stat(path, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size == blob->size)
         return 0;
-    from = cas_blob_open(env->store, &blob->digest, err);
-    if (from < 0 || fs_mkdir_all_at(AT_FDCWD, dir, 0777, err) < 0 ||
-        build_export_file_open(path, &to, err) < 0)
-        return -1;
-    if (copy_bytes(from, to.fd, err) == 0)
-        return build_export_file_commit(&to, err);
-    build_export_file_discard(&to);
-    return error_wrap(err, "%s", path);
+    return build_export_blob(env->store, dest, &blob->digest, err);
 }
 
 /* What is there already; what is no index is replaced. */

@@ -76,25 +76,6 @@ static int make_blob(const struct build_environment *env,
 
 /* --- The documents --- */
 
-static int store_doc(const struct build_environment *env,
-                     struct doc *d,
-                     const char *media_type,
-                     size_t max,
-                     struct descriptor *out,
-                     struct error *err)
-{
-    CLEANUP(buf_release) struct buf text = BUF_INIT(max);
-    struct digest digest;
-
-    doc_write(d, DOC_WRITE_COMPACT, &text);
-    doc_unref(d);
-    if (buf_ok(&text, "the cache's document", err) < 0 ||
-        cas_blob_put(env->store, buf_view(&text), &digest, err) < 0)
-        return -1;
-    descriptor_init(out, media_type, &digest, text.size);
-    return 0;
-}
-
 static void add_records(const struct build_cache_export *x,
                         const struct build_cache_to *to,
                         struct build_bundle *b)
@@ -163,15 +144,15 @@ static int make_manifest(const struct build_environment *env,
                          struct build_cache_files *files,
                          struct error *err)
 {
-    struct doc *m = doc_new_object();
-    struct doc *index;
+    CLEANUP(doc_unrefp) struct doc *m = doc_new_object();
+    CLEANUP(doc_unrefp) struct doc *index = NULL;
 
     doc_set_int(m, "schemaVersion", 2);
     doc_set_text(m, "mediaType", MEDIA_OCI_MANIFEST);
     doc_set(m, "config", descriptor_doc(&files->config));
     doc_set(m, "layers", layer_list(files));
-    if (store_doc(env, m, MEDIA_OCI_MANIFEST, LIMIT_MANIFEST_SIZE, &files->manifest, err) <
-        0)
+    if (cas_blob_put_doc(env->store, m, MEDIA_OCI_MANIFEST, LIMIT_MANIFEST_SIZE,
+                         &files->manifest, err) < 0)
         return -1;
     if (!to->is_index)
         return 0;
@@ -181,7 +162,8 @@ static int make_manifest(const struct build_environment *env,
     doc_set_int(index, "schemaVersion", 2);
     doc_set_text(index, "mediaType", MEDIA_OCI_INDEX);
     doc_set(index, "manifests", entries);
-    return store_doc(env, index, MEDIA_OCI_INDEX, LIMIT_MANIFEST_SIZE, &files->index, err);
+    return cas_blob_put_doc(env->store, index, MEDIA_OCI_INDEX, LIMIT_MANIFEST_SIZE,
+                            &files->index, err);
 }
 
 static void files_release(struct build_cache_files *f)
@@ -202,13 +184,15 @@ static int make_files(const struct build_environment *env,
                       struct error *err)
 {
     CLEANUP(build_bundle_freep) struct build_bundle *b = build_bundle_new();
+    CLEANUP(doc_unrefp) struct doc *doc = NULL;
 
     if (add_layers(env, to, x, b, files, err) < 0)
         return -1;
     add_records(x, to, b);
     add_images(x, b);
-    if (store_doc(env, build_bundle_doc(b), BUILD_BUNDLE_MEDIA_TYPE, LIMIT_CACHE_SIZE,
-                  &files->config, err) < 0)
+    doc = build_bundle_doc(b);
+    if (cas_blob_put_doc(env->store, doc, BUILD_BUNDLE_MEDIA_TYPE, LIMIT_CACHE_SIZE,
+                         &files->config, err) < 0)
         return -1;
     return make_manifest(env, to, files, err);
 }

@@ -68,3 +68,10 @@ MUST_CHECK int build_export_file_open(const char *path,
                                       struct error *err);
 MUST_CHECK int build_export_file_commit(struct build_export_file *f, struct error *err);
 void build_export_file_discard(struct build_export_file *f); /* idempotent */
+
+/* A blob of the store into the image layout in directory `layout`. It replaces what is
+ * there: what others left who were killed may be half a blob. */
+MUST_CHECK int build_export_blob(struct cas_store *store,
+                                 const char *layout,
+                                 const struct digest *d,
+                                 struct error *err);

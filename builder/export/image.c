@@ -1,51 +1,15 @@
 #include "builder/export/export.h"
 
-#include "base/alloc.h"
 #include "base/buf.h"
 #include "base/fs.h"
 #include "base/limits.h"
-#include "cas/blob.h"
 #include "registry/archive.h"
 #include "registry/image.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
-
-static int copy_bytes(int from, int to, struct error *err)
-{
-    enum { CHUNK = 1 << 20 };
-    CLEANUP(base_freep) char *chunk = base_alloc(CHUNK);
-    ssize_t n;
-
-    while ((n = read(from, chunk, CHUNK)) > 0)
-        if (fs_write_all(to, chunk, (size_t)n, err) < 0)
-            return -1;
-    return n < 0 ? error_sys(err, "read blob") : 0;
-}
-
-/* Replaces what is there: a blob left by one who was killed may be half a blob. */
-static int copy_blob(const struct build_export *x,
-                     const struct digest *d,
-                     struct error *err)
-{
-    CLEANUP(base_freep)
-    char *path = base_format("%s/blobs/%s/%s", x->output->dest, digest_alg_name(d->alg),
-                             digest_hex(d).text);
-    CLEANUP(base_freep) char *dir = view_dup(path_dir(view_of(path)));
-    CLEANUP(fd_closep) int from = cas_blob_open(x->env->store, d, err);
-    struct build_export_file to;
-
-    if (from < 0 || fs_mkdir_all_at(AT_FDCWD, dir, 0777, err) < 0 ||
-        build_export_file_open(path, &to, err) < 0)
-        return -1;
-    if (copy_bytes(from, to.fd, err) == 0)
-        return build_export_file_commit(&to, err);
-    build_export_file_discard(&to);
-    return error_wrap(err, "%s", path);
-}
 
 static struct doc *layout_index(const struct build_export *x,
                                 char *const *names,
@@ -92,11 +56,13 @@ static int write_layout(const struct build_export *x,
     dir = fs_open_at(AT_FDCWD, x->output->dest, O_RDONLY | O_DIRECTORY, 0, err);
     if (dir < 0 || registry_image_load(x->env->store, x->manifest, NULL, &image, err) < 0)
         return -1;
-    status = copy_blob(x, &image.manifest.digest, err);
+    status = build_export_blob(x->env->store, x->output->dest, &image.manifest.digest, err);
     if (status == 0)
-        status = copy_blob(x, &image.config.digest, err);
+        status =
+            build_export_blob(x->env->store, x->output->dest, &image.config.digest, err);
     for (size_t i = 0; status == 0 && i < image.layer_count; i++)
-        status = copy_blob(x, &image.layers[i].digest, err);
+        status =
+            build_export_blob(x->env->store, x->output->dest, &image.layers[i].digest, err);
     registry_image_release(&image);
     if (status < 0)
         return -1;
