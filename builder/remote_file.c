@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/doc.h"
 #include "base/limits.h"
+#include "builder/single_tree.h"
 #include "cas/blob.h"
 #include "cas/record.h"
 #include "registry/credential.h"
@@ -89,12 +90,6 @@ static int remember(const struct build_remote *r,
 
 /* --- The tree --- */
 
-static struct build_tree_entry root_entry(void)
-{
-    return (struct build_tree_entry){
-        .entry = {.path = VIEW_LIT(""), .type = CAS_ENTRY_DIR, .mode = 0755}};
-}
-
 static struct build_tree_entry file_entry(const struct build_remote *r)
 {
     struct build_tree_entry e = {.entry = {.path = view_of(r->path),
@@ -116,12 +111,10 @@ static int file_find(void *self,
                      struct build_tree_entry *out,
                      struct error *err)
 {
-    const struct build_remote *r = self;
+    const struct build_tree_entry file = file_entry(self);
 
     (void)err;
-    *found = path.size == 0 || view_eq_text(path, r->path);
-    if (*found)
-        *out = path.size == 0 ? root_entry() : file_entry(r);
+    build_single_find(&file, path, found, out);
     return 0;
 }
 
@@ -131,16 +124,9 @@ static int file_walk(void *self,
                      void *context,
                      struct error *err)
 {
-    const struct build_remote *r = self;
-    const struct build_tree_entry root = root_entry();
-    const struct build_tree_entry file = file_entry(r);
-    int more = 1;
+    const struct build_tree_entry file = file_entry(self);
 
-    if (path.size == 0)
-        more = visit(context, &root, err);
-    if (more > 0)
-        more = visit(context, &file, err);
-    return more < 0 ? -1 : 0;
+    return build_single_walk(&file, path, visit, context, err);
 }
 
 static int file_open(void *self,

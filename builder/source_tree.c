@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "base/fs.h"
 #include "base/limits.h"
+#include "builder/single_tree.h"
 #include "cas/index.h"
 
 #include <stdlib.h>
@@ -285,12 +286,6 @@ struct build_text_tree {
     struct view text;
 };
 
-static struct build_tree_entry text_root(void)
-{
-    return (struct build_tree_entry){
-        .entry = {.path = VIEW_LIT(""), .type = CAS_ENTRY_DIR, .mode = 0755}};
-}
-
 static struct build_tree_entry text_file(const struct build_text_tree *t)
 {
     return (struct build_tree_entry){
@@ -308,12 +303,10 @@ static int text_find(void *self,
                      struct build_tree_entry *out,
                      struct error *err)
 {
-    const struct build_text_tree *t = self;
+    const struct build_tree_entry file = text_file(self);
 
     (void)err;
-    *found = path.size == 0 || view_eq(path, t->name);
-    if (*found)
-        *out = path.size == 0 ? text_root() : text_file(t);
+    build_single_find(&file, path, found, out);
     return 0;
 }
 
@@ -323,16 +316,9 @@ static int text_walk(void *self,
                      void *context,
                      struct error *err)
 {
-    const struct build_text_tree *t = self;
-    struct build_tree_entry root = text_root();
-    struct build_tree_entry file = text_file(t);
-    int more = 1;
+    const struct build_tree_entry file = text_file(self);
 
-    if (path.size == 0)
-        more = visit(context, &root, err);
-    if (more > 0)
-        more = visit(context, &file, err);
-    return more < 0 ? -1 : 0;
+    return build_single_walk(&file, path, visit, context, err);
 }
 
 static int text_open(void *self,
