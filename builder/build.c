@@ -36,16 +36,24 @@ struct build {
     struct build_inputs *inputs;
     struct buf text;
     struct dockerfile *file;
-    struct build_plan plan;
+    struct build_plans plans;
     struct build_ahead *ahead;
-    struct build_solution solution;
+    struct build_solution *solutions; /* one a plan; NULL: not yet */
 };
+
+static void solutions_release(struct build *b)
+{
+    for (size_t i = 0; b->solutions && i < b->plans.count; i++)
+        build_solution_release(&b->solutions[i]);
+    free(b->solutions);
+    b->solutions = NULL;
+}
 
 static void build_release(struct build *b)
 {
     build_ahead_free(b->ahead);
-    build_solution_release(&b->solution);
-    build_plan_release(&b->plan);
+    solutions_release(b);
+    build_plans_release(&b->plans);
     dockerfile_free(b->file);
     build_inputs_free(b->inputs);
     buf_release(&b->text);
@@ -119,7 +127,7 @@ static int check(struct build *b, struct error *err)
         .request = b->request,
         .inputs = b->inputs,
         .file = b->file,
-        .plan = &b->plan,
+        .plan = &b->plans.items[0],
         .on_finding = warn,
         .context = b,
     };
@@ -132,16 +140,14 @@ int build_explain(const struct build_environment *env,
                   struct build_explanation *out,
                   struct error *err)
 {
-    struct build b = {.env = env,
-                      .request = request,
-                      .text = BUF_INIT(LIMIT_DOCKERFILE_SIZE),
-                      .plan = {.epoch = -1}};
+    struct build b = {
+        .env = env, .request = request, .text = BUF_INIT(LIMIT_DOCKERFILE_SIZE)};
     int status = -1;
 
     *out = (struct build_explanation){0};
     if (read_dockerfile(&b, err) == 0 &&
-        build_plan_make(env, request, b.inputs, b.file, &b.plan, err) == 0)
-        status = build_solve_explain(env, request, &b.plan, out, err);
+        build_plans_make(env, request, b.inputs, b.file, &b.plans, err) == 0)
+        status = build_solve_explain(env, request, &b.plans, out, err);
     build_release(&b);
     return status;
 }
@@ -151,37 +157,37 @@ static int solve(struct build *b, struct error *err)
 {
     struct build_environment env = *b->env;
 
-    if (build_publish_check(b->env, b->request, &b->plan, b->name_count, err) < 0 ||
-        build_ahead_new(b->env, b->request, &b->plan, (const char *const *)b->names,
+    if (build_publish_check(b->env, b->request, &b->plans, b->name_count, err) < 0 ||
+        build_ahead_new(b->env, b->request, &b->plans, (const char *const *)b->names,
                         b->name_count, &b->ahead, err) < 0)
         return -1;
     env.watch = build_ahead_watch(b->ahead);
-    return build_solve(&env, b->request, &b->plan, &b->solution, err);
+    b->solutions = base_alloc_array(b->plans.count, sizeof *b->solutions);
+    return build_solve(&env, b->request, &b->plans, b->solutions, err);
 }
 
 /* Steps and outputs. What another cache promised and did not keep is bad from then on: then
  * all is done again without it, mostly out of the store's own records. */
 static int make(struct build *b, struct build_result *out, struct error *err)
 {
-    const struct build_publish from = {.env = b->env,
-                                       .request = b->request,
-                                       .plan = &b->plan,
-                                       .solution = &b->solution,
-                                       .names = (const char *const *)b->names,
-                                       .name_count = b->name_count};
     size_t bad;
 
     do {
-        struct build_publish now = from;
-
         bad = build_cache_bad_count(b->env->cache);
         build_ahead_free(b->ahead);
         b->ahead = NULL;
-        build_solution_release(&b->solution);
+        solutions_release(b);
         build_result_release(out);
         if (solve(b, err) == 0) {
-            now.ahead = b->ahead;
-            if (build_publish(&now, out, err) == 0)
+            const struct build_publish from = {.env = b->env,
+                                               .request = b->request,
+                                               .plans = &b->plans,
+                                               .solutions = b->solutions,
+                                               .ahead = b->ahead,
+                                               .names = (const char *const *)b->names,
+                                               .name_count = b->name_count};
+
+            if (build_publish(&from, out, err) == 0)
                 return 0;
         }
     } while (build_cache_retries(b->env->cache, bad, err));
@@ -195,8 +201,8 @@ static int open_cache(struct build_environment *env,
 {
     struct registry_platform platform = registry_platform_host();
 
-    if (request->platform &&
-        registry_platform_parse(view_of(request->platform), &platform, err) < 0)
+    if (request->platform_count > 0 &&
+        registry_platform_parse(view_of(request->platforms[0]), &platform, err) < 0)
         return -1;
     env->cache =
         build_cache_new(env, request->cache_from, request->cache_from_count, &platform);
@@ -211,21 +217,19 @@ static int perform(const struct build_environment *env,
 {
     uint32_t step_count = 0;
     struct build_environment inner = *env;
-    struct build b = {.env = &inner,
-                      .request = request,
-                      .text = BUF_INIT(LIMIT_DOCKERFILE_SIZE),
-                      .plan = {.epoch = -1}};
+    struct build b = {
+        .env = &inner, .request = request, .text = BUF_INIT(LIMIT_DOCKERFILE_SIZE)};
     int status = -1;
 
     inner.step_count = &step_count;
     if (open_cache(&inner, request, err) == 0 && read_names(&b, err) == 0 &&
         read_dockerfile(&b, err) == 0 &&
-        build_plan_make(&inner, request, b.inputs, b.file, &b.plan, err) == 0 &&
+        build_plans_make(&inner, request, b.inputs, b.file, &b.plans, err) == 0 &&
         check(&b, err) == 0)
         status = make(&b, out, err);
     if (status == 0) {
-        build_cache_adopt(&inner, &b.solution);
-        out->cache = build_cache_export_new(&inner, request, &b.plan, &b.solution,
+        build_cache_adopt(&inner, &b.solutions[0]);
+        out->cache = build_cache_export_new(&inner, request, &b.plans, b.solutions,
                                             (const char *const *)b.names, b.name_count);
     }
     build_release(&b);

@@ -60,7 +60,9 @@ struct build_request {
      * context if that is no directory. */
     const char *dockerfile;
     const char *target;
-    const char *platform; /* "os/arch[/variant]"; NULL: this machine's */
+    /* "os/arch[/variant]", each once; none: this machine's. Several give an index. */
+    const char *const *platforms;
+    size_t platform_count;
 
     const struct build_pair *args;
     size_t arg_count;
@@ -124,10 +126,10 @@ struct build_request {
 };
 
 struct build_result {
-    struct descriptor manifest;
-    struct digest config;
-    bool has_image; /* false when the only outputs were local or tar */
-    unsigned steps; /* RUN, COPY, ADD and WORKDIR that the target needed */
+    struct descriptor manifest; /* of the image; of several platforms: the index */
+    struct digest config;       /* alg NONE: an index has none */
+    bool has_image;             /* false when the only outputs were local or tar */
+    unsigned steps;             /* RUN, COPY, ADD and WORKDIR that the target needed */
     unsigned steps_cached;
     char build[16];                   /* the ID in the journal; stays after a failure */
     struct build_cache_export *cache; /* what build_cache_write writes; NULL: nothing */

@@ -212,8 +212,9 @@ int build_check(const struct build_check_options *options, size_t *count, struct
     const char *arg = build_request_arg(options->request, "BUILDKIT_DOCKERFILE_CHECK");
     struct dockerfile_check_config config = {0};
 
-    if (options->request->platform &&
-        registry_platform_parse(view_of(options->request->platform), &c.target, err) < 0)
+    if (options->request->platform_count > 0 &&
+        registry_platform_parse(view_of(options->request->platforms[0]), &c.target, err) <
+            0)
         return error_wrap(err, "--platform");
     if (build_inputs_ignore(options->inputs, &c.ignore, err) < 0)
         return -1;

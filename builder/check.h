@@ -24,8 +24,9 @@ struct build_check_options {
     const struct build_request *request;
     struct build_inputs *inputs;
     const struct dockerfile *file;
-    const struct build_plan *plan; /* that was made: only the stages it needs are checked;
-                                      NULL: those of request->target, or all */
+    const struct build_plan *plan; /* for the first platform, if it was made: only the
+                                      stages it needs are checked; NULL: those of
+                                      request->target, or all */
     bool extra;                    /* the rules beyond BuildKit's too */
     void (*on_finding)(void *context, const struct dockerfile_finding *finding);
     void *context;

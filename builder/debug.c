@@ -23,7 +23,7 @@ struct debug {
     int hold_fd; /* the build's entry stays */
     struct build_kept kept;
     struct build_request request;
-    struct build_plan plan;
+    struct build_plans plans;
     struct solver solver;
 };
 
@@ -52,11 +52,11 @@ static void solver_make(struct debug *d)
         .epoch = -1,
         .cancel = d->options->cancel,
     };
-    d->plan = (struct build_plan){.epoch = -1};
     d->solver =
         (struct solver){.env = d->env,
                         .request = &d->request,
-                        .plan = &d->plan,
+                        .plans = &d->plans,
+                        .variant = {.epoch = -1},
                         .count = g->count,
                         .nodes = base_alloc_array(g->count, sizeof *d->solver.nodes)};
     d->solver.shared = step_shared_new(d->env, &d->request);

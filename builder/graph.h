@@ -21,6 +21,7 @@
 #include "parser/dockerfile.h"
 #include "registry/image.h"
 #include "registry/layout.h"
+#include "registry/platform.h"
 #include "registry/reference.h"
 
 #include <stdbool.h>
@@ -41,6 +42,7 @@ struct build_node;
 struct build_image {
     const struct build_environment *env; /* for fetching layers; borrowed */
     char *name;                          /* as shown: docker.io/library/debian:12 */
+    struct registry_platform platform;   /* that it was asked for */
     struct registry_image image;         /* manifest and config are in the store */
     struct doc *config;                  /* the whole image config document */
     struct registry_reference ref;       /* remote images; host NULL otherwise */
@@ -128,6 +130,7 @@ struct build_run_op {
     const struct build_ulimit *ulimits; /* borrowed from the request */
     size_t ulimit_count;
     const char *hostname; /* borrowed from the request; NULL: the sandbox's default */
+    struct registry_platform platform; /* what the files are for; part of no key */
     enum dockerfile_network network;
     bool insecure;
 };

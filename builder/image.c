@@ -9,6 +9,7 @@
 #include "builder/layers.h"
 #include "cas/blob.h"
 #include "cas/layer_recompress.h"
+#include "registry/index.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +28,7 @@ static bool same_annotations(const struct build_image_form *a,
         const struct build_annotation *y = &b->annotations[i];
 
         same = strcmp(x->name, y->name) == 0 && strcmp(x->value, y->value) == 0 &&
-               x->on_descriptor == y->on_descriptor && !x->platform == !y->platform &&
+               x->on == y->on && !x->platform == !y->platform &&
                (!x->platform || strcmp(x->platform, y->platform) == 0);
     }
     return same;
@@ -210,45 +211,45 @@ static int add_layers(const struct build_image_source *from,
 
 /* --- Annotations --- */
 
-/* Those for other platforms than this image's are a mistake, as they would be lost. */
-static int add_annotation(const struct build_annotation *a,
-                          const struct registry_platform *platform,
-                          struct doc **manifest,
-                          struct doc **descriptor,
-                          struct error *err)
+/* Those for other platforms than this image's are for its siblings. */
+static int add_annotations(const struct build_annotation *list,
+                           size_t count,
+                           enum build_annotated on,
+                           const struct registry_platform *platform,
+                           struct doc **out,
+                           struct error *err)
 {
-    struct doc **out = a->on_descriptor ? descriptor : manifest;
-    struct registry_platform wanted;
+    for (size_t i = 0; i < count; i++) {
+        struct registry_platform wanted;
 
-    if (a->platform && registry_platform_parse(view_of(a->platform), &wanted, err) < 0)
-        return -1;
-    if (a->platform && registry_platform_rank(&wanted, platform) != 0)
-        return error_set(err, ERROR_INVALID,
-                         "annotation %s: the image is not for the platform %s", a->name,
-                         a->platform);
-    if (!*out)
-        *out = doc_new_object();
-    doc_set_text(*out, a->name, a->value);
+        if (list[i].on != on)
+            continue;
+        if (list[i].platform &&
+            registry_platform_parse(view_of(list[i].platform), &wanted, err) < 0)
+            return -1;
+        if (list[i].platform && platform && registry_platform_rank(&wanted, platform) != 0)
+            continue;
+        if (!*out)
+            *out = doc_new_object();
+        doc_set_text(*out, list[i].name, list[i].value);
+    }
     return 0;
 }
 
-static int make_annotations(const struct build_image_source *from,
+/* Those of the request, then those of the output. *out: an object, or NULL for none. */
+static int make_annotations(const struct build_request *r,
                             const struct build_image_form *f,
-                            struct doc **manifest,
-                            struct doc **descriptor,
+                            enum build_annotated on,
+                            const struct registry_platform *platform,
+                            struct doc **out,
                             struct error *err)
 {
-    const struct build_request *r = from->request;
-
-    for (size_t i = 0; i < r->annotation_count; i++)
-        if (add_annotation(&r->annotations[i], &from->plan->platform, manifest, descriptor,
-                           err) < 0)
-            return -1;
-    for (size_t i = 0; i < f->annotation_count; i++)
-        if (add_annotation(&f->annotations[i], &from->plan->platform, manifest, descriptor,
-                           err) < 0)
-            return -1;
-    return 0;
+    return add_annotations(r->annotations, r->annotation_count, on, platform, out, err) <
+                       0 ||
+                   add_annotations(f->annotations, f->annotation_count, on, platform, out,
+                                   err) < 0
+               ? -1
+               : 0;
 }
 
 /* --- The image --- */
@@ -288,6 +289,7 @@ static int make_manifest(const struct build_image_source *from,
     CLEANUP(doc_unrefp) struct doc *on_descriptor = NULL;
     CLEANUP(descriptor_release) struct descriptor config = {0};
     const char *type = f->docker_media_types ? MEDIA_DOCKER_MANIFEST : MEDIA_OCI_MANIFEST;
+    const struct registry_platform *platform = &from->plan->platform;
     struct cas_store *store = from->env->store;
     struct digest digest;
     uint64_t size;
@@ -296,7 +298,10 @@ static int make_manifest(const struct build_image_source *from,
          build_layers_bring(from->shape->solution.layers, from->shape->solution.count,
                             err) < 0) ||
         add_layers(from, f, layers, err) < 0 ||
-        make_annotations(from, f, &annotations, &on_descriptor, err) < 0)
+        make_annotations(from->request, f, BUILD_ANNOTATED_MANIFEST, platform, &annotations,
+                         err) < 0 ||
+        make_annotations(from->request, f, BUILD_ANNOTATED_MANIFEST_DESCRIPTOR, platform,
+                         &on_descriptor, err) < 0)
         return -1;
     struct doc *described = make_config(from);
     add_cache(from, layers, described);
@@ -315,7 +320,7 @@ static int make_manifest(const struct build_image_source *from,
     if (store_doc(store, m, LIMIT_MANIFEST_SIZE, "manifest", &digest, &size, err) < 0)
         return -1;
     descriptor_init(&out->manifest, type, &digest, size);
-    out->manifest.platform = registry_platform_doc(&from->plan->platform);
+    out->manifest.platform = registry_platform_doc(platform);
     if (on_descriptor)
         out->manifest.annotations = doc_ref(on_descriptor);
     return 0;
@@ -331,6 +336,32 @@ int build_image_make(const struct build_image_source *from,
         return 0;
     build_image_made_release(out);
     return -1;
+}
+
+int build_image_index(struct cas_store *store,
+                      const struct build_request *request,
+                      const struct build_image_made *images,
+                      size_t count,
+                      struct descriptor *out,
+                      struct error *err)
+{
+    const struct build_image_form *f = &images[0].form;
+    CLEANUP(base_freep)
+    struct descriptor *entries = base_alloc_array(count, sizeof *entries);
+    CLEANUP(doc_unrefp) struct doc *annotations = NULL;
+    CLEANUP(doc_unrefp) struct doc *on_descriptor = NULL;
+
+    for (size_t i = 0; i < count; i++)
+        entries[i] = images[i].manifest; /* borrowed */
+    if (make_annotations(request, f, BUILD_ANNOTATED_INDEX, NULL, &annotations, err) < 0 ||
+        make_annotations(request, f, BUILD_ANNOTATED_INDEX_DESCRIPTOR, NULL, &on_descriptor,
+                         err) < 0 ||
+        registry_index_put(store, entries, count, annotations, f->docker_media_types, out,
+                           err) < 0)
+        return -1;
+    if (on_descriptor)
+        out->annotations = doc_ref(on_descriptor);
+    return 0;
 }
 
 void build_image_made_release(struct build_image_made *m)

@@ -45,12 +45,19 @@ struct build_image_made {
 void build_image_made_release(struct build_image_made *m); /* idempotent */
 
 /*
- * Fetches layers of base images that are not here yet, so that the stored image is
- * complete, and compresses anew what the form wants otherwise. Errors: ERROR_UNSUPPORTED
- * for a layer that the form has no type for; ERROR_INVALID for an annotation of another
- * platform.
+ * The image of one platform. Fetches layers of base images that are not here yet, so that
+ * the stored image is complete, and compresses anew what the form wants otherwise. Errors:
+ * ERROR_UNSUPPORTED for a layer that the form has no type for.
  */
 MUST_CHECK int build_image_make(const struct build_image_source *from,
                                 const struct build_image_form *form,
                                 struct build_image_made *out,
                                 struct error *err);
+
+/* The index of a build's images, which have one form. *out is the caller's. */
+MUST_CHECK int build_image_index(struct cas_store *store,
+                                 const struct build_request *request,
+                                 const struct build_image_made *images,
+                                 size_t count,
+                                 struct descriptor *out,
+                                 struct error *err);

@@ -69,18 +69,20 @@ static struct doc *plan_config(const struct build_environment *env,
                                const struct dockerfile *file,
                                struct error *err)
 {
-    const struct build_request request = {.platform = options->platform, .epoch = -1};
+    const struct build_request request = {.platforms = &options->platform,
+                                          .platform_count = options->platform ? 1 : 0,
+                                          .epoch = -1};
     struct build_inputs *const inputs = build_inputs_new(env, &request, err);
-    struct build_plan plan = {0};
+    struct build_plans plans = {0};
     struct doc *config = NULL;
 
     if (inputs == NULL)
         return NULL;
-    if (build_plan_make(env, &request, inputs, file, &plan, err) == 0) {
-        config = doc_copy(build_config_inner(&plan.config));
+    if (build_plans_make(env, &request, inputs, file, &plans, err) == 0) {
+        config = doc_copy(build_config_inner(&plans.items[0].config));
         defaults_remove(config);
     }
-    build_plan_release(&plan);
+    build_plans_release(&plans);
     build_inputs_free(inputs);
     return config;
 }

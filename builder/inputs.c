@@ -71,6 +71,9 @@ void build_inputs_free(struct build_inputs *in)
         free(in->named[i].name);
     }
     free(in->named);
+    for (size_t i = 0; i < in->pulled_count; i++)
+        free(in->pulled[i].name);
+    free(in->pulled);
     inputs_main_release(in);
     inputs_remotes_release(in);
     free(in);
@@ -93,6 +96,16 @@ static int load_config(struct build_inputs *in,
                          doc_count(doc_get(doc_get(image->config, "rootfs"), "diff_ids")),
                          image->image.layer_count);
     return 0;
+}
+
+static struct build_image *image_new(const struct build_inputs *in,
+                                     const struct registry_platform *platform)
+{
+    struct build_image *image = base_alloc(sizeof *image);
+
+    image->env = in->env;
+    image->platform = platform ? *platform : registry_platform_host();
+    return image;
 }
 
 static void image_free(struct build_image *image)
@@ -173,6 +186,23 @@ static int is_current(const struct build_inputs *in,
     return 0;
 }
 
+/* A name stands for one thing as long as a build lasts, whoever moves the tag meanwhile:
+ * stages and platforms belong together. */
+static const struct digest *pulled_find(const struct build_inputs *in, const char *name)
+{
+    for (size_t i = 0; i < in->pulled_count; i++)
+        if (strcmp(in->pulled[i].name, name) == 0)
+            return &in->pulled[i].root;
+    return NULL;
+}
+
+static void pulled_add(struct build_inputs *in, const char *name, const struct digest *root)
+{
+    in->pulled =
+        base_grow(in->pulled, in->pulled_count, &in->pulled_capacity, sizeof *in->pulled);
+    in->pulled[in->pulled_count++] = (struct pulled){base_strdup(name), *root};
+}
+
 /* From its registry; documents that another cache carries along are not asked for. */
 static int pull_image(struct build_inputs *in,
                       struct build_image *image,
@@ -183,16 +213,22 @@ static int pull_image(struct build_inputs *in,
                                                .progress = {.sink = &in->env->sink}};
     CLEANUP(registry_reference_release) struct registry_reference ref = {0};
     CLEANUP(descriptor_release) struct descriptor root = {0};
+    const struct digest *asked = pulled_find(in, image->name);
     bool known = false;
 
     registry_reference_copy(&ref, &image->ref);
-    build_cache_find_image(in->env->cache, image->name, platform, &known, &root);
+    if (!asked)
+        build_cache_find_image(in->env->cache, image->name, platform, &known, &root);
     if (known && is_current(in, image, &root.digest, &known, err) < 0)
         return -1;
-    if (known)
-        ref.digest = root.digest;
-    return registry_pull(in->env->registry, in->env->store, &ref, platform, &lazy,
-                         &image->image, err);
+    if (asked || known)
+        ref.digest = asked ? *asked : root.digest;
+    if (registry_pull(in->env->registry, in->env->store, &ref, platform, &lazy,
+                      &image->image, err) < 0)
+        return -1;
+    if (!asked)
+        pulled_add(in, image->name, &image->image.root.digest);
+    return 0;
 }
 
 static int load_image(struct build_inputs *in,
@@ -215,9 +251,8 @@ struct build_image *build_inputs_image(struct build_inputs *in,
                                        const struct registry_platform *platform,
                                        struct error *err)
 {
-    struct build_image *image = base_alloc(sizeof *image);
+    struct build_image *image = image_new(in, platform);
 
-    image->env = in->env;
     if (registry_reference_parse(view_of(reference), &image->ref, err) == 0) {
         registry_reference_add_default_tag(&image->ref);
         image->name = registry_reference_text(&image->ref);
@@ -234,12 +269,11 @@ static struct build_image *layout_image(struct build_inputs *in,
                                         const struct registry_platform *platform,
                                         struct error *err)
 {
-    struct build_image *image = base_alloc(sizeof *image);
+    struct build_image *image = image_new(in, platform);
     struct registry_layout_name name = {0};
     struct descriptor root = {0};
     int status = registry_layout_name_parse(view_of(where), &name, err);
 
-    image->env = in->env;
     image->name = base_strdup(where);
     if (status == 0) {
         image->layout = registry_layout_open(name.path, err);
@@ -326,12 +360,11 @@ static int find_stored(struct build_inputs *in,
                        struct build_image **out,
                        struct error *err)
 {
-    struct build_image *image = base_alloc(sizeof *image);
+    struct build_image *image = image_new(in, platform);
     bool found = false;
     int status = registry_reference_parse(view_of(reference), &image->ref, err);
 
     if (status == 0) {
-        image->env = in->env;
         registry_reference_add_default_tag(&image->ref);
         image->name = registry_reference_text(&image->ref);
         status = find_in_store(in, image, platform, &found, &image->image, err);

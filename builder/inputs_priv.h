@@ -20,6 +20,12 @@ struct named_remote {
     struct build_remote *remote;
 };
 
+/* An image that a registry was asked for. */
+struct pulled {
+    char *name;
+    struct digest root;
+};
+
 struct build_inputs {
     const struct build_environment *env;
     const struct build_request *request;
@@ -32,6 +38,9 @@ struct build_inputs {
     char *ignore_name; /* of the file that was read; NULL: there is none */
     struct buf ignore_text;
 
+    struct pulled *pulled;
+    size_t pulled_count;
+    size_t pulled_capacity;
     struct named *named;
     size_t named_count;
     struct named_remote *remotes;

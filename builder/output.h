@@ -17,12 +17,19 @@ struct build_compression {
     bool force;
 };
 
-/* An annotation of the image's manifest, or of the descriptor by which layouts name it. */
+/* What is annotated: a document, or the descriptor by which an index or layout names it. */
+enum build_annotated {
+    BUILD_ANNOTATED_MANIFEST = 0,
+    BUILD_ANNOTATED_MANIFEST_DESCRIPTOR,
+    BUILD_ANNOTATED_INDEX, /* of several platforms only */
+    BUILD_ANNOTATED_INDEX_DESCRIPTOR,
+};
+
 struct build_annotation {
     const char *name;
     const char *value;
     const char *platform; /* for this one only: "os/arch[/variant]"; NULL: any */
-    bool on_descriptor;
+    enum build_annotated on;
 };
 
 enum build_output_type {
@@ -58,11 +65,12 @@ struct build_output {
     const char *name; /* names, by comma, for the registry or archive; NULL: the tags */
     bool directory;   /* oci, docker: tar=false */
     bool by_digest;   /* registry: under no tag */
-    bool docker_media_types;     /* oci-mediatypes=false */
-    bool keeps_nondistributable; /* prefer-nondist-layers=true */
-    bool splits_platforms;       /* local, tar: below OS_ARCH/ */
-    enum build_answer clamps;    /* rewrite-timestamp */
-    enum build_load_into into;   /* load */
+    bool docker_media_types;            /* oci-mediatypes=false */
+    bool keeps_nondistributable;        /* prefer-nondist-layers=true */
+    enum build_answer splits_platforms; /* local, tar: below OS_ARCH/; unsaid: where there
+                                         * are several */
+    enum build_answer clamps;           /* rewrite-timestamp */
+    enum build_load_into into;          /* load */
     struct build_compression compression;
     const struct build_annotation *annotations; /* besides the request's */
     size_t annotation_count;

@@ -66,9 +66,9 @@ static int choose_platform(struct planner *p, struct error *err)
 {
     p->build_platform = registry_platform_host();
     p->plan->platform = p->build_platform;
-    if (p->request->platform &&
-        registry_platform_parse(view_of(p->request->platform), &p->plan->platform, err) < 0)
-        return error_wrap(err, "--platform %s", p->request->platform);
+    if (p->platform &&
+        registry_platform_parse(view_of(p->platform), &p->plan->platform, err) < 0)
+        return error_wrap(err, "--platform %s", p->platform);
     return 0;
 }
 
@@ -117,7 +117,7 @@ static void finish(struct planner *p, struct plan_stage *target)
         build_config_set_key(config, "Labels", p->request->labels[i].name,
                              p->request->labels[i].value ? p->request->labels[i].value
                                                          : "");
-    if (p->request->platform) {
+    if (p->platform) {
         doc_set_text(config->root, "os", platform->os);
         doc_set_text(config->root, "architecture", platform->architecture);
         if (*platform->variant)
@@ -171,40 +171,73 @@ static void keep_stages(struct planner *p)
     }
 }
 
-int build_plan_make(const struct build_environment *env,
-                    const struct build_request *request,
-                    struct build_inputs *inputs,
-                    const struct dockerfile *file,
-                    struct build_plan *out,
-                    struct error *err)
+/* `p` says for which platform. */
+static int plan_one(struct planner *p, struct error *err)
 {
-    struct planner p = {.environment = env,
-                        .request = request,
-                        .inputs = inputs,
-                        .file = file,
-                        .plan = out};
     int status;
 
-    *out = (struct build_plan){.epoch = -1};
-    status = plan(&p, err);
-    if (status == 0) {
-        build_inputs_ask_ahead(inputs);
-        keep_stages(&p);
-    }
-    for (size_t i = 0; i < p.stage_count; i++)
-        plan_stage_free(p.stages[i]);
-    free(p.stages);
-    plan_env_release(&p.build_args);
-    plan_env_release(&p.globals);
+    *p->plan = (struct build_plan){.epoch = -1};
+    status = plan(p, err);
+    if (status == 0)
+        keep_stages(p);
+    for (size_t i = 0; i < p->stage_count; i++)
+        plan_stage_free(p->stages[i]);
+    free(p->stages);
+    plan_env_release(&p->build_args);
+    plan_env_release(&p->globals);
     return status;
 }
 
-void build_plan_release(struct build_plan *p)
+int build_plans_make(const struct build_environment *env,
+                     const struct build_request *request,
+                     struct build_inputs *inputs,
+                     const struct dockerfile *file,
+                     struct build_plans *out,
+                     struct error *err)
 {
-    build_graph_release(&p->graph);
+    const size_t count = request->platform_count > 0 ? request->platform_count : 1;
+
+    *out = (struct build_plans){.items = base_alloc_array(count, sizeof *out->items)};
+    for (size_t i = 0; i < count; i++) {
+        struct planner p = {
+            .environment = env,
+            .request = request,
+            .inputs = inputs,
+            .file = file,
+            .platform = request->platform_count > 0 ? request->platforms[i] : NULL,
+            .graph = &out->graph,
+            .plan = &out->items[out->count++],
+        };
+
+        if (plan_one(&p, err) < 0)
+            return count > 1 ? error_wrap(err, "%s", p.platform) : -1;
+    }
+    build_inputs_ask_ahead(inputs);
+    return 0;
+}
+
+static void plan_release(struct build_plan *p)
+{
     for (size_t i = 0; i < p->trigger_count; i++)
         dockerfile_free(p->triggers[i]);
     free(p->triggers);
     free(p->stages);
     build_config_release(&p->config);
+}
+
+void build_plans_release(struct build_plans *p)
+{
+    build_graph_release(&p->graph);
+    for (size_t i = 0; i < p->count; i++)
+        plan_release(&p->items[i]);
+    free(p->items);
+    *p = (struct build_plans){0};
+}
+
+bool build_plans_have_result(const struct build_plans *p)
+{
+    for (size_t i = 0; i < p->count; i++)
+        if (p->items[i].result)
+            return true;
+    return false;
 }

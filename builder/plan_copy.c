@@ -270,7 +270,7 @@ struct build_node *plan_context_node(struct planner *p,
                                      struct source_pos pos,
                                      const char *title)
 {
-    struct build_node *n = build_graph_add(&p->plan->graph, BUILD_OP_COPY, NULL, pos);
+    struct build_node *n = build_graph_add(p->graph, BUILD_OP_COPY, NULL, pos);
 
     n->title = base_strdup(title);
     n->copy.sources = base_alloc(sizeof *n->copy.sources);

@@ -30,6 +30,22 @@ static void append_shown(struct buf *out, const char *text)
         buf_append_char(out, iscntrl((unsigned char)*text) ? ' ' : *text);
 }
 
+/* Of several platforms: which one the step is for, and, if it depends on that, for which
+ * one it compiles. */
+static void append_platform(struct buf *out, const struct plan_stage *s)
+{
+    const struct registry_platform *p = s->shown_platform;
+    struct view target;
+
+    if (!p)
+        return;
+    buf_append_text(out, registry_platform_format(p).text);
+    if (plan_env_get(&s->env, VIEW_LIT("TARGETARCH"), &target) &&
+        !view_eq_text(target, p->architecture))
+        buf_printf(out, "->%.*s", VIEW_ARG(target));
+    buf_append_char(out, ' ');
+}
+
 char *plan_title(struct plan_stage *s, const struct plan_command *c, const char *text)
 {
     CLEANUP(buf_release) struct buf out = BUF_INIT(LIMIT_DOCKERFILE_SIZE);
@@ -37,7 +53,9 @@ char *plan_title(struct plan_stage *s, const struct plan_command *c, const char 
 
     if (s->step_count > 0) {
         s->step++;
-        buf_printf(&out, "[%s%s%*u/%u] ", s->shown, *s->shown ? " " : "",
+        buf_append_char(&out, '[');
+        append_platform(&out, s);
+        buf_printf(&out, "%s%s%*u/%u] ", s->shown, *s->shown ? " " : "",
                    (int)digits(s->step_count), s->step, s->step_count);
     }
     if (c && c->is_trigger)
@@ -53,8 +71,7 @@ struct build_node *plan_add_node(struct planner *p,
                                  const struct plan_command *c,
                                  enum build_op op)
 {
-    struct build_node *n =
-        build_graph_add(&p->plan->graph, op, s->node, c->instruction->pos);
+    struct build_node *n = build_graph_add(p->graph, op, s->node, c->instruction->pos);
     char *text = view_dup(c->instruction->original);
 
     n->title = plan_title(s, c, text);

@@ -39,9 +39,10 @@ struct plan_command {
 struct plan_stage {
     const struct dockerfile_stage *ast; /* NULL: an image that is only named by --from */
     struct source_pos pos;
-    char *name;      /* in lower case, "" without */
-    char *shown;     /* in titles: name or "stage-0"; "" if there is one stage only */
-    char *base_name; /* expanded */
+    char *name;  /* in lower case, "" without */
+    char *shown; /* in titles: name or "stage-0"; "" if there is one stage only */
+    const struct registry_platform *shown_platform; /* in titles; NULL: there is only one */
+    char *base_name;                                /* expanded */
     bool has_platform;
     struct registry_platform platform;
     struct plan_stage *base;
@@ -71,6 +72,8 @@ struct planner {
     const struct build_request *request;
     struct build_inputs *inputs;
     const struct dockerfile *file;
+    const char *platform;      /* as typed; NULL: this machine's */
+    struct build_graph *graph; /* of all platforms */
     struct build_plan *plan;
     struct plan_stage **stages;
     size_t stage_count;
@@ -85,6 +88,9 @@ int plan_stages_add(struct planner *p, struct error *err);
 int plan_stages_link(struct planner *p, struct error *err);
 int plan_stages_resolve(struct planner *p, struct plan_stage *target, struct error *err);
 struct plan_stage *plan_stage_find(const struct planner *p, struct view name);
+/* What the stage's files are for: its own platform, or that of what it begins with. */
+const struct registry_platform *plan_stage_platform(const struct planner *p,
+                                                    const struct plan_stage *s);
 void plan_stage_free(struct plan_stage *s);
 
 /* plan_args.c */

@@ -356,6 +356,7 @@ int plan_run(struct planner *p,
     op.ulimit_count = p->request->ulimit_count;
     op.user = *user ? base_strdup(user) : NULL;
     op.workdir = base_strdup(*workdir ? workdir : "/");
+    op.platform = *plan_stage_platform(p, s);
     n->run = op;
     if (status < 0)
         return -1;

@@ -60,6 +60,14 @@ struct plan_stage *plan_stage_find(const struct planner *p, struct view name)
     return NULL;
 }
 
+const struct registry_platform *plan_stage_platform(const struct planner *p,
+                                                    const struct plan_stage *s)
+{
+    while (!s->has_platform && s->base)
+        s = s->base;
+    return s->has_platform ? &s->platform : &p->plan->platform;
+}
+
 static int read_platform(struct planner *p,
                          struct plan_stage *s,
                          const struct dockerfile_from *from,
@@ -138,7 +146,7 @@ static int add_from_ast(struct planner *p,
                                     &s->override, &s->override_context, &s->image, err);
     add_stage(p, s);
     if (s->image)
-        build_graph_add_image(&p->plan->graph, s->image);
+        build_graph_add_image(p->graph, s->image);
     if (s->override != BUILD_NAMED_NONE)
         s->base = NULL;
     else
@@ -294,6 +302,8 @@ int plan_stages_link(struct planner *p, struct error *err)
             return -1;
     if (p->stage_count == 1)
         p->stages[0]->shown[0] = '\0';
+    for (size_t i = 0; p->request->platform_count > 1 && i < p->stage_count; i++)
+        p->stages[i]->shown_platform = plan_stage_platform(p, p->stages[i]);
     return 0;
 }
 
@@ -335,7 +345,7 @@ static struct build_node *image_node(struct planner *p, struct plan_stage *s)
 
     if (s->image->image.layer_count == 0)
         return NULL;
-    n = build_graph_add(&p->plan->graph, BUILD_OP_SOURCE, NULL, s->pos);
+    n = build_graph_add(p->graph, BUILD_OP_SOURCE, NULL, s->pos);
     n->image = s->image;
     char *text = base_format("FROM %s", s->image->name);
     n->title = plan_title(s, NULL, text);
@@ -383,7 +393,7 @@ static int resolve_base(struct planner *p, struct plan_stage *s, struct error *e
     if (!s->image)
         return -1;
     if (s->override == BUILD_NAMED_NONE)
-        build_graph_add_image(&p->plan->graph, s->image);
+        build_graph_add_image(p->graph, s->image);
     take_image(p, s);
     return 0;
 }

@@ -7,27 +7,48 @@
 #include "builder/layers.h"
 #include "builder/reshape.h"
 #include "cas/ref.h"
+#include "registry/platform.h"
 
 #include <stdlib.h>
 
-/* The image in the forms that were needed so far; the first is the store's. */
+/* The images in a form that was needed. */
+struct published {
+    struct build_image_form form;
+    struct build_image_made *images; /* one a platform */
+    size_t count;
+    struct descriptor root; /* the image, or the index of several */
+};
+
 struct publishing {
     const struct build_publish *from;
     struct pool *pool;
-    struct build_shape shape;
-    struct build_image_made *images;
-    size_t image_count;
+    struct build_shape *shapes; /* one a platform */
+    struct published *forms;    /* the first is the store's */
+    size_t form_count;
 };
+
+static void published_release(struct published *f)
+{
+    for (size_t i = 0; i < f->count; i++)
+        build_image_made_release(&f->images[i]);
+    free(f->images);
+    descriptor_release(&f->root);
+    *f = (struct published){0};
+}
 
 static void publishing_release(struct publishing *p)
 {
-    for (size_t i = 0; i < p->image_count; i++)
-        build_image_made_release(&p->images[i]);
-    free(p->images);
-    build_shape_release(&p->shape);
+    for (size_t i = 0; i < p->form_count; i++)
+        published_release(&p->forms[i]);
+    free(p->forms);
+    for (size_t i = 0; p->shapes && i < p->from->plans->count; i++)
+        build_shape_release(&p->shapes[i]);
+    free(p->shapes);
     pool_free(p->pool);
     *p = (struct publishing){0};
 }
+
+/* --- What can be told beforehand --- */
 
 static int check_name(const struct build_output *o, size_t name_count, struct error *err)
 {
@@ -42,32 +63,91 @@ static int check_name(const struct build_output *o, size_t name_count, struct er
     return 0;
 }
 
-int build_publish_check(const struct build_environment *env,
-                        const struct build_request *request,
-                        const struct build_plan *plan,
-                        size_t name_count,
-                        struct error *err)
+static int check_times(const struct build_environment *env,
+                       const struct build_output *o,
+                       int64_t epoch,
+                       struct error *err)
 {
-    for (size_t i = 0; i < request->output_count; i++) {
-        const enum build_answer clamps = request->outputs[i].clamps;
+    if (o->clamps == BUILD_NO && epoch >= 0)
+        return error_set(err, ERROR_INVALID,
+                         "rewrite-timestamp=false cannot be had: with SOURCE_DATE_EPOCH "
+                         "no time in a new layer is later");
+    if (o->clamps == BUILD_YES && epoch < 0)
+        event_send(&env->sink, (struct event){.type = EVENT_WARNING,
+                                              .name = "",
+                                              .text = "rewrite-timestamp=true changes "
+                                                      "nothing without SOURCE_DATE_EPOCH"});
+    return 0;
+}
 
-        if (check_name(&request->outputs[i], name_count, err) < 0)
+/* Where there is room for one image only. */
+static int check_several(const struct build_output *o, struct error *err)
+{
+    if (o->type == BUILD_OUTPUT_DOCKER)
+        return error_set(err, ERROR_USAGE,
+                         "type=docker: an archive for 'docker load' holds the image of one "
+                         "platform: use type=oci, or build each platform by itself");
+    if (o->type == BUILD_OUTPUT_LOAD)
+        return error_set(err, ERROR_USAGE,
+                         "--load: an engine takes the image of one platform: build that "
+                         "one by itself (the others are then in the cache)");
+    if (o->splits_platforms == BUILD_NO)
+        return error_set(err, ERROR_USAGE,
+                         "platform-split=false: the files of one platform would replace "
+                         "those of the other");
+    return 0;
+}
+
+/* What would not be in any image is a mistake. */
+static int check_annotations(const struct build_annotation *list,
+                             size_t count,
+                             const struct build_plans *plans,
+                             struct error *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        const bool is_image = list[i].on == BUILD_ANNOTATED_MANIFEST ||
+                              list[i].on == BUILD_ANNOTATED_MANIFEST_DESCRIPTOR;
+        struct registry_platform wanted;
+        bool fits = !list[i].platform;
+
+        if (!is_image && plans->count == 1)
+            return error_set(err, ERROR_USAGE,
+                             "annotation %s: the image of one platform has no index that "
+                             "could be annotated: use manifest: or manifest-descriptor:",
+                             list[i].name);
+        if (!fits && registry_platform_parse(view_of(list[i].platform), &wanted, err) < 0)
             return -1;
-
-        if (clamps == BUILD_NO && plan->epoch >= 0)
-            return error_set(
-                err, ERROR_INVALID,
-                "rewrite-timestamp=false cannot be had: with SOURCE_DATE_EPOCH "
-                "no time in a new layer is later");
-        if (clamps == BUILD_YES && plan->epoch < 0)
-            event_send(&env->sink,
-                       (struct event){.type = EVENT_WARNING,
-                                      .name = "",
-                                      .text = "rewrite-timestamp=true changes nothing "
-                                              "without SOURCE_DATE_EPOCH"});
+        for (size_t k = 0; !fits && k < plans->count; k++)
+            fits = registry_platform_rank(&wanted, &plans->items[k].platform) == 0;
+        if (!fits)
+            return error_set(err, ERROR_INVALID,
+                             "annotation %s: the image is not for the platform %s",
+                             list[i].name, list[i].platform);
     }
     return 0;
 }
+
+int build_publish_check(const struct build_environment *env,
+                        const struct build_request *request,
+                        const struct build_plans *plans,
+                        size_t name_count,
+                        struct error *err)
+{
+    if (check_annotations(request->annotations, request->annotation_count, plans, err) < 0)
+        return -1;
+    for (size_t i = 0; i < request->output_count; i++) {
+        const struct build_output *o = &request->outputs[i];
+
+        if (check_name(o, name_count, err) < 0 ||
+            check_times(env, o, plans->items[0].epoch, err) < 0 ||
+            (plans->count > 1 && check_several(o, err) < 0) ||
+            check_annotations(o->annotations, o->annotation_count, plans, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* --- Images --- */
 
 /* Only files, or nothing, need no image. */
 static bool wants_image(const struct build_publish *p)
@@ -111,50 +191,67 @@ static struct build_image_form store_form(const struct build_request *r)
         .compression = {r->compression, r->compression_level, r->force_compression}};
 }
 
-static const struct build_image_made *make_image(struct publishing *p,
-                                                 const struct build_image_form *form,
-                                                 struct error *err)
+static int make_images(const struct publishing *p, struct published *f, struct error *err)
 {
-    const struct build_image_source from = {.env = p->from->env,
-                                            .request = p->from->request,
-                                            .plan = p->from->plan,
-                                            .solution = p->from->solution,
-                                            .shape = &p->shape,
-                                            .pool = p->pool,
-                                            .may_lack_layers = is_pushed_only(p->from)};
+    const struct build_publish *from = p->from;
 
-    for (size_t i = 0; i < p->image_count; i++)
-        if (build_image_form_eq(&p->images[i].form, form))
-            return &p->images[i];
-    /* There is room for one of each output, and the store's. */
-    struct build_image_made *made = &p->images[p->image_count];
-    if (build_image_make(&from, form, made, err) < 0) {
-        (void)error_wrap(err, "export image");
-        return NULL;
+    f->images = base_alloc_array(from->plans->count, sizeof *f->images);
+    for (size_t i = 0; i < from->plans->count; i++) {
+        const struct build_image_source source = {.env = from->env,
+                                                  .request = from->request,
+                                                  .plan = &from->plans->items[i],
+                                                  .solution = &from->solutions[i],
+                                                  .shape = &p->shapes[i],
+                                                  .pool = p->pool,
+                                                  .may_lack_layers = is_pushed_only(from)};
+
+        if (build_image_make(&source, &f->form, &f->images[i], err) < 0)
+            return -1;
+        f->count++;
     }
-    p->image_count++;
-    return made;
+    if (f->count > 1)
+        return build_image_index(from->env->store, from->request, f->images, f->count,
+                                 &f->root, err);
+    descriptor_copy(&f->root, &f->images[0].manifest);
+    return 0;
+}
+
+static const struct published *take_form(struct publishing *p,
+                                         const struct build_image_form *form,
+                                         struct error *err)
+{
+    for (size_t i = 0; i < p->form_count; i++)
+        if (build_image_form_eq(&p->forms[i].form, form))
+            return &p->forms[i];
+    /* There is room for one of each output, and the store's. */
+    struct published *f = &p->forms[p->form_count++];
+    f->form = *form;
+    if (make_images(p, f, err) == 0)
+        return f;
+    (void)error_wrap(err, "export image");
+    return NULL;
 }
 
 static int export_one(struct publishing *p, const struct build_output *o, struct error *err)
 {
+    const struct build_publish *from = p->from;
     const struct build_image_form form = form_of(o);
     const bool is_image = build_output_is_image(o->type);
-    const struct build_image_made *image = is_image ? make_image(p, &form, err) : NULL;
+    const struct published *image = is_image ? take_form(p, &form, err) : NULL;
 
     if (is_image && !image)
         return -1;
     const struct build_export x = {
-        .env = p->from->env,
+        .env = from->env,
         .output = o,
-        .solution = p->from->solution,
-        .platform = &p->from->plan->platform,
-        .manifest = image ? &image->manifest : NULL,
-        .ahead = p->from->ahead,
-        .names = p->from->names,
-        .name_count = p->from->name_count,
-        .epoch = p->from->plan->epoch,
-        .cancel = p->from->request->cancel,
+        .plans = from->plans,
+        .solutions = from->solutions,
+        .root = image ? &image->root : NULL,
+        .ahead = from->ahead,
+        .names = from->names,
+        .name_count = from->name_count,
+        .epoch = from->plans->items[0].epoch,
+        .cancel = from->request->cancel,
     };
     return build_export(&x, err);
 }
@@ -167,13 +264,18 @@ static int prepare(struct publishing *p, struct error *err)
         .how = &r->reshape,
         .layer = {.compression = r->compression,
                   .level = r->compression_level,
-                  .epoch = p->from->plan->epoch,
+                  .epoch = p->from->plans->items[0].epoch,
                   .pool = p->pool,
                   .cancel = r->cancel},
     };
 
-    return build_reshape(p->from->solution, &options, &p->shape, err);
+    for (size_t i = 0; i < p->from->plans->count; i++)
+        if (build_reshape(&p->from->solutions[i], &options, &p->shapes[i], err) < 0)
+            return -1;
+    return 0;
 }
+
+/* --- Names --- */
 
 static int has_tags(const struct build_publish *from, bool *has, struct error *err)
 {
@@ -189,30 +291,50 @@ static int has_tags(const struct build_publish *from, bool *has, struct error *e
     return 0;
 }
 
+/* Of the layers of all platforms: how many are there, and not here? */
+static int count_absent(const struct publishing *p,
+                        size_t *absent,
+                        size_t *count,
+                        struct error *err)
+{
+    for (size_t i = 0; i < p->from->plans->count; i++) {
+        const struct build_solution *s = &p->shapes[i].solution;
+        size_t n = 0;
+
+        if (build_layers_absent(s->layers, s->count, &n, err) < 0)
+            return -1;
+        *absent += n;
+        *count += s->count;
+    }
+    return 0;
+}
+
 /* What the store names is complete. An image of which some layers stayed in a registry is
  * completed only if the store knew the name, which else would stand for an older one. */
 static int set_tags(struct publishing *p, const struct build_result *out, struct error *err)
 {
     const struct build_publish *from = p->from;
-    const struct build_solution *s = &p->shape.solution;
-    size_t absent = 0;
+    size_t absent = 0, count = 0;
     bool has = true;
 
-    if (is_pushed_only(from) &&
-        (build_layers_absent(s->layers, s->count, &absent, err) < 0 ||
-         (absent > 0 && has_tags(from, &has, err) < 0)))
+    if (is_pushed_only(from) && (count_absent(p, &absent, &count, err) < 0 ||
+                                 (absent > 0 && has_tags(from, &has, err) < 0)))
         return -1;
     if (!has) {
         CLEANUP(base_freep)
         char *text = base_format("%zu of %zu layers stayed in the registry: the store has "
                                  "no tag of the image",
-                                 absent, s->count);
+                                 absent, count);
         event_send(&from->env->sink,
                    (struct event){.type = EVENT_NOTE, .name = "", .text = text});
         return 0;
     }
-    if (absent > 0 && build_layers_bring(s->layers, s->count, err) < 0)
-        return -1;
+    for (size_t i = 0; absent > 0 && i < from->plans->count; i++) {
+        const struct build_solution *s = &p->shapes[i].solution;
+
+        if (build_layers_bring(s->layers, s->count, err) < 0)
+            return -1;
+    }
     return cas_ref_set_many(from->env->store, from->names, from->name_count, &out->manifest,
                             "build", err);
 }
@@ -223,13 +345,14 @@ static int publish(struct publishing *p, struct build_result *out, struct error 
     const struct build_image_form form = store_form(r);
 
     if (out->has_image) {
-        const struct build_image_made *image =
-            prepare(p, err) < 0 ? NULL : make_image(p, &form, err);
+        const struct published *image =
+            prepare(p, err) < 0 ? NULL : take_form(p, &form, err);
 
         if (!image)
             return -1;
-        descriptor_copy(&out->manifest, &image->manifest);
-        out->config = image->config;
+        descriptor_copy(&out->manifest, &image->root);
+        if (image->count == 1)
+            out->config = image->images[0].config;
     }
     for (size_t i = 0; i < r->output_count; i++)
         if (export_one(p, &r->outputs[i], err) < 0)
@@ -247,10 +370,11 @@ int build_publish(const struct build_publish *from,
     struct publishing p = {
         .from = from,
         .pool = pool_new(0),
-        .images = base_alloc_array(from->request->output_count + 1, sizeof *p.images)};
+        .shapes = base_alloc_array(from->plans->count, sizeof *p.shapes),
+        .forms = base_alloc_array(from->request->output_count + 1, sizeof *p.forms)};
 
-    out->steps = from->solution->steps;
-    out->steps_cached = from->solution->steps_cached;
+    out->steps = from->solutions[0].steps;
+    out->steps_cached = from->solutions[0].steps_cached;
     out->has_image = wants_image(from);
     return publish(&p, out, err);
 }

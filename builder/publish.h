@@ -18,17 +18,17 @@
 struct build_publish {
     const struct build_environment *env;
     const struct build_request *request;
-    const struct build_plan *plan;
-    const struct build_solution *solution;
-    struct build_ahead *ahead; /* or NULL */
-    const char *const *names;  /* the tags as full references */
+    const struct build_plans *plans;
+    const struct build_solution *solutions; /* one a plan */
+    struct build_ahead *ahead;              /* or NULL */
+    const char *const *names;               /* the tags as full references */
     size_t name_count;
 };
 
 /* What can be told of the outputs before anything has run. ERROR_INVALID, ERROR_USAGE. */
 MUST_CHECK int build_publish_check(const struct build_environment *env,
                                    const struct build_request *request,
-                                   const struct build_plan *plan,
+                                   const struct build_plans *plans,
                                    size_t name_count,
                                    struct error *err);
 

@@ -39,7 +39,8 @@ struct build_slot_path build_slot_path(const struct build_request *request)
     add(h, context ? context : request->context);
     add(h, request->dockerfile);
     add(h, request->target);
-    add(h, request->platform);
+    for (size_t i = 0; i < request->platform_count; i++)
+        add(h, request->platforms[i]);
     hasher_final(h, &digest);
     snprintf(path.text, sizeof path.text, SLOT_DIR "/%s", digest_hex(&digest).text);
     return path;

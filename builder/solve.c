@@ -153,7 +153,9 @@ static void need_input(void *context, struct build_node *input)
  * the layers below. Inputs come before their users, so one pass backwards sees them all. */
 static void mark_needed(struct solver *s)
 {
-    solve_of(s, s->plan->result)->is_needed = true;
+    for (size_t i = 0; i < s->plans->count; i++)
+        if (s->plans->items[i].result)
+            solve_of(s, s->plans->items[i].result)->is_needed = true;
     for (size_t i = s->count; i-- > 0;) {
         struct solve_node *n = &s->nodes[i];
 
@@ -324,7 +326,7 @@ static int identify(struct solver *s, struct error *err)
     for (size_t i = 0; status == 0 && i < s->count; i++) {
         struct solve_node *n = &s->nodes[i];
 
-        n->node = s->plan->graph.nodes[i];
+        n->node = s->plans->graph.nodes[i];
         n->solver = s;
         status = check_depth(s, n, err);
         if (status < 0)
@@ -363,9 +365,12 @@ static void recall(struct solver *s)
     }
 }
 
-static int take_result(struct solver *s, struct build_solution *out, struct error *err)
+static int take_result(struct solver *s,
+                       const struct build_plan *plan,
+                       struct build_solution *out,
+                       struct error *err)
 {
-    const struct solve_node *n = s->plan->result ? solve_of(s, s->plan->result) : NULL;
+    const struct solve_node *n = plan->result ? solve_of(s, plan->result) : NULL;
 
     for (size_t i = 0; i < s->count; i++) {
         if (!s->nodes[i].is_needed || s->nodes[i].node->op == BUILD_OP_SOURCE)
@@ -416,18 +421,18 @@ static void solver_release(struct solver *s)
 static void solver_init(struct solver *s,
                         const struct build_environment *env,
                         const struct build_request *request,
-                        const struct build_plan *plan)
+                        const struct build_plans *plans)
 {
     *s = (struct solver){
         .env = env,
         .request = request,
-        .plan = plan,
+        .plans = plans,
         .shared = step_shared_new(env, request),
-        .variant = {.epoch = plan->epoch,
+        .variant = {.epoch = plans->items[0].epoch,
                     .hosts = request->add_hosts,
                     .host_count = request->add_host_count},
-        .count = plan->graph.count,
-        .nodes = base_alloc_array(plan->graph.count + 1, sizeof(struct solve_node)),
+        .count = plans->graph.count,
+        .nodes = base_alloc_array(plans->graph.count + 1, sizeof(struct solve_node)),
         .workers = pool_new(request->parallel),
         .cpus = pool_new(0),
         .finished = queue_new(),
@@ -437,19 +442,30 @@ static void solver_init(struct solver *s,
     pthread_mutex_init(&s->lock, NULL);
 }
 
+static int take_results(struct solver *s, struct build_solution *out, struct error *err)
+{
+    for (size_t i = 0; i < s->plans->count; i++)
+        if (take_result(s, &s->plans->items[i], &out[i], err) < 0)
+            return -1;
+    for (size_t i = 0; i < s->plans->count; i++)
+        solve_report(s, &s->plans->items[i], &out[i]);
+    return 0;
+}
+
 int build_solve(const struct build_environment *env,
                 const struct build_request *request,
-                const struct build_plan *plan,
+                const struct build_plans *plans,
                 struct build_solution *out,
                 struct error *err)
 {
     struct solver s;
     int status;
 
-    *out = (struct build_solution){0};
-    solver_init(&s, env, request, plan);
+    for (size_t i = 0; i < plans->count; i++)
+        out[i] = (struct build_solution){0};
+    solver_init(&s, env, request, plans);
     status = prepare(&s, err);
-    if (status == 0 && plan->result) {
+    if (status == 0 && build_plans_have_result(plans)) {
         mark_needed(&s);
         mark_all_files(&s);
         expect_runs(&s);
@@ -460,21 +476,19 @@ int build_solve(const struct build_environment *env,
             solve_failed_keep(&s);
     }
     if (status == 0)
-        status = take_result(&s, out, err);
-    if (status == 0)
-        solve_report(&s, out);
+        status = take_results(&s, out, err);
     /* Should the build be done again, its steps have other numbers. */
     if (env->step_count)
         *env->step_count = s.next_step;
     solver_release(&s);
-    if (status < 0)
-        build_solution_release(out);
+    for (size_t i = 0; status < 0 && i < plans->count; i++)
+        build_solution_release(&out[i]);
     return status;
 }
 
 int build_solve_explain(const struct build_environment *env,
                         const struct build_request *request,
-                        const struct build_plan *plan,
+                        const struct build_plans *plans,
                         struct build_explanation *out,
                         struct error *err)
 {
@@ -482,10 +496,10 @@ int build_solve_explain(const struct build_environment *env,
     int status;
 
     *out = (struct build_explanation){0};
-    solver_init(&s, env, request, plan);
+    solver_init(&s, env, request, plans);
     s.is_dry = true;
     status = prepare(&s, err);
-    if (status == 0 && plan->result) {
+    if (status == 0 && build_plans_have_result(plans)) {
         mark_needed(&s);
         solve_last_load(&s);
         status = solve_explain(&s, out, err);

@@ -37,12 +37,14 @@ struct build_solution {
     size_t solved_count;
 };
 
-/* Every layer of the solution is published when this returns. ERROR_FAILED with the
+/* *out: one for each plan; steps are counted for all of them together, and `solved` is the
+ * same in all but for what is in the result. After a failure there is nothing in them.
+ * Every layer of the solutions is published when this returns. ERROR_FAILED with the
  * position of the step that failed; records of steps that succeeded are kept all the same.
  */
 MUST_CHECK int build_solve(const struct build_environment *env,
                            const struct build_request *request,
-                           const struct build_plan *plan,
+                           const struct build_plans *plans,
                            struct build_solution *out,
                            struct error *err);
 void build_solution_release(struct build_solution *s);
@@ -50,6 +52,6 @@ void build_solution_release(struct build_solution *s);
 /* What build_solve would do. Runs nothing and asks no registry. */
 MUST_CHECK int build_solve_explain(const struct build_environment *env,
                                    const struct build_request *request,
-                                   const struct build_plan *plan,
+                                   const struct build_plans *plans,
                                    struct build_explanation *out,
                                    struct error *err);

@@ -122,7 +122,7 @@ static int make_image(struct solver *s, struct state *st, struct error *err)
         st->layers[st->count++] = layer;
     const struct build_failed_image image = {
         .node = s->failed->node,
-        .platform = &s->plan->platform,
+        .platform = &s->failed->node->run.platform,
         .layers = st->layers,
         .count = st->count,
         .name = s->request->on_failure,

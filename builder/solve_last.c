@@ -79,9 +79,9 @@ struct solve_last *solve_last_load(struct solver *s)
     l->is = base_alloc_array(s->count + 1, sizeof(struct doc *));
     l->step = base_alloc_array(s->count + 1, sizeof(struct doc *));
     for (size_t i = 0; i < s->count; i++) {
-        l->is[i] = build_describe(s->plan->graph.nodes[i], view_of(l->salt));
-        if (s->plan->graph.nodes[i]->op != BUILD_OP_SOURCE)
-            add_variant(s, s->plan->graph.nodes[i], l->is[i]);
+        l->is[i] = build_describe(s->plans->graph.nodes[i], view_of(l->salt));
+        if (s->plans->graph.nodes[i]->op != BUILD_OP_SOURCE)
+            add_variant(s, s->plans->graph.nodes[i], l->is[i]);
     }
     build_match(doc_get(l->was, "steps"), l->is, s->count, l->step);
     s->last = l;

@@ -45,11 +45,13 @@ void solve_event(struct solve_node *n, enum event_type type, const char *text)
 
 static bool is_in_result(const struct solve_node *n)
 {
-    const struct build_node *node = n->solver->plan->result;
+    const struct build_plans *plans = n->solver->plans;
 
-    while (node && solve_of(n->solver, node) != n)
-        node = node->base;
-    return node != NULL;
+    for (size_t i = 0; i < plans->count; i++)
+        for (const struct build_node *r = plans->items[i].result; r; r = r->base)
+            if (solve_of(n->solver, r) == n)
+                return true;
+    return false;
 }
 
 struct cas_layer_options solve_layer_options(const struct solve_node *n)
@@ -61,7 +63,7 @@ struct cas_layer_options solve_layer_options(const struct solve_node *n)
         .unpack = n->needs_files,
         .compression = s->request->compression,
         .level = s->request->compression_level,
-        .epoch = s->plan->epoch,
+        .epoch = s->variant.epoch,
         .pool = s->cpus,
         .cancel = s->request->cancel,
         .tap = w && is_in_result(n) ? w->tap(w->context, n->node->index) : NULL};

@@ -75,7 +75,7 @@ struct solve_node {
 struct solver {
     const struct build_environment *env;
     const struct build_request *request;
-    const struct build_plan *plan;
+    const struct build_plans *plans;
     struct step_shared *shared; /* what the RUN steps share */
     struct build_variant variant;
     struct solve_node *nodes; /* as the graph's */
@@ -114,7 +114,9 @@ void solve_unclaim(struct solve_node *n);
 
 /* solve_report.c */
 /* Fills in what is known of each step. */
-void solve_report(struct solver *s, struct build_solution *out);
+void solve_report(struct solver *s,
+                  const struct build_plan *plan,
+                  struct build_solution *out);
 
 /* solve_node.c */
 /* Did the user interrupt the build? */

@@ -7,9 +7,11 @@
 
 #include <stdlib.h>
 
-static void mark_result(const struct solver *s, bool *is_in_result)
+static void mark_result(const struct solver *s,
+                        const struct build_plan *plan,
+                        bool *is_in_result)
 {
-    for (const struct build_node *n = s->plan->result; n; n = n->base)
+    for (const struct build_node *n = plan->result; n; n = n->base)
         is_in_result[n->index] = true;
     for (size_t i = 0; i < s->count; i++)
         if (is_in_result[i] && s->nodes[i].twin)
@@ -45,11 +47,13 @@ static void report(const struct solve_node *n, struct build_solved *out)
     }
 }
 
-void solve_report(struct solver *s, struct build_solution *out)
+void solve_report(struct solver *s,
+                  const struct build_plan *plan,
+                  struct build_solution *out)
 {
     CLEANUP(base_freep) bool *is_in_result = base_alloc_array(s->count + 1, sizeof(bool));
 
-    mark_result(s, is_in_result);
+    mark_result(s, plan, is_in_result);
     out->solved = base_alloc_array(s->count + 1, sizeof *out->solved);
     for (size_t i = 0; i < s->count; i++) {
         const struct solve_node *n = &s->nodes[i];

@@ -283,7 +283,7 @@ static int copy_into(struct solve_node *n,
         build_owner_of_files(trees->base ? build_layer_tree_cas(trees->base) : NULL,
                              op->chown, &request.uid, &request.gid, err) < 0)
         return error_wrap(err, "--chown=%s", op->chown);
-    build_delta_set_epoch(delta, n->solver->plan->epoch);
+    build_delta_set_epoch(delta, n->solver->variant.epoch);
     if (apply_sources(n, trees, delta, &request, err) < 0)
         return -1;
     return finish(n, delta, err);

@@ -9,6 +9,7 @@
 #include "base/fs.h"
 #include "base/limits.h"
 #include "builder/solve_failed.h"
+#include "builder/step_foreign.h"
 #include "builder/step_io.h"
 #include "builder/step_output.h"
 #include "builder/step_shared.h"
@@ -144,8 +145,10 @@ static int start_failed(const struct step_run *r,
 {
     CLEANUP(base_freep) char *command = command_text(r->op);
 
-    if (sandbox_exec_failed(p))
+    if (sandbox_exec_failed(p)) {
         err->code = ERROR_FAILED;
+        step_foreign_explain(r, err);
+    }
     return error_wrap(err, "process \"%s\" could not be started", command);
 }
 

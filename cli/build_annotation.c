@@ -18,19 +18,28 @@ void cli_annotations_release(struct cli_annotations *a)
     *a = (struct cli_annotations){0};
 }
 
-/* "manifest", "manifest-descriptor"; the others by name, as they are valid in buildx. */
-static int type_read(struct view type, bool *on_descriptor, struct error *err)
+static int type_read(struct view type, enum build_annotated *out, struct error *err)
 {
-    *on_descriptor = view_eq_text(type, "manifest-descriptor");
-    if (type.size == 0 || *on_descriptor || view_eq_text(type, "manifest"))
+    static const struct {
+        const char *name;
+        enum build_annotated on;
+    } types[] = {
+        {"", BUILD_ANNOTATED_MANIFEST},
+        {"manifest", BUILD_ANNOTATED_MANIFEST},
+        {"manifest-descriptor", BUILD_ANNOTATED_MANIFEST_DESCRIPTOR},
+        {"index", BUILD_ANNOTATED_INDEX},
+        {"index-descriptor", BUILD_ANNOTATED_INDEX_DESCRIPTOR},
+    };
+
+    for (size_t i = 0; i < ARRAY_COUNT(types); i++) {
+        if (!view_eq_text(type, types[i].name))
+            continue;
+        *out = types[i].on;
         return 0;
-    if (view_eq_text(type, "index") || view_eq_text(type, "index-descriptor"))
-        return error_set(err, ERROR_USAGE,
-                         "the image of one platform has no index that could be annotated: "
-                         "use manifest: or manifest-descriptor:");
+    }
     return error_set(err, ERROR_USAGE,
-                     "the type of an annotation is manifest or manifest-descriptor, "
-                     "not '%.*s'",
+                     "the type of an annotation is manifest, manifest-descriptor, index or "
+                     "index-descriptor, not '%.*s'",
                      VIEW_ARG(type));
 }
 
@@ -60,7 +69,7 @@ static int add(struct view where,
     a.value = base_strdup(value);
     out->items = base_grow(out->items, out->count, &out->capacity, sizeof out->items[0]);
     out->items[out->count++] = a;
-    return type_read(type, &out->items[out->count - 1].on_descriptor, err);
+    return type_read(type, &out->items[out->count - 1].on, err);
 }
 
 int cli_annotation_read(const char *text, struct cli_annotations *out, struct error *err)

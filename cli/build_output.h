@@ -36,8 +36,7 @@ struct cli_annotations {
 };
 void cli_annotations_release(struct cli_annotations *a); /* idempotent */
 
-/* --annotation [TYPE[PLATFORM],...:]KEY=VALUE, TYPE manifest or manifest-descriptor. What
- * would belong to an index is refused: one platform's image has none. */
+/* --annotation [TYPE[PLATFORM],...:]KEY=VALUE, TYPE as in enum build_annotated. */
 MUST_CHECK int cli_annotation_read(const char *text,
                                    struct cli_annotations *out,
                                    struct error *err);

@@ -192,7 +192,12 @@ static int split_read(const struct cli_csv_field *f,
                       struct output_draft *d,
                       struct error *err)
 {
-    return bool_read(f->key, f->value, &d->out.splits_platforms, err);
+    bool yes;
+
+    if (bool_read(f->key, f->value, &yes, err) < 0)
+        return -1;
+    d->out.splits_platforms = yes ? BUILD_YES : BUILD_NO;
+    return 0;
 }
 
 static int load_read(const struct cli_csv_field *f,

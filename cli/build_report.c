@@ -59,8 +59,9 @@ static int metadata_write(const struct build_request *request,
     CLEANUP(doc_unrefp) struct doc *root = doc_new_object();
 
     if (result->has_image) {
-        doc_set_text(root, "containerimage.config.digest",
-                     digest_format(&result->config).text);
+        if (digest_is_set(&result->config))
+            doc_set_text(root, "containerimage.config.digest",
+                         digest_format(&result->config).text);
         doc_set(root, "containerimage.descriptor", descriptor_doc(&result->manifest));
         doc_set_text(root, "containerimage.digest",
                      digest_format(&result->manifest.digest).text);

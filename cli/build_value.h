@@ -41,6 +41,18 @@ MUST_CHECK int cli_build_hosts(const struct cli_texts *from,
                                struct cli_pairs *out,
                                struct error *err);
 
+struct cli_platforms {
+    const char **items; /* "os/arch[/variant]", normalised; owned */
+    size_t count;
+    size_t capacity;
+};
+void cli_platforms_release(struct cli_platforms *p); /* idempotent */
+/* --platform OS/ARCH[/VARIANT][,...], any number of times; what comes twice is there once.
+ */
+MUST_CHECK int cli_build_platforms(const struct cli_texts *from,
+                                   struct cli_platforms *out,
+                                   struct error *err);
+
 struct cli_secrets {
     struct build_secret *items; /* texts owned */
     size_t count;

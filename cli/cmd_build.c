@@ -18,7 +18,6 @@
 #include "cli/interrupt.h"
 #include "cli/message.h"
 #include "cli/progress.h"
-#include "registry/platform.h"
 #include "registry/reference.h"
 
 #include <stddef.h>
@@ -26,7 +25,7 @@
 struct build_options {
     const char *file;
     const char *target;
-    const char *platform;
+    struct cli_texts platforms;
     const char *progress;
     const char *iidfile;
     const char *metadata_file;
@@ -122,8 +121,9 @@ static const struct cli_option options[] = {
      "Where the result goes: DIR, -, or type=TYPE,dest=PATH,...", FIELD(out.outputs)},
     {0, "parallel", CLI_OPTION_COUNT, "N", "Steps at once (default: as many as processors)",
      FIELD(parallel)},
-    {0, "platform", CLI_OPTION_TEXT, "OS/ARCH[/VARIANT]",
-     "The platform of the image (default: this machine's)", FIELD(platform)},
+    {0, "platform", CLI_OPTION_TEXTS, "OS/ARCH[/VARIANT][,...]",
+     "Platforms of the image (default: this machine's); several give an index",
+     FIELD(platforms)},
     {0, "progress", CLI_OPTION_TEXT, "MODE", "auto, plain, tty, quiet or rawjson",
      FIELD(progress)},
     {0, "provenance", CLI_OPTION_TEXT, "false", "Only false: attestations are not made",
@@ -169,6 +169,7 @@ struct build_values {
     struct cli_run_values run;
     struct cli_outputs outputs;
     struct cli_texts tags;
+    struct cli_platforms platforms;
     struct cli_texts stages; /* of --no-cache-filter */
     struct cli_caches caches;
     char *lists[2]; /* the texts that `stages` and `tags` were cut from */
@@ -183,6 +184,7 @@ static void values_release(struct build_values *v)
     cli_run_values_release(&v->run);
     cli_outputs_release(&v->outputs);
     cli_texts_release(&v->tags);
+    cli_platforms_release(&v->platforms);
     cli_texts_release(&v->stages);
     cli_caches_release(&v->caches);
     for (size_t i = 0; i < ARRAY_COUNT(v->lists); i++)
@@ -235,21 +237,6 @@ static int refusals_check(const struct build_options *o, struct error *err)
                          o->provenance);
     if (o->sbom != NULL && strcmp(o->sbom, "false") != 0)
         return error_set(err, ERROR_USAGE, "--sbom=%s: attestations are not made", o->sbom);
-    if (o->platform != NULL && strchr(o->platform, ',') != NULL)
-        return error_set(err, ERROR_USAGE, "--platform %s: one platform a build",
-                         o->platform);
-    return 0;
-}
-
-static int platform_read(const char *text, struct build_request *r, struct error *err)
-{
-    struct registry_platform platform;
-
-    if (text != NULL && registry_platform_parse(view_of(text), &platform, err) < 0) {
-        err->code = ERROR_USAGE;
-        return error_wrap(err, "--platform");
-    }
-    r->platform = text;
     return 0;
 }
 
@@ -314,12 +301,15 @@ static int request_fill(const struct build_options *o,
                         struct build_request *r,
                         struct error *err)
 {
-    if (epoch_read(o, v, r, err) < 0 || platform_read(o->platform, r, err) < 0 ||
+    if (epoch_read(o, v, r, err) < 0 ||
+        cli_build_platforms(&o->platforms, &v->platforms, err) < 0 ||
         cli_run_read(&o->run, &v->run, r, err) < 0 ||
         cli_build_on_failure(o->on_failure, &r->on_failure, err) < 0)
         return -1;
     cli_build_source_attach(&v->source, r);
     r->target = o->target;
+    r->platforms = v->platforms.items;
+    r->platform_count = v->platforms.count;
     r->args = v->args.items;
     r->arg_count = v->args.count;
     r->contexts = v->contexts.items;

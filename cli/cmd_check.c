@@ -111,7 +111,8 @@ static int check_command_run(struct cli_session *session,
         return -1;
     struct build_request request = {
         .target = o->target,
-        .platform = o->platform,
+        .platforms = &o->platform,
+        .platform_count = o->platform ? 1 : 0,
         .args = args.items,
         .arg_count = args.count,
         .epoch = -1,

@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/limits.h"
+#include "cas/blob.h"
 #include "cas/ref.h"
 #include "cli/format.h"
 #include "cli/image.h"
@@ -28,7 +29,7 @@ static const struct cli_option options[] = {
      "With --remote: the manifest's (or index's) own bytes and nothing else",
      offsetof(struct inspect_options, raw)},
     {0, "platform", CLI_OPTION_TEXT, "OS/ARCH[/VARIANT]",
-     "With --remote: of this platform (default: this machine's)",
+     "Of an index the image of this platform (default: this machine's)",
      offsetof(struct inspect_options, platform)},
 };
 
@@ -123,14 +124,35 @@ static int metadata_set(struct cas_store *store,
     return 0;
 }
 
+/* The images that an index names, as it names them. */
+static int manifests_set(struct cas_store *store,
+                         const struct registry_image *image,
+                         struct doc *out,
+                         struct error *err)
+{
+    CLEANUP(doc_unrefp) struct doc *index = NULL;
+
+    if (digest_eq(&image->root.digest, &image->manifest.digest))
+        return 0;
+    index = cas_blob_read_doc(store, &image->root, LIMIT_MANIFEST_SIZE, err);
+    if (index == NULL)
+        return -1;
+    doc_set(out, "Manifests", doc_copy(doc_get(index, "manifests")));
+    return 0;
+}
+
 static int image_describe(struct cas_store *store,
                           const char *typed,
+                          const struct registry_platform *platform,
                           struct doc *out,
                           struct error *err)
 {
     CLEANUP(cli_image_release) struct cli_image image = {0};
+    CLEANUP(base_freep) char *name = NULL;
+    CLEANUP(descriptor_release) struct descriptor found = {0};
 
-    if (cli_image_find(store, typed, &image, err) < 0)
+    if (cli_image_resolve(store, typed, &name, &found, err) < 0 ||
+        cli_image_load_for(store, name, &found, platform, &image, err) < 0)
         return -1;
     const struct descriptor *const root = &image.image.root;
     doc_set_text(out, "Id", digest_format(&root->digest).text);
@@ -148,7 +170,7 @@ static int image_describe(struct cas_store *store,
     if (metadata_set(store, image.name, out, err) < 0)
         return -1;
     doc_set(out, "Descriptor", descriptor_doc(root));
-    return 0;
+    return manifests_set(store, &image.image, out, err);
 }
 
 static int inspect_run(struct cli_session *session,
@@ -158,14 +180,18 @@ static int inspect_run(struct cli_session *session,
 {
     const struct inspect_options *const o = opaque;
     CLEANUP(doc_unrefp) struct doc *list = doc_new_array();
+    struct registry_platform platform = registry_platform_any;
     struct cas_store *store;
 
+    if (o->platform != NULL &&
+        registry_platform_parse(view_of(o->platform), &platform, err) < 0)
+        return error_wrap(err, "--platform");
     if (o->format != NULL && strcmp(o->format, "json") != 0)
         return error_set(err, ERROR_USAGE,
                          "--format is json, not '%s' (Go templates are not known: use jq)",
                          o->format);
-    if (!o->remote && (o->raw || o->platform != NULL))
-        return error_set(err, ERROR_USAGE, "--raw and --platform go with --remote");
+    if (!o->remote && o->raw)
+        return error_set(err, ERROR_USAGE, "--raw goes with --remote");
     if (o->remote && o->raw)
         return cli_inspect_remote_raw(session, arguments, o->platform, err);
     if (o->remote) {
@@ -179,7 +205,8 @@ static int inspect_run(struct cli_session *session,
         return -1;
     for (size_t i = 0; i < arguments->count; i++) {
         struct doc *const image = doc_new_object();
-        const int result = image_describe(store, arguments->items[i], image, err);
+        const int result =
+            image_describe(store, arguments->items[i], &platform, image, err);
 
         doc_append(list, image);
         if (result < 0)

@@ -12,10 +12,14 @@
 struct pull_options {
     const char *platform;
     const char *progress;
+    bool all_platforms;
     bool quiet;
 };
 
 static const struct cli_option options[] = {
+    {0, "all-platforms", CLI_OPTION_SWITCH, NULL,
+     "Take the whole index, with the images of all platforms",
+     offsetof(struct pull_options, all_platforms)},
     {0, "platform", CLI_OPTION_TEXT, "OS/ARCH[/VARIANT]",
      "Take the image of this platform (default: this machine's)",
      offsetof(struct pull_options, platform)},
@@ -28,6 +32,7 @@ static const struct cli_option options[] = {
 static int pull_fetch(struct cli_session *session,
                       const struct registry_reference *reference,
                       const struct registry_platform *platform,
+                      bool all_platforms,
                       enum cli_progress_mode mode,
                       struct registry_image *out,
                       struct error *err)
@@ -35,7 +40,8 @@ static int pull_fetch(struct cli_session *session,
     CLEANUP(cli_progress_freep)
     struct cli_progress *progress = cli_progress_new(mode, "Pulling");
     const struct event_sink sink = cli_progress_sink(progress);
-    const struct registry_pull_options pull = {.progress = {.sink = &sink}};
+    const struct registry_pull_options pull = {.all_platforms = all_platforms,
+                                               .progress = {.sink = &sink}};
 
     return registry_pull(cli_session_registry(session), session->store, reference, platform,
                          &pull, out, err);
@@ -43,11 +49,12 @@ static int pull_fetch(struct cli_session *session,
 
 /*
  * The ref points to the platform's manifest, not to the index that it may have come from:
- * of an index only this one part is here, and a ref is complete.
+ * of an index only this one part is here, and a ref is complete. It points to the index
+ * where all of it is here.
  */
 static int pull_name(struct cas_store *store,
                      const char *name,
-                     const struct registry_image *image,
+                     const struct descriptor *target,
                      bool *is_new,
                      struct error *err)
 {
@@ -56,19 +63,24 @@ static int pull_name(struct cas_store *store,
 
     if (cas_ref_find(store, name, &found, &old, err) < 0)
         return -1;
-    *is_new = !found || !digest_eq(&old.target.digest, &image->manifest.digest);
+    *is_new = !found || !digest_eq(&old.target.digest, &target->digest);
     if (found)
         cas_ref_release(&old);
-    return cas_ref_set(store, name, &image->manifest, "pull", err);
+    return cas_ref_set(store, name, target, "pull", err);
 }
 
-static int platform_read(const char *text, struct registry_platform *out, struct error *err)
+static int platform_read(const struct pull_options *o,
+                         struct registry_platform *out,
+                         struct error *err)
 {
-    if (text == NULL) {
-        *out = registry_platform_host();
+    if (o->all_platforms && o->platform != NULL)
+        return error_set(err, ERROR_USAGE,
+                         "--platform and --all-platforms exclude each other");
+    if (o->platform == NULL) {
+        *out = o->all_platforms ? registry_platform_any : registry_platform_host();
         return 0;
     }
-    if (registry_platform_parse(view_of(text), out, err) < 0)
+    if (registry_platform_parse(view_of(o->platform), out, err) < 0)
         return error_wrap(err, "--platform");
     return 0;
 }
@@ -103,7 +115,7 @@ static int pull_run(struct cli_session *session,
     bool is_new = false;
 
     if (cli_progress_mode_parse(o->progress, &mode, err) < 0 ||
-        platform_read(o->platform, &platform, err) < 0 ||
+        platform_read(o, &platform, err) < 0 ||
         registry_reference_parse(view_of(arguments->items[0]), &reference, err) < 0)
         return -1;
     registry_reference_add_default_tag(&reference);
@@ -112,8 +124,10 @@ static int pull_run(struct cli_session *session,
         return -1;
     if (o->quiet)
         mode = CLI_PROGRESS_QUIET;
-    if (pull_fetch(session, &reference, &platform, mode, &image, err) < 0 ||
-        pull_name(session->store, name, &image, &is_new, err) < 0)
+    if (pull_fetch(session, &reference, &platform, o->all_platforms, mode, &image, err) <
+            0 ||
+        pull_name(session->store, name, o->all_platforms ? &image.root : &image.manifest,
+                  &is_new, err) < 0)
         return -1;
     pull_print(name, &reference, &image, is_new, o->quiet);
     return 0;

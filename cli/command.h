@@ -53,6 +53,7 @@ extern const struct cli_command cli_command_fsck;
 extern const struct cli_command cli_command_history;
 extern const struct cli_command cli_command_images;
 extern const struct cli_command cli_command_import;
+extern const struct cli_command cli_command_index;
 extern const struct cli_command cli_command_inspect;
 extern const struct cli_command cli_command_load;
 extern const struct cli_command cli_command_login;

@@ -165,8 +165,18 @@ int cli_image_load(struct cas_store *store,
                    struct cli_image *out,
                    struct error *err)
 {
+    return cli_image_load_for(store, name, root, &registry_platform_any, out, err);
+}
+
+int cli_image_load_for(struct cas_store *store,
+                       const char *name,
+                       const struct descriptor *root,
+                       const struct registry_platform *platform,
+                       struct cli_image *out,
+                       struct error *err)
+{
     *out = (struct cli_image){0};
-    if (registry_image_load(store, root, NULL, &out->image, err) < 0)
+    if (registry_image_load(store, root, platform, &out->image, err) < 0)
         return error_wrap(err, "image %s", digest_format(&root->digest).text);
     out->name = base_strdup(name);
     out->config = cas_blob_read_doc(store, &out->image.config, LIMIT_CONFIG_SIZE, err);

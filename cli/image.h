@@ -34,13 +34,21 @@ MUST_CHECK int cli_image_resolve(struct cas_store *store,
                                  char **name,
                                  struct descriptor *out,
                                  struct error *err);
-/* Reads manifest and config. `name` may be NULL; copied. */
+/* Reads manifest and config, of an index those for this machine or else of its first image.
+ * `name` may be NULL; copied. */
 MUST_CHECK int cli_image_load(struct cas_store *store,
                               const char *name,
                               const struct descriptor *root,
                               struct cli_image *out,
                               struct error *err);
-/* Both. */
+/* The same of the image for a platform: ERROR_NOT_FOUND if an index has none. */
+MUST_CHECK int cli_image_load_for(struct cas_store *store,
+                                  const char *name,
+                                  const struct descriptor *root,
+                                  const struct registry_platform *platform,
+                                  struct cli_image *out,
+                                  struct error *err);
+/* cli_image_resolve and cli_image_load. */
 MUST_CHECK int cli_image_find(struct cas_store *store,
                               const char *text,
                               struct cli_image *out,

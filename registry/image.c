@@ -151,22 +151,28 @@ static void list_platforms(const struct doc *entries, struct buf *out)
     }
 }
 
+enum { RANK_UNSAID = 1 << 20, RANK_ANY = 1 << 21 };
+
 /* The rank of an entry; -1: never chosen. An entry that does not say its platform comes
- * last. */
-static int entry_rank(const struct doc *entry, const struct registry_platform *want)
+ * after those that fit, and before those that are taken for want of a better. */
+static int entry_rank(const struct doc *entry,
+                      const struct registry_platform *want,
+                      bool takes_any)
 {
     CLEANUP(error_clear)
     struct error ignored = ERROR_INIT; /* an odd platform matches nothing */
     const struct doc *platform = doc_get(entry, "platform");
     struct registry_platform have;
+    int rank;
 
     if (doc_get(doc_get(entry, "annotations"), "vnd.docker.reference.type"))
         return -1;
     if (!platform)
-        return 1 << 20;
+        return RANK_UNSAID;
     if (registry_platform_from_doc(platform, &have, &ignored) < 0)
         return -1;
-    return registry_platform_rank(want, &have);
+    rank = registry_platform_rank(want, &have);
+    return rank < 0 && takes_any && strcmp(have.os, "unknown") != 0 ? RANK_ANY : rank;
 }
 
 int registry_index_choose(const struct doc *index,
@@ -176,13 +182,14 @@ int registry_index_choose(const struct doc *index,
 {
     const struct doc *entries = doc_get(index, "manifests"), *best = NULL;
     const struct registry_platform host = registry_platform_host();
-    const struct registry_platform *want = platform ? platform : &host;
+    const bool takes_any = platform && platform->os[0] == '\0';
+    const struct registry_platform *want = platform && !takes_any ? platform : &host;
     int best_rank = -1;
 
     if (doc_type(entries) != DOC_ARRAY || doc_count(entries) > LIMIT_INDEX_ENTRIES)
         return error_set(err, ERROR_INVALID, "index: no list of manifests, or too many");
     for (size_t i = 0; i < doc_count(entries); i++) {
-        const int rank = entry_rank(doc_at(entries, i), want);
+        const int rank = entry_rank(doc_at(entries, i), want, takes_any);
 
         if (rank >= 0 && (!best || rank < best_rank)) {
             best = doc_at(entries, i);

@@ -81,6 +81,8 @@ static const char *machine_architecture(const char *machine)
     return machine;
 }
 
+const struct registry_platform registry_platform_any = {.os = ""};
+
 struct registry_platform registry_platform_host(void)
 {
     struct registry_platform p = {.os = "linux", .architecture = "amd64"};

@@ -22,6 +22,9 @@ struct registry_platform {
     char os_version[64];   /* "" almost always */
 };
 
+/* Where an image is looked at and not run: this machine's platform, or else the first that
+ * there is. Its members are empty. */
+extern const struct registry_platform registry_platform_any;
 /* The platform of this machine and kernel. */
 struct registry_platform registry_platform_host(void);
 /* "OS", "ARCH", "OS/ARCH" or "OS/ARCH/VARIANT"; what is left out is the host's. */

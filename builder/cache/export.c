@@ -56,39 +56,59 @@ static void keep_layer(struct build_cache_export *x,
         registry_reference_copy(&l->origin, origin);
 }
 
+/* The solutions of several platforms tell of the same steps, and each which are its own. */
+struct solutions {
+    const struct build_plans *plans;
+    const struct build_solution *items;
+};
+
+static bool is_in_result(const struct solutions *s, size_t step)
+{
+    for (size_t i = 0; i < s->plans->count; i++)
+        if (s->items[i].solved[step].is_in_result)
+            return true;
+    return false;
+}
+
 static void keep_steps(struct build_cache_export *x,
                        const struct build_environment *env,
-                       const struct build_solution *s,
+                       const struct solutions *s,
                        bool of_result)
 {
-    for (size_t i = 0; i < s->solved_count; i++) {
-        const struct build_solved *step = &s->solved[i];
-        const struct kept_layer flags = {.is_in_result = step->is_in_result};
+    for (size_t i = 0; i < s->items[0].solved_count; i++) {
+        const struct build_solved *step = &s->items[0].solved[i];
+        const struct kept_layer flags = {.is_in_result = of_result};
 
-        if (step->is_in_result != of_result || step->record.count == 0)
+        if (is_in_result(s, i) != of_result || step->record.count == 0)
             continue;
         keep_layer(x, env, &step->record.layers[0].diff_id, &step->blob,
                    build_cache_origin(env->cache, &step->blob.digest), &flags);
     }
 }
 
-static void keep_records(struct build_cache_export *x, const struct build_solution *s)
+static void keep_records(struct build_cache_export *x, const struct solutions *s)
 {
-    x->records = base_alloc_array(s->solved_count + 1, sizeof *x->records);
-    for (size_t i = 0; i < s->solved_count; i++)
+    const struct build_solution *first = &s->items[0];
+
+    x->records = base_alloc_array(first->solved_count + 1, sizeof *x->records);
+    for (size_t i = 0; i < first->solved_count; i++)
         x->records[x->record_count++] =
-            (struct kept_record){.operation = s->solved[i].operation,
-                                 .record = s->solved[i].record,
-                                 .is_in_result = s->solved[i].is_in_result};
+            (struct kept_record){.operation = first->solved[i].operation,
+                                 .record = first->solved[i].record,
+                                 .is_in_result = is_in_result(s, i)};
 }
 
-static bool is_result_base(const struct build_plan *plan, const struct build_image *image)
+static bool is_result_base(const struct build_plans *plans, const struct build_image *image)
 {
-    const struct build_node *n = plan->result;
+    for (size_t i = 0; i < plans->count; i++) {
+        const struct build_node *n = plans->items[i].result;
 
-    while (n && n->base)
-        n = n->base;
-    return n && n->op == BUILD_OP_SOURCE && n->image == image;
+        while (n && n->base)
+            n = n->base;
+        if (n && n->op == BUILD_OP_SOURCE && n->image == image)
+            return true;
+    }
+    return false;
 }
 
 static void keep_base_layers(struct build_cache_export *x,
@@ -127,10 +147,11 @@ static void keep_documents(const struct build_environment *env,
     }
 }
 
-static bool has_image(const struct build_bundle *b, const char *name)
+static bool has_image(const struct build_bundle *b, const char *name, const char *platform)
 {
     for (size_t i = 0; i < b->image_count; i++)
-        if (strcmp(b->images[i].name, name) == 0)
+        if (strcmp(b->images[i].name, name) == 0 &&
+            strcmp(b->images[i].platform, platform) == 0)
             return true;
     return false;
 }
@@ -138,19 +159,18 @@ static bool has_image(const struct build_bundle *b, const char *name)
 /* That of the result first: a layer is kept once, for its first user. */
 static void keep_images(struct build_cache_export *x,
                         const struct build_environment *env,
-                        const struct build_plan *plan,
+                        const struct build_plans *plans,
                         bool of_result)
 {
-    const struct registry_platform_text platform =
-        registry_platform_format(&plan->platform);
+    for (size_t i = 0; i < plans->graph.image_count; i++) {
+        const struct build_image *image = plans->graph.images[i];
+        const struct registry_platform_text platform =
+            registry_platform_format(&image->platform);
 
-    for (size_t i = 0; i < plan->graph.image_count; i++) {
-        const struct build_image *image = plan->graph.images[i];
-
-        if (!image->ref.host || is_result_base(plan, image) != of_result)
+        if (!image->ref.host || is_result_base(plans, image) != of_result)
             continue;
         keep_base_layers(x, env, image, of_result);
-        if (!has_image(x->images, image->name))
+        if (!has_image(x->images, image->name, platform.text))
             keep_documents(env, image,
                            build_bundle_add_image(x->images, image->name, platform.text,
                                                   &image->image.root));
@@ -190,22 +210,23 @@ static bool wants_export(const struct build_request *request)
 
 struct build_cache_export *build_cache_export_new(const struct build_environment *env,
                                                   const struct build_request *request,
-                                                  const struct build_plan *plan,
-                                                  const struct build_solution *solution,
+                                                  const struct build_plans *plans,
+                                                  const struct build_solution *solutions,
                                                   const char *const *names,
                                                   size_t name_count)
 {
+    const struct solutions all = {plans, solutions};
     struct build_cache_export *x;
 
     if (!wants_export(request))
         return NULL;
     x = base_alloc(sizeof *x);
     x->images = build_bundle_new();
-    keep_records(x, solution);
-    keep_steps(x, env, solution, true);
-    keep_steps(x, env, solution, false);
-    keep_images(x, env, plan, true);
-    keep_images(x, env, plan, false);
+    keep_records(x, &all);
+    keep_steps(x, env, &all, true);
+    keep_steps(x, env, &all, false);
+    keep_images(x, env, plans, true);
+    keep_images(x, env, plans, false);
     keep_pushed(x, request, names, name_count);
     return x;
 }

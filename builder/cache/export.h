@@ -20,11 +20,12 @@
 
 struct build_cache_export;
 
-/* NULL where the request has no cache to write but an inline one. `names`: the tags. */
+/* NULL where the request has no cache to write but an inline one. `solutions`: one a plan;
+ * `names`: the tags. */
 struct build_cache_export *build_cache_export_new(const struct build_environment *env,
                                                   const struct build_request *request,
-                                                  const struct build_plan *plan,
-                                                  const struct build_solution *solution,
+                                                  const struct build_plans *plans,
+                                                  const struct build_solution *solutions,
                                                   const char *const *names,
                                                   size_t name_count);
 void build_cache_export_free(struct build_cache_export *x); /* NULL is fine */

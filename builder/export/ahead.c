@@ -181,19 +181,25 @@ static int add_output(struct build_ahead *a,
     return 0;
 }
 
-/* Where the base's layers came from: there a registry may take them over by itself. */
-static void find_origins(struct build_ahead *a, const struct build_plan *plan)
+/* Where the bases' layers came from: there a registry may take them over by itself. */
+static void find_origins(struct build_ahead *a, const struct build_plans *plans)
 {
-    const struct build_node *n = plan->result;
+    size_t capacity = 0;
 
-    while (n && n->base)
-        n = n->base;
-    if (!n || n->op != BUILD_OP_SOURCE || !n->image->ref.host)
-        return;
-    a->origins = base_alloc_array(n->image->image.layer_count + 1, sizeof *a->origins);
-    for (size_t i = 0; i < n->image->image.layer_count; i++)
-        a->origins[a->origin_count++] =
-            (struct registry_origin){n->image->image.layers[i].digest, &n->image->ref};
+    for (size_t k = 0; k < plans->count; k++) {
+        const struct build_node *n = plans->items[k].result;
+
+        while (n && n->base)
+            n = n->base;
+        if (!n || n->op != BUILD_OP_SOURCE || !n->image->ref.host)
+            continue;
+        for (size_t i = 0; i < n->image->image.layer_count; i++) {
+            a->origins =
+                base_grow(a->origins, a->origin_count, &capacity, sizeof *a->origins);
+            a->origins[a->origin_count++] =
+                (struct registry_origin){n->image->image.layers[i].digest, &n->image->ref};
+        }
+    }
 }
 
 /* Layers go out as they are made where they go out unchanged. */
@@ -206,7 +212,7 @@ static bool is_as_made(const struct build_request *r, const struct build_output 
 
 int build_ahead_new(const struct build_environment *env,
                     const struct build_request *request,
-                    const struct build_plan *plan,
+                    const struct build_plans *plans,
                     const char *const *names,
                     size_t name_count,
                     struct build_ahead **out,
@@ -225,7 +231,7 @@ int build_ahead_new(const struct build_environment *env,
             a->watch = (struct build_layer_watch){on_layer, on_tap, a};
             pthread_mutex_init(&a->lock, NULL);
             a->sends = true;
-            find_origins(a, plan);
+            find_origins(a, plans);
         }
         a->sends = a->sends && is_as_made(request, &request->outputs[i]);
         if (add_output(a, &request->outputs[i], names, name_count, err) < 0) {

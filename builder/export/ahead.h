@@ -23,7 +23,7 @@ struct build_ahead;
  * borrowed until the end. Fails for an output whose name is none. */
 MUST_CHECK int build_ahead_new(const struct build_environment *env,
                                const struct build_request *request,
-                               const struct build_plan *plan,
+                               const struct build_plans *plans,
                                const char *const *names,
                                size_t name_count,
                                struct build_ahead **out,

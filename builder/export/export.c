@@ -58,9 +58,15 @@ void build_names_release(struct build_names *n)
     *n = (struct build_names){0};
 }
 
-char *build_platform_dir(const struct registry_platform *p)
+char *build_platform_dir(const struct build_export *x, size_t plan)
 {
-    char *dir = base_strdup(registry_platform_format(p).text);
+    const struct registry_platform *p = &x->plans->items[plan].platform;
+    const enum build_answer splits = x->output->splits_platforms;
+    char *dir;
+
+    if (splits == BUILD_NO || (splits == BUILD_UNSAID && x->plans->count == 1))
+        return NULL;
+    dir = base_strdup(registry_platform_format(p).text);
 
     for (char *c = dir; *c; c++)
         if (*c == '/')

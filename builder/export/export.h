@@ -7,9 +7,9 @@
 #include "base/macros.h"
 #include "builder/build.h"
 #include "builder/export/ahead.h"
+#include "builder/plan.h"
 #include "builder/solve.h"
 #include "cas/descriptor.h"
-#include "registry/platform.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -17,11 +17,11 @@
 struct build_export {
     const struct build_environment *env;
     const struct build_output *output;
-    const struct build_solution *solution;
-    const struct registry_platform *platform;
-    const struct descriptor *manifest; /* of the image as the output wants it; or NULL */
-    struct build_ahead *ahead;         /* what is pushed; for registries */
-    const char *const *names;          /* full references */
+    const struct build_plans *plans;
+    const struct build_solution *solutions; /* one a plan */
+    const struct descriptor *root; /* the image or index as the output wants it; or NULL */
+    struct build_ahead *ahead;     /* what is pushed; for registries */
+    const char *const *names;      /* full references */
     size_t name_count;
     int64_t epoch;
     const bool *cancel;
@@ -33,8 +33,9 @@ struct build_names {
     size_t count;
     size_t capacity;
 };
-/* "linux_amd64", where an output keeps platforms apart (platform-split). malloc'ed. */
-char *build_platform_dir(const struct registry_platform *p);
+/* The directory that a platform's files are below: "linux_amd64" where the output keeps
+ * platforms apart (platform-split, or there are several); else NULL. malloc'ed. */
+char *build_platform_dir(const struct build_export *x, size_t plan);
 
 MUST_CHECK int build_names_of(const struct build_output *output,
                               const char *const *names,

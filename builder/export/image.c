@@ -3,13 +3,40 @@
 #include "base/buf.h"
 #include "base/fs.h"
 #include "base/limits.h"
+#include "cas/blob.h"
+#include "cas/reach.h"
 #include "registry/archive.h"
-#include "registry/image.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+/* One of those that need not be distributed may be absent. */
+static int visit(void *context,
+                 const struct descriptor *d,
+                 bool *descend,
+                 struct error *err)
+{
+    const struct build_export *x = context;
+    bool found = true;
+
+    (void)descend;
+    if (cas_reach_may_be_absent(d->media_type) &&
+        cas_blob_find(x->env->store, &d->digest, &found, NULL, err) < 0)
+        return -1;
+    return found ? build_export_blob(x->env->store, x->output->dest, &d->digest, err) : 0;
+}
+
+static int copy_tree(const struct build_export *x, struct error *err)
+{
+    union {
+        const struct build_export *in;
+        void *out;
+    } context = {x};
+
+    return cas_reach_walk(x->env->store, x->root, CAS_REACH_HOLD, visit, context.out, err);
+}
 
 static struct doc *layout_index(const struct build_export *x,
                                 char *const *names,
@@ -19,7 +46,7 @@ static struct doc *layout_index(const struct build_export *x,
     struct doc *manifests = doc_new_array();
 
     for (size_t i = 0; i == 0 || i < count; i++) {
-        struct doc *d = descriptor_doc(x->manifest);
+        struct doc *d = descriptor_doc(x->root);
 
         if (count > 0) {
             const struct doc *old = doc_get(d, "annotations");
@@ -47,24 +74,12 @@ static int write_layout(const struct build_export *x,
 {
     CLEANUP(buf_release) struct buf text = BUF_INIT(LIMIT_MANIFEST_SIZE);
     CLEANUP(fd_closep) int dir = -1;
-    struct registry_image image = {0};
     struct doc *index;
-    int status;
 
     if (fs_mkdir_all_at(AT_FDCWD, x->output->dest, 0777, err) < 0)
         return -1;
     dir = fs_open_at(AT_FDCWD, x->output->dest, O_RDONLY | O_DIRECTORY, 0, err);
-    if (dir < 0 || registry_image_load(x->env->store, x->manifest, NULL, &image, err) < 0)
-        return -1;
-    status = build_export_blob(x->env->store, x->output->dest, &image.manifest.digest, err);
-    if (status == 0)
-        status =
-            build_export_blob(x->env->store, x->output->dest, &image.config.digest, err);
-    for (size_t i = 0; status == 0 && i < image.layer_count; i++)
-        status =
-            build_export_blob(x->env->store, x->output->dest, &image.layers[i].digest, err);
-    registry_image_release(&image);
-    if (status < 0)
+    if (dir < 0 || copy_tree(x, err) < 0)
         return -1;
     index = layout_index(x, names, count);
     doc_write(index, DOC_WRITE_COMPACT, &text);
@@ -81,7 +96,7 @@ static int write_archive(const struct build_export *x,
                          struct error *err)
 {
     const struct registry_archive_image image = {
-        .root = x->manifest, .names = (const char *const *)names, .name_count = count};
+        .root = x->root, .names = (const char *const *)names, .name_count = count};
     const enum registry_archive_format format = x->output->type == BUILD_OUTPUT_DOCKER
                                                     ? REGISTRY_ARCHIVE_DOCKER
                                                     : REGISTRY_ARCHIVE_OCI;

@@ -119,7 +119,7 @@ int build_export_load(const struct build_export *x, struct error *err)
     if (build_names_of(x->output, x->names, x->name_count, &names, err) < 0)
         return -1;
     if (choose(&into, err) < 0 ||
-        registry_image_load(x->env->store, x->manifest, NULL, &image, err) < 0 ||
+        registry_image_load(x->env->store, x->root, NULL, &image, err) < 0 ||
         load_into(into, &l, err) < 0)
         return error_wrap(err, "load the image");
     return 0;

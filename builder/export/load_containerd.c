@@ -43,7 +43,7 @@ static int import(const struct build_load *l,
 {
     static const char *const argv[] = {"ctr", "images", "import", "-", NULL};
     const struct registry_archive_image image = {
-        .root = l->x->manifest,
+        .root = l->x->root,
         .names = (const char *const *)l->names->items,
         .name_count = l->names->count,
         .absent = absent,

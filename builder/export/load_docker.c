@@ -260,7 +260,7 @@ static int send(const struct docker *d, size_t without, struct error *err)
             absent[count++] = l->image->layers[i].digest;
     }
     const struct registry_archive_image image = {
-        .root = l->x->manifest,
+        .root = l->x->root,
         .names = (const char *const *)l->names->items,
         .name_count = l->names->count,
         .absent = absent,
@@ -303,7 +303,7 @@ static int load_by_program(const struct build_load *l, struct error *err)
 {
     static const char *const argv[] = {"docker", "load", "--quiet", NULL};
     const struct registry_archive_image image = {
-        .root = l->x->manifest,
+        .root = l->x->root,
         .names = (const char *const *)l->names->items,
         .name_count = l->names->count,
     };

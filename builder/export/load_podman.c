@@ -167,7 +167,7 @@ int build_load_podman(const struct build_load *l, struct error *err)
     const char *store = cas_store_path(l->x->env->store);
 
     if (layout_make(&layout, err) < 0 || link_blobs(&layout, l->image, store, err) < 0 ||
-        write_index(&layout, l->x->manifest, err) < 0)
+        write_index(&layout, l->x->root, err) < 0)
         return -1;
     return pull(l, &layout, err);
 }

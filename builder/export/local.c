@@ -167,28 +167,21 @@ static int finish_dirs(struct local_output *o, int status, struct error *err)
     return status;
 }
 
-static char *dest_of(const struct build_export *x)
+/* The files of one platform. */
+static int export_plan(const struct build_export *x, size_t plan, struct error *err)
 {
-    CLEANUP(base_freep) char *platform = build_platform_dir(x->platform);
-
-    return x->output->splits_platforms ? base_format("%s/%s", x->output->dest, platform)
-                                       : base_strdup(x->output->dest);
-}
-
-int build_export_local(const struct build_export *x, struct error *err)
-{
-    struct build_layer_tree *tree;
+    CLEANUP(base_freep) char *below = build_platform_dir(x, plan);
+    CLEANUP(base_freep)
+    char *dest =
+        base_format("%s%s%s", x->output->dest, below ? "/" : "", below ? below : "");
     struct local_output o = {.root = -1, .epoch = x->epoch};
-    CLEANUP(base_freep) char *dest = NULL;
+    struct build_layer_tree *tree;
     int status;
 
-    if (!x->output->dest)
-        return error_set(err, ERROR_USAGE, "output needs dest=PATH");
-    dest = dest_of(x);
     if (fs_mkdir_all_at(AT_FDCWD, dest, 0777, err) < 0 ||
         (o.root = fs_open_at(AT_FDCWD, dest, O_RDONLY | O_DIRECTORY, 0, err)) < 0)
         return error_wrap(err, "output %s", dest);
-    tree = build_layer_tree_new(x->solution->layers, x->solution->count);
+    tree = build_layer_tree_new(x->solutions[plan].layers, x->solutions[plan].count);
     o.tree = build_layer_tree_tree(tree);
     o.chunk = base_alloc(CHUNK);
     status = o.tree->walk(o.tree->self, VIEW_LIT(""), visit, &o, err);
@@ -197,4 +190,14 @@ int build_export_local(const struct build_export *x, struct error *err)
     fd_closep(&o.root);
     build_layer_tree_free(tree);
     return status < 0 ? error_wrap(err, "output %s", dest) : 0;
+}
+
+int build_export_local(const struct build_export *x, struct error *err)
+{
+    if (!x->output->dest)
+        return error_set(err, ERROR_USAGE, "output needs dest=PATH");
+    for (size_t i = 0; i < x->plans->count; i++)
+        if (export_plan(x, i, err) < 0)
+            return -1;
+    return 0;
 }

@@ -25,8 +25,8 @@ static int push(const struct build_export *x, const char *name, struct error *er
     if (registry_reference_parse(view_of(name), &ref, err) < 0)
         return -1;
     if (x->output->by_digest)
-        by_digest(&ref, &x->manifest->digest);
-    return registry_pusher_finish(build_ahead_pusher(x->ahead, &ref), x->manifest, &ref,
+        by_digest(&ref, &x->root->digest);
+    return registry_pusher_finish(build_ahead_pusher(x->ahead, &ref), x->root, &ref,
                                   &confirmed, err);
 }
 

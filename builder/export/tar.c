@@ -85,29 +85,36 @@ static int visit(void *context, const struct build_tree_entry *e, struct error *
     return 1;
 }
 
-static int write_tar(const struct build_export *x, int fd, struct error *err)
+static int write_plan(const struct build_export *x, size_t plan, int fd, struct error *err)
 {
-    static const char end[TAR_END_SIZE];
-    CLEANUP(base_freep) char *below = build_platform_dir(x->platform);
-    struct build_layer_tree *tree =
-        build_layer_tree_new(x->solution->layers, x->solution->count);
+    CLEANUP(base_freep) char *below = build_platform_dir(x, plan);
+    const struct build_solution *s = &x->solutions[plan];
+    struct build_layer_tree *tree = build_layer_tree_new(s->layers, s->count);
     struct tar_output t = {.tree = build_layer_tree_tree(tree),
                            .fd = fd,
                            .epoch = x->epoch,
                            .headers = BUF_INIT(LIMIT_TAR_EXTENSION * 2),
-                           .below = x->output->splits_platforms ? below : NULL,
+                           .below = below,
                            .path = BUF_INIT(LIMIT_TAR_EXTENSION),
                            .chunk = base_alloc(CHUNK)};
-    int status = t.tree->walk(t.tree->self, VIEW_LIT(""), visit, &t, err);
+    const int status = t.tree->walk(t.tree->self, VIEW_LIT(""), visit, &t, err);
 
-    if (status == 0)
-        status = fs_write_all(fd, end, sizeof end, err);
     build_link_names_release(&t.links);
     free(t.chunk);
     buf_release(&t.headers);
     buf_release(&t.path);
     build_layer_tree_free(tree);
     return status;
+}
+
+static int write_tar(const struct build_export *x, int fd, struct error *err)
+{
+    static const char end[TAR_END_SIZE];
+
+    for (size_t i = 0; i < x->plans->count; i++)
+        if (write_plan(x, i, fd, err) < 0)
+            return -1;
+    return fs_write_all(fd, end, sizeof end, err);
 }
 
 int build_export_tar(const struct build_export *x, struct error *err)

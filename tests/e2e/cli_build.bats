@@ -135,9 +135,6 @@ id_of() {
     cooper build ctx/file
     [ "$status" -eq 1 ]
     [[ $stderr == *"ctx/file: it is neither a directory nor an archive"* ]]
-    run --separate-stderr bash -c 'tar -C ctx -c . | "$COOPER" build -'
-    [ "$status" -eq 1 ]
-    [[ $stderr == *"unpack it"* ]]
 }
 
 @test "-o DIR and -o - give the files" {
@@ -192,7 +189,7 @@ id_of() {
     [ "$status" -eq 2 ]
     cooper build --load ctx
     [ "$status" -eq 2 ]
-    [[ $stderr == *"no docker daemon"* ]]
+    [[ $stderr == *"nothing to load"* ]]
 }
 
 @test "build arguments, labels, annotations, hosts and secrets arrive" {
@@ -236,7 +233,7 @@ id_of() {
 
 @test "values that cannot be had are wrong usage" {
     for flag in --provenance=true --sbom=true --allow=everything --network=bridge --add-host=x \
-        --shm-size=big --platform=linux/amd64,linux/arm64 --secret=foo=1 --build-context=x \
+        --shm-size=big --platform=linux/amd64,a/b/c/d --secret=foo=1 --build-context=x \
         --annotation=index:a=b --source-date-epoch=-1 --parallel=many; do
         cooper build "$flag" ctx
         [ "$status" -eq 2 ]

@@ -111,9 +111,11 @@ static void test_arguments_come_from_where_they_are_given(void **state)
 
 static void test_the_platform_is_predefined(void **state)
 {
+    static const char *const platform[] = {"linux/arm64/v8"};
     struct rig *r = *state;
 
-    r->request.platform = "linux/arm64/v8";
+    r->request.platforms = platform;
+    r->request.platform_count = 1;
     config_is(r,
               "FROM scratch AS name\nARG TARGETARCH\nARG TARGETOS\nARG TARGETSTAGE\nLABEL "
               "a=$TARGETOS/$TARGETARCH s=$TARGETSTAGE\n",

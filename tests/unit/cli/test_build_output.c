@@ -54,7 +54,7 @@ static void test_outputs_are_read_with_their_attributes(void **state)
     assert_true(outputs.items[4].by_digest);
     assert_int_equal(outputs.items[5].type, BUILD_OUTPUT_LOAD);
     assert_int_equal(outputs.items[5].into, BUILD_LOAD_PODMAN);
-    assert_true(outputs.items[6].splits_platforms);
+    assert_int_equal(outputs.items[6].splits_platforms, BUILD_YES);
     assert_int_equal(outputs.items[7].type, BUILD_OUTPUT_CACHE);
     assert_false(outputs.uses_stdout);
 }
@@ -162,7 +162,7 @@ static void test_outputs_that_contradict_themselves_are_refused(void **state)
         "type=oci,dest=x,compression=zstd,oci-mediatypes=false",
         "type=oci,dest=x,source-date-epoch=1",
         "type=oci,dest=x,attestation-inline=true",
-        "type=oci,dest=x,annotation-index.a=b",
+        "type=oci,dest=x,annotation-layer.a=b",
         "type=oci,dest=x,annotation-other.a=b",
         "type=oci,dest=x,annotationa.b=c",
         "type=oci,dest=",
@@ -238,11 +238,11 @@ static void test_annotations_have_types_and_platforms(void **state)
     assert_string_equal(a.items[0].name, "a");
     assert_string_equal(a.items[0].value, "1=2");
     assert_null(a.items[0].platform);
-    assert_false(a.items[0].on_descriptor);
+    assert_int_equal(a.items[0].on, BUILD_ANNOTATED_MANIFEST);
     assert_string_equal(a.items[1].platform, "linux/amd64");
     assert_string_equal(a.items[1].name, "b.c");
-    assert_false(a.items[1].on_descriptor);
-    assert_true(a.items[2].on_descriptor);
+    assert_int_equal(a.items[1].on, BUILD_ANNOTATED_MANIFEST);
+    assert_int_equal(a.items[2].on, BUILD_ANNOTATED_MANIFEST_DESCRIPTOR);
     assert_null(a.items[2].platform);
 }
 
@@ -252,8 +252,6 @@ static void test_annotations_that_would_be_lost_are_refused(void **state)
         "a",
         "=b",
         "manifest:=b",
-        "index:a=b",
-        "index-descriptor:a=b",
         "layer:a=b",
         "manifest[linux/amd64:a=b",
         "manifest[a/b/c/d]:a=b",
