@@ -9,14 +9,8 @@
 
 void cli_platforms_release(struct cli_platforms *p)
 {
-    for (size_t i = 0; i < p->count; i++) {
-        union {
-            const char *in;
-            char *out;
-        } owned = {p->items[i]};
-
-        free(owned.out);
-    }
+    for (size_t i = 0; i < p->count; i++)
+        base_free_text(p->items[i]);
     free(p->items);
     *p = (struct cli_platforms){0};
 }

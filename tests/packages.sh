@@ -62,6 +62,7 @@ tests=(
     mount
     openssl
     procps
+    qemu-user-static
     nginx-light
     openssh-client
     python3
