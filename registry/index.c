@@ -1,7 +1,6 @@
 #include "registry/index.h"
 
 #include "base/alloc.h"
-#include "base/buf.h"
 #include "base/limits.h"
 #include "cas/blob.h"
 #include "registry/image.h"
@@ -21,11 +20,9 @@ int registry_index_put(struct cas_store *store,
                        struct descriptor *out,
                        struct error *err)
 {
-    CLEANUP(buf_release) struct buf text = BUF_INIT(LIMIT_MANIFEST_SIZE);
     CLEANUP(doc_unrefp) struct doc *index = doc_new_object();
     const char *type = docker_media_types ? MEDIA_DOCKER_INDEX : MEDIA_OCI_INDEX;
     struct doc *manifests = doc_new_array();
-    struct digest digest;
 
     for (size_t i = 0; i < count; i++)
         doc_append(manifests, descriptor_doc(&entries[i]));
@@ -34,12 +31,9 @@ int registry_index_put(struct cas_store *store,
     doc_set(index, "manifests", manifests);
     if (annotations)
         doc_set(index, "annotations", doc_copy(annotations));
-    doc_write(index, DOC_WRITE_COMPACT, &text);
-    if (buf_ok(&text, "index", err) < 0 ||
-        cas_blob_put(store, buf_view(&text), &digest, err) < 0)
-        return error_wrap(err, "index");
-    descriptor_init(out, type, &digest, text.size);
-    return 0;
+    return cas_blob_put_doc(store, index, type, LIMIT_MANIFEST_SIZE, out, err) < 0
+               ? error_wrap(err, "index")
+               : 0;
 }
 
 /* --- Joining --- */
