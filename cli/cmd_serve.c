@@ -5,6 +5,7 @@
 #include "base/fs.h"
 #include "cli/interrupt.h"
 #include "cli/message.h"
+#include "cli/storage.h"
 #include "registry/serve/server.h"
 
 #include <fcntl.h>
@@ -14,6 +15,7 @@
 
 #define LISTEN_DEFAULT  "127.0.0.1:5000"
 #define GRACE_DEFAULT_S 30u
+#define TTL_DEFAULT_S   60u
 /* A signal ends the wait; the rest has seconds of time. */
 #define LOOK_EVERY_MS 250
 
@@ -26,6 +28,8 @@ struct serve_options {
     const char *tls_key;
     const char *auth;
     struct cli_texts immutable;
+    const char *upstream;
+    const char *upstream_ttl; /* a text, as 0 is a value of its own */
     uint64_t max_upload;
     unsigned upload_expiry;
     const char *access_log;
@@ -53,6 +57,12 @@ static const struct cli_option options[] = {
     {0, "immutable", CLI_OPTION_TEXTS, "PATTERN",
      "Tags, or REPOSITORY:TAG, that may be made but never moved (repeatable)",
      offsetof(struct serve_options, immutable)},
+    {0, "upstream", CLI_OPTION_TEXT, "URL",
+     "Fetch what is not here from this registry, and keep it",
+     offsetof(struct serve_options, upstream)},
+    {0, "upstream-ttl", CLI_OPTION_TEXT, "SECONDS",
+     "Ask again where its tags point after so long (60)",
+     offsetof(struct serve_options, upstream_ttl)},
     {0, "max-upload", CLI_OPTION_BYTES, "SIZE", "Largest blob that is taken (1t)",
      offsetof(struct serve_options, max_upload)},
     {0, "upload-expiry", CLI_OPTION_COUNT, "SECONDS",
@@ -116,6 +126,42 @@ static void serve_until_stopped(struct registry_server *server)
     }
 }
 
+/* --- The store's size --- */
+
+static void adopt(void *context, struct cas_store *store)
+{
+    struct cli_session *session = context;
+    CLEANUP(error_clear) struct error err = ERROR_INIT;
+
+    cas_limit_end(&session->limit);
+    if (store != NULL && session->storage_limit.given &&
+        cli_storage_hold_limit(store, &session->storage_limit, &session->limit, &err) < 0)
+        cli_message_warning("--storage-limit: %s", error_text(&err));
+}
+
+static void tidy(void *context, struct cas_store *store)
+{
+    const struct cli_session *session = context;
+
+    cli_storage_tidy(store, &session->storage_budget);
+}
+
+/* --- The command --- */
+
+static int read_ttl(const struct serve_options *o, unsigned *out, struct error *err)
+{
+    uint64_t value = TTL_DEFAULT_S;
+
+    if (o->upstream_ttl &&
+        (!view_to_u64(view_of(o->upstream_ttl), &value) || value > UINT32_MAX))
+        return error_set(err, ERROR_USAGE, "--upstream-ttl: '%s' is no number of seconds",
+                         o->upstream_ttl);
+    if (o->upstream_ttl && !o->upstream)
+        return error_set(err, ERROR_USAGE, "--upstream-ttl needs --upstream");
+    *out = (unsigned)value;
+    return 0;
+}
+
 static int serve_run(struct cli_session *session,
                      const void *opaque,
                      const struct cli_texts *arguments,
@@ -125,6 +171,13 @@ static int serve_run(struct cli_session *session,
     CLEANUP(base_freep)
     char *store = session->root ? base_strdup(session->root)
                                 : cas_store_default_path(session->real_uid);
+    CLEANUP(cli_texts_release) struct cli_texts insecure = {0};
+    unsigned ttl_s;
+
+    (void)arguments;
+    if (read_ttl(o, &ttl_s, err) < 0)
+        return -1;
+    cli_session_insecure(session, &insecure);
     CLEANUP(fd_closep) int log = open_log(o->access_log, err);
     const struct registry_server_options server_options = {
         .store = store,
@@ -137,13 +190,20 @@ static int serve_run(struct cli_session *session,
         .is_pushed_only = o->pushed_only,
         .immutable = o->immutable.items,
         .immutable_count = o->immutable.count,
+        .upstream = o->upstream,
+        .upstream_ttl_s = ttl_s,
+        .insecure_hosts = (const char *const *)insecure.items,
+        .insecure_host_count = insecure.count,
+        .ca_file = session->ca_file,
+        .adopt = adopt,
+        .tidy = tidy,
+        .storage_context = session,
         .upload_size_max = o->max_upload,
         .upload_expiry_s = o->upload_expiry,
         .access_log_fd = log,
         .complain = complain,
     };
 
-    (void)arguments;
     if (o->access_log && log < 0)
         return -1;
     struct registry_server *server = registry_server_start(&server_options, err);

@@ -116,19 +116,24 @@ int cli_session_trust(struct cli_session *s, struct view ca, struct error *err)
     return fs_write_all(s->ca_fd, all.data, all.size, err);
 }
 
-struct registry_client *cli_session_registry(struct cli_session *s)
+void cli_session_insecure(const struct cli_session *s, struct cli_texts *out)
 {
-    CLEANUP(cli_texts_release) struct cli_texts insecure = {0};
     CLEANUP(base_freep) char *listed = base_strdup(getenv(ENV_INSECURE));
     char *next = listed;
 
+    for (size_t i = 0; i < s->insecure_registries.count; i++)
+        cli_texts_add(out, s->insecure_registries.items[i]);
+    while (next != NULL && *next != '\0')
+        cli_texts_add(out, strsep(&next, ","));
+}
+
+struct registry_client *cli_session_registry(struct cli_session *s)
+{
+    CLEANUP(cli_texts_release) struct cli_texts insecure = {0};
+
     if (s->registry != NULL)
         return s->registry;
-    for (size_t i = 0; i < s->insecure_registries.count; i++)
-        cli_texts_add(&insecure, s->insecure_registries.items[i]);
-    while (next != NULL && *next != '\0')
-        cli_texts_add(&insecure, strsep(&next, ","));
-
+    cli_session_insecure(s, &insecure);
     const struct registry_client_options options = {
         .http =
             {

@@ -52,6 +52,9 @@ MUST_CHECK int cli_session_enter_sandbox(struct cli_session *s,
                                          struct error *err);
 /* Borrowed from the session. */
 MUST_CHECK struct cas_store *cli_session_store(struct cli_session *s, struct error *err);
+/* Hosts that may be spoken to without verified TLS: of the option and of the environment.
+ * *out is empty, and to be released. */
+void cli_session_insecure(const struct cli_session *s, struct cli_texts *out);
 struct registry_client *cli_session_registry(struct cli_session *s);
 /* Trusts these PEM certificates, besides what is trusted anyway: for registries. Before
  * cli_session_registry. */

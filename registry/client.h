@@ -117,6 +117,14 @@ MUST_CHECK int registry_blob_head(struct registry_client *c,
                                   uint64_t *size,
                                   struct error *err);
 
+/* The same for those who will not push: asks for no right to. */
+MUST_CHECK int registry_blob_find(struct registry_client *c,
+                                  const struct registry_reference *repository,
+                                  const struct digest *digest,
+                                  bool *found,
+                                  uint64_t *size,
+                                  struct error *err);
+
 /* Receives a blob's bytes in order. `restart` is called before the first byte and whenever
  * a broken transfer begins anew: forget what came before. Both return 0, or -1 with err
  * set. */

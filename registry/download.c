@@ -177,12 +177,15 @@ int registry_blob_get(struct registry_client *c,
     return rc < 0 ? error_wrap(err, "blob %s", digest_format(&desc->digest).text) : 0;
 }
 
-int registry_blob_head(struct registry_client *c,
-                       const struct registry_reference *repository,
-                       const struct digest *digest,
-                       bool *found,
-                       uint64_t *size,
-                       struct error *err)
+/* By somebody who may go on to push, or who cannot: asking for more rights than one has is
+ * refused by some. */
+static int head(struct registry_client *c,
+                const struct registry_reference *repository,
+                const struct digest *digest,
+                enum registry_access access,
+                bool *found,
+                uint64_t *size,
+                struct error *err)
 {
     CLEANUP(registry_http_response_release)
     struct registry_http_response response =
@@ -190,7 +193,7 @@ int registry_blob_head(struct registry_client *c,
     CLEANUP(base_freep) char *path = base_format("blobs/%s", digest_format(digest).text);
     const struct registry_call call = {
         .repository = repository,
-        .access = REGISTRY_ACCESS_PUSH,
+        .access = access,
         .method = REGISTRY_HTTP_HEAD,
         .path = path,
     };
@@ -204,4 +207,24 @@ int registry_blob_head(struct registry_client *c,
         (void)view_to_u64(length, size);
     return *found || response.status == 404 ? 0
                                             : registry_call_failed(&call, &response, err);
+}
+
+int registry_blob_head(struct registry_client *c,
+                       const struct registry_reference *repository,
+                       const struct digest *digest,
+                       bool *found,
+                       uint64_t *size,
+                       struct error *err)
+{
+    return head(c, repository, digest, REGISTRY_ACCESS_PUSH, found, size, err);
+}
+
+int registry_blob_find(struct registry_client *c,
+                       const struct registry_reference *repository,
+                       const struct digest *digest,
+                       bool *found,
+                       uint64_t *size,
+                       struct error *err)
+{
+    return head(c, repository, digest, REGISTRY_ACCESS_PULL, found, size, err);
 }

@@ -17,7 +17,9 @@ static bool find(struct serve_exchange *x, struct digest *d, uint64_t *size)
         serve_fail(x, &err);
         return false;
     }
-    if (!found)
+    if (!found && serve_behind_is_asked(x))
+        serve_behind_blob(x, d);
+    else if (!found)
         serve_refuse(x, 404, "BLOB_UNKNOWN", "%s has no blob %s", t->repository,
                      t->reference);
     return found;
@@ -32,9 +34,12 @@ static const char *range_of(const struct serve_exchange *x, const struct digest 
     return only_if && !serve_etags_match(only_if, d) ? NULL : serve_header(x, "Range");
 }
 
-static void answer_blob(struct serve_exchange *x, const struct digest *d, uint64_t size)
+bool serve_blob_head(struct serve_exchange *x,
+                     const struct digest *d,
+                     uint64_t size,
+                     uint64_t *offset,
+                     uint64_t *length)
 {
-    CLEANUP(error_clear) struct error err = ERROR_INIT;
     uint64_t first = 0;
     uint64_t last = 0;
     const enum serve_range range = serve_range_parse(range_of(x, d), size, &first, &last);
@@ -42,12 +47,7 @@ static void answer_blob(struct serve_exchange *x, const struct digest *d, uint64
     if (range == SERVE_RANGE_UNSATISFIABLE) {
         serve_refuse(x, 416, "SIZE_INVALID", "the blob has %ju bytes", (uintmax_t)size);
         serve_reply_header(x, "Content-Range", "bytes */%ju", (uintmax_t)size);
-        return;
-    }
-    CLEANUP(fd_closep) int fd = cas_blob_open(x->serve->store, d, &err);
-    if (fd < 0) {
-        serve_fail(x, &err);
-        return;
+        return false;
     }
     serve_reply(x, range == SERVE_RANGE_PART ? 206 : 200);
     serve_reply_header(x, "Content-Type", "application/octet-stream");
@@ -57,10 +57,22 @@ static void answer_blob(struct serve_exchange *x, const struct digest *d, uint64
     if (range == SERVE_RANGE_PART)
         serve_reply_header(x, "Content-Range", "bytes %ju-%ju/%ju", (uintmax_t)first,
                            (uintmax_t)last, (uintmax_t)size);
-    if (range == SERVE_RANGE_PART)
-        serve_reply_fd(x, &fd, first, last - first + 1);
-    else
-        serve_reply_fd(x, &fd, 0, size);
+    *offset = range == SERVE_RANGE_PART ? first : 0;
+    *length = range == SERVE_RANGE_PART ? last - first + 1 : size;
+    return true;
+}
+
+void serve_blob_answer(struct serve_exchange *x, const struct digest *d, uint64_t size)
+{
+    CLEANUP(error_clear) struct error err = ERROR_INIT;
+    CLEANUP(fd_closep) int fd = cas_blob_open(x->serve->store, d, &err);
+    uint64_t offset;
+    uint64_t length;
+
+    if (fd < 0)
+        serve_fail(x, &err);
+    else if (serve_blob_head(x, d, size, &offset, &length))
+        serve_reply_fd(x, &fd, offset, length);
 }
 
 static void get_blob(struct serve_exchange *x)
@@ -76,7 +88,7 @@ static void get_blob(struct serve_exchange *x)
         serve_reply_header(x, "ETag", "\"%s\"", digest_format(&d).text);
         return;
     }
-    answer_blob(x, &d, size);
+    serve_blob_answer(x, &d, size);
 }
 
 static void delete_blob(struct serve_exchange *x)

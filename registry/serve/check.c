@@ -66,6 +66,29 @@ static int find_named(struct checking *k,
     return serve_blob_find(s, k->x->target.repository, &d->digest, found, size, err);
 }
 
+/* What only the upstream has; of a manifest that is here also what it needs. */
+static bool bring_named(struct checking *k,
+                        const struct descriptor *d,
+                        bool *found,
+                        bool *is_blob,
+                        uint64_t *size)
+{
+    CLEANUP(error_clear) struct error err = ERROR_INIT;
+    const bool is_manifest =
+        registry_media_is_index(d->media_type) || registry_media_is_manifest(d->media_type);
+    bool brought;
+
+    if (*found && !is_manifest)
+        return true;
+    if (serve_behind_bring(k->x, d, &brought, &err) < 0)
+        return fail(k->x, &err);
+    if (brought && !*found)
+        *size = d->size; /* as the store's own check will find */
+    *found = *found || brought;
+    *is_blob = !is_manifest;
+    return true;
+}
+
 static bool check_named(struct checking *k, const struct doc *entry, bool is_entry)
 {
     CLEANUP(descriptor_release) struct descriptor d = {0};
@@ -78,6 +101,8 @@ static bool check_named(struct checking *k, const struct doc *entry, bool is_ent
         return invalid(k->x, error_text(&err));
     if (find_named(k, &d, is_entry, &found, &is_blob, &size, &err) < 0)
         return fail(k->x, &err);
+    if (is_blob && k->x->serve->upstream && !bring_named(k, &d, &found, &is_blob, &size))
+        return false;
     if (!found)
         return cas_reach_may_be_absent(d.media_type) || unknown(k->x, &d.digest);
     if (size != d.size) {

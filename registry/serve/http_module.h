@@ -18,7 +18,7 @@
 
 #define SERVE_HTTP_MODULE_FILE    "libcooper-serve.so"
 #define SERVE_HTTP_MODULE_SYMBOL  "serve_http_module"
-#define SERVE_HTTP_MODULE_VERSION 1u
+#define SERVE_HTTP_MODULE_VERSION 2u
 
 #define SERVE_HTTP_HEADERS_MAX  16
 #define SERVE_HTTP_SIZE_UNKNOWN UINT64_MAX
@@ -40,18 +40,22 @@ struct serve_http_header {
 };
 
 /* The body is either `fd` (from `offset` on, `size` bytes; sent by sendfile(2) where there
- * is no TLS) or `size` bytes at `data`. */
+ * is no TLS), or what `read` gives of `source`, or `size` bytes at `data`. */
 struct serve_http_response {
     int status;
     struct serve_http_header headers[SERVE_HTTP_HEADERS_MAX];
     size_t header_count;
     char *data; /* owned */
     int fd;     /* owned; -1: none */
+    /* Waits for bytes at `offset` and copies some of them; -1 breaks the answer off. */
+    ssize_t (*read)(void *source, uint64_t offset, char *out, size_t size);
+    void (*close)(void *source);
+    void *source; /* owned, by `close`; NULL: there is no such body */
     uint64_t offset;
     uint64_t size;
 };
 
-/* Headers, data and descriptor; idempotent. */
+/* Headers, data, descriptor, source; idempotent. */
 void serve_http_response_release(struct serve_http_response *r);
 
 struct serve_http_handler {
@@ -63,7 +67,7 @@ struct serve_http_handler {
     /* Must take everything. */
     void (*body)(void *exchange, const char *data, size_t size);
     /* The whole body has come, or is not wanted. Borrowed until `end`; the module may take
-     * `fd`, leaving -1. */
+     * `fd`, leaving -1, and `source`, leaving NULL. */
     struct serve_http_response *(*finish)(void *exchange);
     /* `sent`: the answer went out whole. */
     void (*end)(void *exchange, bool sent);

@@ -24,7 +24,7 @@ void serve_list_release(struct serve_list *l)
     *l = (struct serve_list){0};
 }
 
-static void add(struct serve_list *l, char *consumed)
+void serve_list_add(struct serve_list *l, char *consumed)
 {
     l->items = base_grow(l->items, l->count, &l->capacity, sizeof *l->items);
     l->items[l->count++] = consumed;
@@ -35,8 +35,7 @@ static int compare(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* Sorts, drops doubles and what does not come after `after`. */
-static void settle(struct serve_list *l, const char *after)
+void serve_list_settle(struct serve_list *l, const char *after)
 {
     size_t kept = 0;
 
@@ -70,7 +69,7 @@ static int add_tags(struct serve *s,
     for (size_t i = 0; i < refs.count; i++) {
         const char *tag = refs.items[i].name + strlen(prefix);
         if (serve_is_tag(view_of(tag)))
-            add(out, base_strdup(tag));
+            serve_list_add(out, base_strdup(tag));
     }
     return 0;
 }
@@ -88,7 +87,7 @@ int serve_list_tags(struct serve *s,
     if (add_tags(s, prefix, after, limit, out, err) < 0 ||
         add_tags(s, own, after, limit, out, err) < 0)
         return -1;
-    settle(out, after);
+    serve_list_settle(out, after);
     return 0;
 }
 
@@ -168,6 +167,8 @@ static void get_tags(struct serve_exchange *x)
         serve_fail(x, &err);
         return;
     }
+    if (serve_behind_is_asked(x) && !serve_behind_tags(x, last, n + 1, &known, &list))
+        return;
     if (!known) {
         serve_refuse(x, 404, "NAME_UNKNOWN", "there is no repository '%s'", repository);
         return;
@@ -192,14 +193,14 @@ int serve_list_repositories(struct serve *s,
         cas_repository_list(s->store, after, SIZE_MAX, &names, &count, err) < 0)
         return -1;
     for (size_t i = 0; i < count; i++)
-        add(out, names[i]);
+        serve_list_add(out, names[i]);
     free(names);
     for (size_t i = 0; i < refs.count; i++) {
         char *name = serve_names_repository(s, refs.items[i].name);
         if (name)
-            add(out, name);
+            serve_list_add(out, name);
     }
-    settle(out, after);
+    serve_list_settle(out, after);
     return 0;
 }
 

@@ -18,6 +18,9 @@ struct serve_list {
     size_t capacity;
 };
 void serve_list_release(struct serve_list *l); /* idempotent; usable with CLEANUP */
+void serve_list_add(struct serve_list *l, char *consumed);
+/* Brings names into order; drops doubles and what does not come after `after`. */
+void serve_list_settle(struct serve_list *l, const char *after);
 
 /* Tags after `after`; of each of the two kinds at most `limit`. */
 MUST_CHECK int serve_list_tags(struct serve *s,

@@ -28,23 +28,25 @@ static void resolve(struct serve_exchange *x,
 {
     CLEANUP(error_clear) struct error err = ERROR_INIT;
     const struct serve_target *t = &x->target;
+    const bool by_digest = is_digest(t->reference);
     struct digest d;
-    int result;
+    int result = 0;
 
-    *found = false;
-    if (is_digest(t->reference)) {
-        if (!serve_digest_read(x, t->reference, &d))
-            return;
+    *found = *own = false;
+    if (by_digest && !serve_digest_read(x, t->reference, &d))
+        return;
+    if (by_digest)
         result = serve_manifest_find(x->serve, t->repository, &d, found, own, out, &err);
-    } else if (!serve_is_tag(view_of(t->reference))) {
-        result = 0;
-    } else {
+    else if (serve_is_tag(view_of(t->reference)))
         result =
             serve_tag_find(x->serve, t->repository, t->reference, found, own, out, &err);
-    }
-    if (result < 0)
+    if (result < 0) {
         serve_fail(x, &err);
-    else if (!*found)
+        return;
+    }
+    if (serve_behind_is_asked(x) && (!*found || (*own && !by_digest)))
+        serve_behind_manifest(x, by_digest ? &d : NULL, found, own, out);
+    if (!*found)
         serve_refuse(x, 404, "MANIFEST_UNKNOWN", "%s has no manifest '%s'", t->repository,
                      t->reference);
 }
@@ -61,8 +63,9 @@ static void get_manifest(struct serve_exchange *x)
     CLEANUP(error_clear) struct error err = ERROR_INIT;
     const char *const known = serve_header(x, "If-None-Match");
     bool found;
+    bool own;
 
-    resolve(x, &found, NULL, &d);
+    resolve(x, &found, &own, &d);
     if (!found)
         return;
     if (known && (serve_etags_any(known) || serve_etags_match(known, &d.digest))) {

@@ -128,11 +128,57 @@ static uint64_t body_size_of(struct MHD_Connection *connection)
     return size;
 }
 
+/* --- Bodies that are still on their way --- */
+
+#define STREAM_BLOCK ((size_t)64 << 10)
+
+struct stream {
+    ssize_t (*read)(void *source, uint64_t offset, char *out, size_t size);
+    void (*close)(void *source);
+    void *source;
+    uint64_t offset;
+};
+
+/* In the connection's own thread, so it may wait. */
+static ssize_t stream_read(void *context, uint64_t at, char *out, size_t size)
+{
+    const struct stream *s = context;
+    const ssize_t n = s->read(s->source, s->offset + at, out, size);
+
+    return n > 0 ? n : MHD_CONTENT_READER_END_WITH_ERROR;
+}
+
+static void stream_free(void *context)
+{
+    struct stream *s = context;
+
+    s->close(s->source);
+    free(s);
+}
+
+static struct MHD_Response *make_stream(struct serve_http_response *r)
+{
+    struct stream *s = base_alloc(sizeof *s);
+
+    *s = (struct stream){r->read, r->close, r->source, r->offset};
+    struct MHD_Response *out = MHD_create_response_from_callback(
+        r->size, STREAM_BLOCK, stream_read, s, stream_free);
+    if (out)
+        r->source = NULL;
+    else
+        free(s);
+    return out;
+}
+
+/* --- Answers --- */
+
 static struct MHD_Response *make_response(struct serve_http_response *r)
 {
     struct MHD_Response *out;
 
-    if (r->fd >= 0 && r->size > 0) {
+    if (r->source && r->size > 0) {
+        out = make_stream(r);
+    } else if (r->fd >= 0 && r->size > 0) {
         out = MHD_create_response_from_fd_at_offset64(r->size, r->fd, r->offset);
         if (out)
             r->fd = -1;

@@ -16,6 +16,8 @@ void serve_http_response_release(struct serve_http_response *r)
     free(r->data);
     if (r->fd >= 0)
         close(r->fd);
+    if (r->source)
+        r->close(r->source);
     *r = (struct serve_http_response){.fd = -1};
 }
 
@@ -60,6 +62,40 @@ void serve_reply_fd(struct serve_exchange *x, int *fd, uint64_t offset, uint64_t
     *fd = -1;
     x->response.offset = offset;
     x->response.size = size;
+}
+
+void serve_reply_stream(struct serve_exchange *x,
+                        const struct serve_stream *stream,
+                        uint64_t offset,
+                        uint64_t size)
+{
+    x->response.read = stream->read;
+    x->response.close = stream->close;
+    x->response.source = stream->source;
+    x->response.offset = offset;
+    x->response.size = size;
+}
+
+static ssize_t read_nothing(void *source, uint64_t offset, char *out, size_t size)
+{
+    (void)source;
+    (void)offset;
+    (void)out;
+    (void)size;
+    return -1;
+}
+
+static void close_nothing(void *source)
+{
+    (void)source;
+}
+
+void serve_reply_size(struct serve_exchange *x, uint64_t size)
+{
+    static char nothing;
+    const struct serve_stream stream = {read_nothing, close_nothing, &nothing};
+
+    serve_reply_stream(x, &stream, 0, size);
 }
 
 /* {"errors":[{"code":..,"message":..,"detail":..}]} */

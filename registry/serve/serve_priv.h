@@ -9,6 +9,7 @@
  *     manifests.c, blobs.c, pushes.c, lists.c, status.c    what routes do
  *     page*.c, html.c    for people with a browser
  *     uploads.c      upload sessions;  check.c  manifests that are pushed
+ *     upstream*.c    a registry behind this one;  behind.c  answers that come from it
  */
 #pragma once
 
@@ -20,9 +21,11 @@
 #include "cas/store.h"
 #include "registry/serve/auth.h"
 #include "registry/serve/http_module.h"
+#include "registry/serve/lists.h"
 #include "registry/serve/server.h"
 #include "registry/serve/target.h"
 #include "registry/serve/uploads.h"
+#include "registry/serve/upstream.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -43,7 +46,8 @@ struct serve {
     pthread_rwlock_t store_lock;            /* read: uses `store`; write: replaces it */
     struct cas_store *store;
     struct serve_uploads *uploads;
-    struct serve_auth *auth; /* NULL: everybody may do all */
+    struct serve_auth *auth;         /* NULL: everybody may do all */
+    struct serve_upstream *upstream; /* NULL: what is not here is not there */
     struct serve_stats stats;
 };
 
@@ -98,6 +102,21 @@ void serve_reply_text(struct serve_exchange *x, const char *media_type, struct b
 void serve_reply_doc(struct serve_exchange *x, const char *media_type, const struct doc *d);
 /* Takes the descriptor. */
 void serve_reply_fd(struct serve_exchange *x, int *fd, uint64_t offset, uint64_t size);
+
+/* A body that is on its way to us: see struct serve_http_response. */
+struct serve_stream {
+    ssize_t (*read)(void *source, uint64_t offset, char *out, size_t size);
+    void (*close)(void *source);
+    void *source; /* never NULL */
+};
+/* Takes the stream's source. */
+void serve_reply_stream(struct serve_exchange *x,
+                        const struct serve_stream *stream,
+                        uint64_t offset,
+                        uint64_t size);
+
+/* Of an answer to HEAD whose body is not here. */
+void serve_reply_size(struct serve_exchange *x, uint64_t size);
 
 /* The specification's errors. `code`: "BLOB_UNKNOWN". */
 void serve_refuse(struct serve_exchange *x,
@@ -156,6 +175,44 @@ MUST_CHECK int serve_manifest_find(struct serve *s,
                                    bool *own,
                                    struct descriptor *out,
                                    struct error *err);
+
+/* --- What comes from the upstream (behind.c) --- */
+
+/* Is there one, and does the request only read? */
+bool serve_behind_is_asked(const struct serve_exchange *x);
+/* The upstream's manifest of the digest, or, for NULL, of the tag that was asked for, in
+ * the place of what was found here, if anything. Answers if it fails and nothing was found.
+ */
+void serve_behind_manifest(struct serve_exchange *x,
+                           const struct digest *d,
+                           bool *found,
+                           bool *own,
+                           struct descriptor *out);
+/* Has the upstream send what a pushed manifest names and the repository has only there: a
+ * client that was told by HEAD that it is there does not push it. *found: all of it is in
+ * the store now. */
+MUST_CHECK int serve_behind_bring(struct serve_exchange *x,
+                                  const struct descriptor *d,
+                                  bool *found,
+                                  struct error *err);
+/* Adds to *list what the upstream has after `last`. False if the request was answered. */
+MUST_CHECK bool serve_behind_tags(struct serve_exchange *x,
+                                  const char *last,
+                                  size_t limit,
+                                  bool *known,
+                                  struct serve_list *list);
+/* Answers a GET or HEAD of a blob that is not here. */
+void serve_behind_blob(struct serve_exchange *x, const struct digest *d);
+
+/* Answers with a blob of the store (blobs.c). */
+void serve_blob_answer(struct serve_exchange *x, const struct digest *d, uint64_t size);
+/* The answer's head for a blob of that size, and which part was asked for: false if it was
+ * answered with 416. */
+MUST_CHECK bool serve_blob_head(struct serve_exchange *x,
+                                const struct digest *d,
+                                uint64_t size,
+                                uint64_t *offset,
+                                uint64_t *length);
 
 /* --- Manifests that are pushed (check.c) --- */
 

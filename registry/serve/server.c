@@ -26,7 +26,9 @@
 #define UPLOAD_EXPIRY_S 3600u
 /* The store's handle holds what it saw from garbage collection: it is taken anew at times.
  */
-#define LEASE_S       600
+#define LEASE_S 600
+/* Between calls of `tidy`. */
+#define TIDY_S        60
 #define DRAIN_LOOK_MS 20u
 
 struct registry_server {
@@ -39,6 +41,7 @@ struct registry_server {
     const struct serve_http_module *module;
     struct serve_http *http;
     int64_t lease_since_s;
+    int64_t tidy_since_s;
 };
 
 static int64_t now_s(void)
@@ -56,6 +59,11 @@ static int check_options(const struct registry_server_options *o, struct error *
     if ((o->tls_cert != NULL) != (o->tls_key != NULL))
         return error_set(err, ERROR_INVALID,
                          "TLS needs both a certificate and its private key");
+    if (o->upstream && o->is_pushed_only)
+        return error_set(
+            err, ERROR_INVALID,
+            "what comes from an upstream registry was not pushed: it cannot be "
+            "shown while only what was pushed is");
     return 0;
 }
 
@@ -122,6 +130,28 @@ static int start_http(struct registry_server *s,
     return s->http ? 0 : -1;
 }
 
+static void adopt(const struct serve *v, struct cas_store *store)
+{
+    if (v->options.adopt)
+        v->options.adopt(v->options.storage_context, store);
+}
+
+static struct serve_upstream *open_upstream(const struct registry_server_options *o,
+                                            struct error *err)
+{
+    const struct serve_upstream_options options = {
+        .url = o->upstream,
+        .ttl_s = o->upstream_ttl_s,
+        .insecure_hosts = o->insecure_hosts,
+        .insecure_host_count = o->insecure_host_count,
+        .ca_file = o->ca_file,
+        .complain = o->complain,
+        .complain_context = o->complain_context,
+    };
+
+    return serve_upstream_new(&options, err);
+}
+
 static void listener_releasep(struct serve_listener *l)
 {
     serve_listener_release(l);
@@ -150,9 +180,12 @@ static int start(struct registry_server *s,
         if (!v->auth)
             return -1;
     }
+    if (o->upstream && !(v->upstream = open_upstream(o, err)))
+        return -1;
     v->store = cas_store_open(o->store, CAS_STORE_OPEN_DEFAULT, err);
     if (!v->store)
         return -1;
+    adopt(v, v->store);
     s->lease_since_s = now_s();
     raise_descriptor_limit();
     return start_http(s, o, &listener, err);
@@ -172,6 +205,8 @@ static void copy_options(struct registry_server *s, const struct registry_server
     if (!c->upload_expiry_s)
         c->upload_expiry_s = UPLOAD_EXPIRY_S;
     c->store = c->listen = c->name = c->tls_cert = c->tls_key = c->htpasswd = NULL;
+    c->upstream = c->ca_file = NULL;
+    c->insecure_hosts = NULL;
 }
 
 struct registry_server *registry_server_start(const struct registry_server_options *options,
@@ -214,7 +249,14 @@ static void complain(struct registry_server *s, struct error *err)
     error_clear(err);
 }
 
-/* Only between requests, and while no upload writes into the store by the old handle. The
+/* Does anything go on that writes into the store by its handle? */
+static bool is_writing(const struct serve *v)
+{
+    return serve_uploads_count(v->uploads) > 0 ||
+           (v->upstream && serve_upstream_active(v->upstream) > 0);
+}
+
+/* Only between requests, and while nothing writes into the store by the old handle. The
  * new one is there before the old one goes, so nothing is ever without a lease. */
 static void renew_lease(struct registry_server *s)
 {
@@ -225,12 +267,14 @@ static void renew_lease(struct registry_server *s)
     if (now_s() - s->lease_since_s < LEASE_S ||
         pthread_rwlock_trywrlock(&v->store_lock) != 0)
         return;
-    if (serve_uploads_count(v->uploads) == 0) {
+    if (!is_writing(v)) {
         struct cas_store *fresh =
             cas_store_open(s->store_path, CAS_STORE_OPEN_DEFAULT, &err);
         if (fresh) {
             old = v->store;
             v->store = fresh;
+            adopt(v, NULL);
+            adopt(v, fresh);
             s->lease_since_s = now_s();
         }
     }
@@ -238,6 +282,20 @@ static void renew_lease(struct registry_server *s)
     cas_store_close(old);
     if (err.code != ERROR_NONE)
         complain(s, &err);
+}
+
+/* What was pushed or fetched counts as in use until the lease is renewed; so a budget that
+ * is passed meanwhile is kept a little later. */
+static void tidy(struct registry_server *s)
+{
+    struct serve *const v = &s->serve;
+
+    if (!v->options.tidy || now_s() - s->tidy_since_s < TIDY_S)
+        return;
+    s->tidy_since_s = now_s();
+    pthread_rwlock_rdlock(&v->store_lock);
+    v->options.tidy(v->options.storage_context, v->store);
+    pthread_rwlock_unlock(&v->store_lock);
 }
 
 void registry_server_maintain(struct registry_server *s)
@@ -248,6 +306,7 @@ void registry_server_maintain(struct registry_server *s)
     if (s->serve.auth && serve_auth_refresh(s->serve.auth, &err) < 0)
         complain(s, &err);
     renew_lease(s);
+    tidy(s);
 }
 
 /* --- Stop --- */
@@ -268,10 +327,14 @@ void registry_server_stop(struct registry_server *s, unsigned grace_ms)
         return;
     if (s->http) {
         drain(s, grace_ms);
+        serve_upstream_cancel(s->serve.upstream);
         s->module->stop(s->http);
     }
+    serve_upstream_free(s->serve.upstream);
     serve_uploads_free(s->serve.uploads);
     serve_auth_close(s->serve.auth);
+    if (s->serve.store)
+        adopt(&s->serve, NULL);
     cas_store_close(s->serve.store);
     pthread_rwlock_destroy(&s->serve.store_lock);
     for (size_t i = 0; i < s->serve.options.immutable_count; i++)

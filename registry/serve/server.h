@@ -10,6 +10,9 @@
  * tag "latest" of "app", and quay.io/org/x:1 as that of "quay.io/org/x". What was pushed
  * comes first.
  *
+ * With an `upstream`, what neither was pushed nor fetched before comes from there
+ * (registry/serve/upstream.h).
+ *
  * A blob is seen through the repositories that it belongs to (cas/repository.h), and, as
  * long as the store's images are shown, everywhere if it is the store's own. Blobs and
  * manifests are on disk before they are acknowledged.
@@ -18,6 +21,7 @@
 
 #include "base/error.h"
 #include "base/macros.h"
+#include "cas/store.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -36,6 +40,16 @@ struct registry_server_options {
     bool is_pushed_only;          /* the store's own images are not shown */
     const char *const *immutable; /* patterns of tags, or of REPOSITORY:TAG */
     size_t immutable_count;
+    const char *upstream; /* URL of the registry behind this one; NULL: none */
+    unsigned upstream_ttl_s;
+    const char *const *insecure_hosts; /* as in registry/http.h; for the upstream */
+    size_t insecure_host_count;
+    const char *ca_file;
+    /* Of the store's size its owner takes care: `adopt` gets each handle that is written
+     * with, before it is, and NULL before it is closed; `tidy` is called once a minute. */
+    void (*adopt)(void *context, struct cas_store *store);
+    void (*tidy)(void *context, struct cas_store *store);
+    void *storage_context;
     uint64_t upload_size_max; /* of one blob; 0: LIMIT_LAYER_SIZE */
     unsigned upload_expiry_s; /* of a session that nobody uses; 0: an hour */
     int access_log_fd;        /* a line of JSON a request; -1: none; borrowed */
@@ -54,7 +68,7 @@ const char *registry_server_name(const struct registry_server *s);
 /* Others than this machine can reach it, and anybody may write or listen in. */
 bool registry_server_is_exposed(const struct registry_server *s);
 /* To be called every few seconds: ends forgotten uploads, reads a changed password file,
- * and lets garbage collection have what is not needed any more. */
+ * lets garbage collection have what is not needed any more, and tidies. */
 void registry_server_maintain(struct registry_server *s);
 /* No new connections; waits for requests that were begun, at most `grace_ms`; then ends
  * what is left, and frees. NULL is fine. */

@@ -20,6 +20,22 @@ static void metric(
                name, value);
 }
 
+static void upstream_metrics(struct buf *out, struct serve_upstream *u)
+{
+    const struct serve_upstream_stats s = serve_upstream_stats(u);
+
+    metric(out, "cooper_upstream_manifests_total", "counter",
+           "Manifests that came from the upstream.", s.manifests);
+    metric(out, "cooper_upstream_blobs_total", "counter",
+           "Blobs that came from the upstream.", s.blobs);
+    metric(out, "cooper_upstream_received_bytes_total", "counter", "Bytes of these.",
+           s.bytes);
+    metric(out, "cooper_upstream_failures_total", "counter",
+           "Times that the upstream failed.", s.failures);
+    metric(out, "cooper_upstream_downloads", "gauge", "Blobs that are on their way.",
+           serve_upstream_active(u));
+}
+
 /* The text format of Prometheus, version 0.0.4. */
 static void get_metrics(struct serve_exchange *x)
 {
@@ -46,6 +62,8 @@ static void get_metrics(struct serve_exchange *x)
            atomic_load(&s->active));
     metric(&text, "cooper_uploads", "gauge", "Upload sessions.",
            serve_uploads_count(x->serve->uploads));
+    if (x->serve->upstream)
+        upstream_metrics(&text, x->serve->upstream);
     serve_reply(x, 200);
     serve_reply_text(x, "text/plain; version=0.0.4; charset=utf-8", &text);
 }

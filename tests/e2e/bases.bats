@@ -53,7 +53,7 @@ setup() { e2e_setup; }
     [ -z "$(ls cache/cooper-examples)" ]
 }
 
-@test "quickstart.sh builds cooper, and with it a first image that runs" {
+@test "quickstart.sh builds cooper, and with it an image that runs, is pushed and comes back" {
     local digest
 
     XDG_CACHE_HOME=$REAL_CACHE_HOME run "$COOPER_SOURCE_DIR/examples/quickstart.sh"
@@ -61,7 +61,8 @@ setup() { e2e_setup; }
     [ "$status" -eq 0 ]
     [[ $output =~ digest:\ (sha256:[0-9a-f]{64}) ]]
     digest=${BASH_REMATCH[1]}
-    [ "${lines[-1]}" = "Hello, world, from a cask." ]
+    [[ $output == *"Hello, world, from a cask."* ]]
+    [[ $output == *"pulled: $digest"* ]]
     cooper inspect hello
     [ "$(jq -r '.[0].Id' <<<"$output")" = "$digest" ]
 }
