@@ -9,6 +9,7 @@
 #include "builder/trust.h"
 #include "cli/interrupt.h"
 #include "cli/message.h"
+#include "parser/yaml.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -135,6 +136,7 @@ struct registry_client *cli_session_registry(struct cli_session *s)
         return s->registry;
     cli_session_insecure(s, &insecure);
     const struct registry_client_options options = {
+        .hosts = {.reads_files = true, .parse_yaml = yaml_doc_parse},
         .http =
             {
                 .insecure_hosts = insecure.items,

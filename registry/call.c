@@ -6,6 +6,7 @@
 #include "registry/auth.h"
 #include "registry/url.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,7 @@ struct host_scheme {
 struct registry_client {
     struct registry_http *http;
     struct registry_config *config;
+    struct registry_hosts *hosts;
     struct registry_auth *auth;
     struct registry_retry_policy retry;
     unsigned parallel;
@@ -45,7 +47,10 @@ struct registry_client *registry_client_new(const struct registry_client_options
         .cancelled = o->http.cancelled,
     };
     c->parallel = o->parallel ? o->parallel : PARALLEL;
-    c->http = registry_http_new(&o->http);
+    struct registry_http_options http = o->http;
+    c->hosts = registry_hosts_new(&o->hosts);
+    http.hosts = c->hosts;
+    c->http = registry_http_new(&http);
     c->config = registry_config_new(&o->config);
     c->auth = registry_auth_new(c->http, c->config, &c->retry);
     pthread_mutex_init(&c->lock, NULL);
@@ -59,6 +64,7 @@ void registry_client_free(struct registry_client *c)
     registry_auth_free(c->auth);
     registry_config_free(c->config);
     registry_http_free(c->http);
+    registry_hosts_free(c->hosts);
     for (struct host_scheme *h = c->schemes, *next; h; h = next) {
         next = h->next;
         free(h->name);
@@ -82,6 +88,11 @@ unsigned registry_client_parallel(const struct registry_client *c)
 struct registry_config *registry_client_config(struct registry_client *c)
 {
     return c->config;
+}
+
+struct registry_hosts *registry_client_hosts(struct registry_client *c)
+{
+    return c->hosts;
 }
 
 struct registry_http *registry_client_http(struct registry_client *c)
@@ -149,14 +160,19 @@ static bool is_loopback(const char *host)
            registry_url_is_loopback(u.host);
 }
 
-/* Loopback hosts are tried with http first, listed ones with https, as docker does. */
+/* Loopback hosts are tried with http first, listed ones with https, as docker does; so are
+ * those for which there are certificates. */
 static bool is_plain(struct registry_client *c, const char *host)
 {
+    struct registry_host_trust trust;
     bool is_https;
 
     if (!is_open(c, host))
         return false;
-    return find_scheme(c, host, &is_https) ? !is_https : is_loopback(host);
+    if (find_scheme(c, host, &is_https))
+        return !is_https;
+    registry_hosts_trust(c->hosts, view_of(host), &trust);
+    return is_loopback(host) && !trust.ca_file && !trust.cert_file;
 }
 
 static char *origin_url(struct registry_client *c, const char *host)
@@ -213,9 +229,7 @@ static char *call_url(struct registry_client *c, const struct registry_call *cal
     return base_format("%s/v2/%s/%s", origin, r->path, call->path);
 }
 
-/* An upload may be sent to a storage back end of another origin: that gets no credentials.
- */
-static bool is_at_registry(struct registry_client *c, const struct registry_call *call)
+bool registry_call_is_there(struct registry_client *c, const struct registry_call *call)
 {
     CLEANUP(error_clear)
     struct error ignored = ERROR_INIT; /* http will complain of the URL */
@@ -284,6 +298,32 @@ static bool wants_http(struct registry_client *c,
            !find_scheme(c, host, &known) && !is_plain(c, host);
 }
 
+/* A host that hangs up on http may have nothing but TLS. True if that gave an answer. */
+static bool speaks_https(struct registry_client *c,
+                         const struct registry_call *call,
+                         const char *authorization,
+                         struct registry_http_response *response,
+                         struct error *err)
+{
+    const char *host = call->repository->host;
+    struct error failure = ERROR_INIT;
+    bool known;
+
+    if (call->url || !error_is(err, ERROR_NETWORK) || err->sys == ECONNREFUSED ||
+        !is_plain(c, host) || find_scheme(c, host, &known))
+        return false;
+    remember_scheme(c, host, true);
+    if (send(c, call, authorization, response, &failure) == 0)
+        return true;
+    /* Its certificate shows that it is TLS; all else says nothing new. */
+    if (error_is(&failure, ERROR_DENIED))
+        (void)error_move(err, &failure);
+    else
+        remember_scheme(c, host, false);
+    error_clear(&failure);
+    return false;
+}
+
 static int send_either_scheme(struct registry_client *c,
                               const struct registry_call *call,
                               const char *authorization,
@@ -293,6 +333,10 @@ static int send_either_scheme(struct registry_client *c,
     const char *host = call->repository->host;
 
     if (send(c, call, authorization, response, err) < 0) {
+        if (speaks_https(c, call, authorization, response, err)) {
+            error_clear(err);
+            return 0;
+        }
         if (!wants_http(c, call, err))
             return -1;
         remember_scheme(c, host, false);
@@ -308,13 +352,13 @@ static int send_either_scheme(struct registry_client *c,
     return send(c, call, authorization, response, err);
 }
 
-int registry_call_once(struct registry_client *c,
-                       const struct registry_call *call,
-                       struct registry_http_response *response,
-                       struct error *err)
+int registry_call_there(struct registry_client *c,
+                        const struct registry_call *call,
+                        struct registry_http_response *response,
+                        struct error *err)
 {
     const char *host = call->repository->host;
-    const bool ours = is_at_registry(c, call);
+    const bool ours = registry_call_is_there(c, call);
     CLEANUP(base_freep) char *scopes = call_scopes(call);
     CLEANUP(registry_secret_freep)
     char *first = ours ? registry_auth_header(c->auth, host, scopes) : NULL;

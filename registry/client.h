@@ -4,7 +4,9 @@
  *
  * Every call retries what may go better a second time (408, 429 with its Retry-After, 5xx,
  * broken connections) with exponential backoff and jitter, and nothing else. Whatever is
- * received is verified before it is handed on as complete. Repositories are given as
+ * received is verified before it is handed on as complete. What is read is asked of the
+ * mirrors that are configured first, and of the registry itself where none has it
+ * (registry/hosts.h). Repositories are given as
  * references whose tag and digest are ignored where the call does not speak of them.
  *
  * Spec: OCI distribution-spec 1.1.
@@ -17,6 +19,7 @@
 #include "base/macros.h"
 #include "cas/descriptor.h"
 #include "registry/config.h"
+#include "registry/hosts.h"
 #include "registry/http.h"
 #include "registry/reference.h"
 
@@ -29,6 +32,7 @@ struct registry_client;
 struct registry_client_options {
     struct registry_http_options http;     /* insecure hosts, CA, time-outs, cancellation */
     struct registry_config_options config; /* where credentials are */
+    struct registry_hosts_options hosts;   /* where registries are configured */
     unsigned parallel;                     /* transfers at once of one pull or push; 0: 6 */
     unsigned attempts;                     /* tries of one request; 0: 5 */
     uint32_t backoff_ms;                   /* before the first retry, doubling; 0: 250 */

@@ -30,7 +30,20 @@ struct registry_call {
 
 const struct registry_retry_policy *registry_client_retry(const struct registry_client *c);
 
-/* One try, credentials included: a 401 is answered, and asked again, once. */
+struct registry_hosts *registry_client_hosts(struct registry_client *c);
+
+/* One try at the very place that call->repository names, credentials included: a 401 is
+ * answered, and asked again, once. */
+MUST_CHECK int registry_call_there(struct registry_client *c,
+                                   const struct registry_call *call,
+                                   struct registry_http_response *response,
+                                   struct error *err);
+/* Is the call's URL one of that place? An upload may be sent to a storage back end of
+ * another origin: that gets no credentials. */
+bool registry_call_is_there(struct registry_client *c, const struct registry_call *call);
+
+/* One try, at mirrors first where there are some; the repository is as the user knows it.
+ */
 MUST_CHECK int registry_call_once(struct registry_client *c,
                                   const struct registry_call *call,
                                   struct registry_http_response *response,

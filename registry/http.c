@@ -4,6 +4,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "registry/credential.h"
+#include "registry/hosts.h"
 #include "registry/http_module.h"
 #include "registry/url.h"
 
@@ -18,6 +19,7 @@
 #define REDIRECTS_MAX      10
 
 struct registry_http {
+    struct registry_hosts *hosts; /* or NULL */
     char **insecure_hosts;
     size_t insecure_host_count;
     char *ca_file;
@@ -36,6 +38,7 @@ struct registry_http *registry_http_new(const struct registry_http_options *o)
     const char *ca_file = o->ca_file ? o->ca_file : getenv("SSL_CERT_FILE");
     struct registry_http *h = base_alloc(sizeof *h);
 
+    h->hosts = o->hosts;
     h->insecure_host_count = o->insecure_host_count;
     if (h->insecure_host_count)
         h->insecure_hosts =
@@ -127,6 +130,15 @@ static struct view without_port(struct view host)
     return view_find(port, ':', &end) ? host : name;
 }
 
+static struct registry_host_trust trust_of(const struct registry_http *h, struct view host)
+{
+    struct registry_host_trust trust = {0};
+
+    if (h->hosts)
+        registry_hosts_trust(h->hosts, host, &trust);
+    return trust;
+}
+
 bool registry_http_is_listed(const struct registry_http *h, struct view host)
 {
     for (size_t i = 0; i < h->insecure_host_count; i++) {
@@ -134,7 +146,7 @@ bool registry_http_is_listed(const struct registry_http *h, struct view host)
             view_eq_nocase(without_port(host), h->insecure_hosts[i]))
             return true;
     }
-    return false;
+    return trust_of(h, host).is_insecure;
 }
 
 bool registry_http_is_plain_allowed(const struct registry_http *h, struct view host)
@@ -312,6 +324,7 @@ static int exchange(struct registry_http *h,
     char *secret = authorization ? base_format("Authorization: %s", authorization) : NULL;
     CLEANUP(base_freep)
     const char **headers = base_alloc_array(q->header_count + 2, sizeof *headers);
+    const struct registry_host_trust trust = trust_of(h, url->authority);
     size_t count = 0;
 
     for (; count < q->header_count; count++)
@@ -328,6 +341,9 @@ static int exchange(struct registry_http *h,
         .has_body = sends,
         .direct = registry_url_is_loopback(url->host),
         .unverified = registry_http_is_listed(h, url->authority),
+        .ca_file = trust.ca_file,
+        .cert_file = trust.cert_file,
+        .key_file = trust.key_file,
         .body_size = sends ? body_size(q->body) : 0,
         .context = x,
         .read_at = on_read_at,

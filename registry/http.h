@@ -31,8 +31,10 @@
 #include <stdint.h>
 
 struct registry_http;
+struct registry_hosts;
 
 struct registry_http_options {
+    struct registry_hosts *hosts;      /* how far each host is trusted; borrowed, or NULL */
     const char *const *insecure_hosts; /* "host" or "host:port": http, unverified TLS */
     size_t insecure_host_count;
     const char
@@ -131,5 +133,5 @@ bool registry_http_header(const struct registry_http_response *r,
 /* May this host ("host" or "host:port") be spoken to over plain http? Loopback or listed.
  */
 bool registry_http_is_plain_allowed(const struct registry_http *h, struct view host);
-/* Is it listed as insecure? */
+/* Is it listed as insecure, or configured so? */
 bool registry_http_is_listed(const struct registry_http *h, struct view host);

@@ -261,8 +261,12 @@ static bool set_peer(CURL *easy,
         SET(CURLOPT_SSL_VERIFYPEER, 0L);
         SET(CURLOPT_SSL_VERIFYHOST, 0L);
     }
-    if (e->ca_file)
-        SET(CURLOPT_CAINFO, e->ca_file);
+    if (t->ca_file || e->ca_file)
+        SET(CURLOPT_CAINFO, t->ca_file ? t->ca_file : e->ca_file);
+    if (t->cert_file && t->key_file) {
+        SET(CURLOPT_SSLCERT, t->cert_file);
+        SET(CURLOPT_SSLKEY, t->key_file);
+    }
     if (e->unix_socket)
         SET(CURLOPT_UNIX_SOCKET_PATH, e->unix_socket);
     return ok;
@@ -322,6 +326,9 @@ static int curl_failed(CURLcode code, const char *detail, struct error *err)
     case CURLE_SSL_CACERT_BADFILE:
     case CURLE_SSL_ISSUER_ERROR:
         return error_set(err, ERROR_DENIED, "the server's certificate is not accepted: %s",
+                         text);
+    case CURLE_SSL_CERTPROBLEM:
+        return error_set(err, ERROR_DENIED, "the client certificate cannot be used: %s",
                          text);
     case CURLE_OUT_OF_MEMORY:
         return error_set(err, ERROR_SYSTEM, "%s", text);

@@ -14,7 +14,7 @@
 
 #define REGISTRY_HTTP_MODULE_FILE    "libcooper-http.so"
 #define REGISTRY_HTTP_MODULE_SYMBOL  "registry_http_curl_module"
-#define REGISTRY_HTTP_MODULE_VERSION 2u
+#define REGISTRY_HTTP_MODULE_VERSION 3u
 
 struct registry_http_engine;
 
@@ -35,10 +35,13 @@ struct registry_http_transfer {
     const char *origin; /* scheme, host and port: a connection to it is used again */
     const char *const *headers; /* all of them, the secret one included */
     size_t header_count;
-    bool head;          /* the answer has no body */
-    bool has_body;      /* body_size bytes come from read_at */
-    bool direct;        /* never through a proxy */
-    bool unverified;    /* the peer's certificate is not checked */
+    bool head;             /* the answer has no body */
+    bool has_body;         /* body_size bytes come from read_at */
+    bool direct;           /* never through a proxy */
+    bool unverified;       /* the peer's certificate is not checked */
+    const char *ca_file;   /* in place of the engine's, or NULL */
+    const char *cert_file; /* what we show, or NULL */
+    const char *key_file;
     uint64_t body_size; /* UINT64_MAX: until read_at gives 0; sent in chunks */
     void *context;
     ptrdiff_t (*read_at)(void *context, uint64_t offset, void *out, size_t size);
