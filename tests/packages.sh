@@ -24,9 +24,10 @@ build=(
     ninja-build
     pkg-config
     zlib1g-dev
-    # Base images for the first builds, and users' namespaces.
+    # Base images for the first builds, networks of steps, and users' namespaces.
     busybox-static
     mmdebstrap
+    passt
     uidmap
 )
 tests=(
@@ -66,7 +67,6 @@ tests=(
     nginx-light
     openssh-client
     python3
-    passt
     sqlite3
     strace
     util-linux
