@@ -205,20 +205,26 @@ static size_t prefix_fit(const char *prefix, const char *name)
     return name[size] == '\0' || name[size] == '/' ? size : 0;
 }
 
+/* How much a rule says of a name that it fits: one that names the host says more than a
+ * "*." that covers it. */
+static size_t prefix_weight(const char *prefix)
+{
+    return strlen(prefix) - (prefix[0] == '*');
+}
+
 static const struct hosts_rule *find_rule(const struct hosts_rules *r,
                                           const char *name,
                                           size_t *fit)
 {
     const struct hosts_rule *best = NULL;
-    size_t best_size = 0;
+    size_t best_weight = 0;
 
     for (size_t i = 0; i < r->count; i++) {
         const size_t size = prefix_fit(r->items[i].prefix, name);
 
-        /* A host that is named goes before a "*." that covers it. */
-        if (size > 0 && (!best || strlen(r->items[i].prefix) > best_size)) {
+        if (size > 0 && (!best || prefix_weight(r->items[i].prefix) > best_weight)) {
             best = &r->items[i];
-            best_size = strlen(best->prefix);
+            best_weight = prefix_weight(best->prefix);
             *fit = size;
         }
     }
