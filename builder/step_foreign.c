@@ -49,8 +49,8 @@ bool step_foreign_read(const uint8_t *head,
 
     if (size < 20 || memcmp(head, ELFMAG, SELFMAG) != 0)
         return false;
-    machine = head[EI_DATA] == ELFDATA2MSB ? (uint16_t)(head[18] << 8 | head[19])
-                                           : (uint16_t)(head[19] << 8 | head[18]);
+    const bool is_big = head[EI_DATA] == ELFDATA2MSB;
+    machine = (uint16_t)(head[is_big ? 18 : 19] << 8 | head[is_big ? 19 : 18]);
     for (size_t i = 0; i < ARRAY_COUNT(architectures); i++) {
         const struct architecture *a = &architectures[i];
 
