@@ -32,7 +32,7 @@ function(cooper_test name kind)
 endfunction()
 
 file(GLOB_RECURSE headers CONFIGURE_DEPENDS RELATIVE "${PROJECT_SOURCE_DIR}"
-  base/*.h parser/*.h cas/*.h registry/*.h builder/*.h cli/*.h)
+  base/*.h parser/*.h cas/*.h registry/*.h release/*.h builder/*.h cli/*.h)
 set(header_sources)
 foreach(header IN LISTS headers)
   string(MAKE_C_IDENTIFIER "${header}" name)

@@ -14,7 +14,7 @@ find_package(Threads REQUIRED)
 
 configure_file(cmake/version.h.in generated/base/version.h @ONLY)
 
-set(COOPER_ROOMS base parser cas registry builder cli)
+set(COOPER_ROOMS base parser cas registry release builder cli)
 # Sources of modules, which are no part of their room's library.
 set(COOPER_MODULE_SOURCES "/(registry/http_curl[^/]*|registry/serve/module_[^/]*|builder/archive_libarchive|parser/yaml_libyaml)\\.c$")
 

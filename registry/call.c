@@ -374,6 +374,16 @@ int registry_call_there(struct registry_client *c,
     return send_either_scheme(c, call, second, response, err);
 }
 
+/* docker's registry, on a file system, lets others see a manifest or tag while it is being
+ * written: what it reads then has another digest. Another try finds it whole. */
+static bool is_half_written(const struct registry_call *call,
+                            const struct registry_http_response *r)
+{
+    return r->status == 400 && call->path &&
+           view_starts(view_of(call->path), "manifests/") &&
+           strstr(buf_text(&r->text), "DIGEST_INVALID") != NULL;
+}
+
 int registry_call_perform(struct registry_client *c,
                           const struct registry_call *call,
                           struct registry_http_response *response,
@@ -385,7 +395,8 @@ int registry_call_perform(struct registry_client *c,
         struct view after = {"", 0};
         const int rc = registry_call_once(c, call, response, err);
 
-        if (rc == 0 && !registry_retry_is_status(response->status))
+        if (rc == 0 && !registry_retry_is_status(response->status) &&
+            !is_half_written(call, response))
             return 0;
         if (rc == 0)
             (void)registry_http_header(response, "Retry-After", 0, &after);

@@ -5,5 +5,5 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 how=(--dry-run -Werror)
 [[ ${1:-} != -i ]] || how=(-i)
-find base parser cas registry builder cli tests -name '*.[ch]' -print0 |
+find base parser cas registry release builder cli tests -name '*.[ch]' -print0 |
     xargs -0 clang-format "${how[@]}"

@@ -3,6 +3,7 @@
 # a room that does not exist. The order of the house is in the table below.
 #
 #   cli -> builder -> { parser, registry, cas } -> base        registry -> cas
+#   cli -> release -> { registry, cas } -> base
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -12,7 +13,8 @@ declare -A may=(
     [cas]="cas base"
     [registry]="registry cas base"
     [builder]="builder parser registry cas base"
-    [cli]="cli builder parser registry cas base"
+    [release]="release registry cas base"
+    [cli]="cli builder release parser registry cas base"
 )
 # Which files may include a library's headers: its doorkeepers. No header may.
 libraries='^(jansson|curl/|sqlite3|openssl/|isa-l|zlib|zstd|archive|archive_entry|seccomp|yaml|microhttpd)'

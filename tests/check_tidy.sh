@@ -11,7 +11,7 @@ trap 'rm -rf "$database"' EXIT
 sed -E 's/ -W[a-z0-9=,-]+//g; s/ -fsanitize=[a-z,]+//g' \
     "$build/compile_commands.json" >"$database/compile_commands.json"
 run-clang-tidy -quiet -j 2 -p "$database" \
-    "^$PWD/(base|parser|cas|registry|builder|cli)/.*\\.c\$" 2>&1 |
+    "^$PWD/(base|parser|cas|registry|release|builder|cli)/.*\\.c\$" 2>&1 |
     sed 's/\x1b\[[0-9;]*m//g' |
     { grep -vE '^(clang-tidy|[0-9]+ warnings? generated|Suppressed|Use -)' || true; } |
     tee "$database/findings"
