@@ -132,15 +132,14 @@ static void add_tag(void *context, const char *tag)
 
 bool serve_behind_tags(struct serve_exchange *x,
                        const char *last,
-                       size_t limit,
                        bool *known,
                        struct serve_list *list)
 {
     CLEANUP(error_clear) struct error err = ERROR_INIT;
     bool there = false;
 
-    if (serve_upstream_tags(x->serve->upstream, x->target.repository, last, limit, add_tag,
-                            list, &there, &err) < 0 &&
+    if (serve_upstream_tags(x->serve->upstream, x->target.repository, add_tag, list, &there,
+                            &err) < 0 &&
         !*known) {
         fail(x, &err);
         return false;

@@ -167,7 +167,7 @@ static void get_tags(struct serve_exchange *x)
         serve_fail(x, &err);
         return;
     }
-    if (serve_behind_is_asked(x) && !serve_behind_tags(x, last, n + 1, &known, &list))
+    if (serve_behind_is_asked(x) && !serve_behind_tags(x, last, &known, &list))
         return;
     if (!known) {
         serve_refuse(x, 404, "NAME_UNKNOWN", "there is no repository '%s'", repository);

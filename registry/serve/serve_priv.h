@@ -198,7 +198,6 @@ MUST_CHECK int serve_behind_bring(struct serve_exchange *x,
 /* Adds to *list what the upstream has after `last`. False if the request was answered. */
 MUST_CHECK bool serve_behind_tags(struct serve_exchange *x,
                                   const char *last,
-                                  size_t limit,
                                   bool *known,
                                   struct serve_list *list);
 /* Answers a GET or HEAD of a blob that is not here. */

@@ -78,13 +78,11 @@ MUST_CHECK int serve_upstream_manifest(struct serve_upstream *u,
                                        bool *found,
                                        struct descriptor *out,
                                        struct error *err);
-/* Gives up to `limit` tags that the upstream lists, bytewise after `after`. *known: there
- * is such a repository. Nothing of this is kept. */
+/* Gives the tags that the upstream lists, in its order. *known: there is such a repository.
+ * Nothing of this is kept. */
 typedef void serve_upstream_tag_fn(void *context, const char *tag);
 MUST_CHECK int serve_upstream_tags(struct serve_upstream *u,
                                    const char *repository,
-                                   const char *after,
-                                   size_t limit,
                                    serve_upstream_tag_fn *add,
                                    void *context,
                                    bool *known,

@@ -87,7 +87,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         query = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query)
         rest = [t for t in self.server.tags if t > query.get("last", [""])[0]]
         body = json.dumps({"name": "x", "tags": rest[:2]}).encode()
-        link = {"Link": '<odd>; rel="next"'} if len(rest) > 2 else {}
+        link = {"Link": f'</v2/some/tags/tags/list?last={rest[1]}>; rel="next"'} if rest[2:] else {}
         self.head(200, len(body), **link)
         self.wfile.write(body)
 
@@ -321,17 +321,18 @@ def check_stop(upstream, cooper, store):
 
     digest = upstream.add(os.urandom(100_000), hang)
     registry = Registry(cooper, store, upstream, "--grace", "1")
-    answer = registry.ask("GET", f"/v2/hang/blobs/{digest}")
-    assert started.wait(WAIT_S) and answer.read(10)
-    registry.stop()
-    never.set()
+    try:
+        answer = registry.ask("GET", f"/v2/hang/blobs/{digest}")
+        assert started.wait(WAIT_S) and answer.read(10)
+        registry.stop()
+    finally:
+        registry.process.kill()
+        registry.process.wait()
+        never.set()
     assert not files(store), files(store)
 
 
-def main():
-    cooper, store = sys.argv[1:]
-    upstream = Upstream()
-    registry = Registry(cooper, store, upstream)
+def check_all(upstream, registry, store):
     check_streaming(upstream, registry, store)
     check_many(upstream, registry)
     check_cut(upstream, registry)
@@ -342,6 +343,17 @@ def main():
     check_wrong(upstream, registry, store)
     complaints = registry.stop()
     assert ": wrong: blob sha256:" in complaints, complaints
+
+
+def main():
+    cooper, store = sys.argv[1:]
+    upstream = Upstream()
+    registry = Registry(cooper, store, upstream)
+    try:
+        check_all(upstream, registry, store)
+    finally:
+        registry.process.kill()
+        registry.process.wait()
     check_stop(upstream, cooper, store)
 
 
