@@ -6,6 +6,8 @@
 #include "cas/blob.h"
 #include "registry/image.h"
 
+#include <stdlib.h>
+
 bool serve_behind_is_asked(const struct serve_exchange *x)
 {
     return x->serve->upstream &&
@@ -147,6 +149,40 @@ bool serve_behind_tags(struct serve_exchange *x,
     *known = *known || there;
     serve_list_settle(list, last);
     return true;
+}
+
+/* --- Referrers --- */
+
+static int compare_targets(const void *a, const void *b)
+{
+    const struct cas_repository_manifest *x = a;
+    const struct cas_repository_manifest *y = b;
+
+    return digest_compare(&x->target.digest, &y->target.digest);
+}
+
+void serve_behind_referrers(struct serve_exchange *x,
+                            const struct digest *subject,
+                            const char *artifact_type,
+                            const struct digest *after,
+                            struct cas_repository_manifests *list)
+{
+    CLEANUP(error_clear) struct error ignored = ERROR_INIT;
+    size_t kept = 0;
+
+    if (serve_upstream_referrers(x->serve->upstream, x->target.repository, subject,
+                                 artifact_type, list, &ignored) < 0 ||
+        list->count == 0)
+        return;
+    qsort(list->items, list->count, sizeof *list->items, compare_targets);
+    for (size_t i = 0; i < list->count; i++) {
+        if (digest_is_set(after) &&
+            digest_compare(&list->items[i].target.digest, after) <= 0)
+            cas_repository_manifest_release(&list->items[i]);
+        else
+            list->items[kept++] = list->items[i];
+    }
+    list->count = kept;
 }
 
 /* --- Pushes that rely on the upstream --- */

@@ -264,6 +264,8 @@ static void get_referrers(struct serve_exchange *x)
         serve_fail(x, &err);
         return;
     }
+    if (serve_behind_is_asked(x))
+        serve_behind_referrers(x, &subject, type, &after, &list);
     const size_t count = list.count < REFERRERS_MAX ? list.count : REFERRERS_MAX;
     CLEANUP(doc_unrefp) struct doc *index = referrers_doc(&list, count);
     serve_reply(x, 200);

@@ -200,6 +200,13 @@ MUST_CHECK bool serve_behind_tags(struct serve_exchange *x,
                                   const char *last,
                                   bool *known,
                                   struct serve_list *list);
+/* Adds the upstream's referrers after `after` to those that are here, which come by digest;
+ * so do all then. An upstream that fails adds nothing. */
+void serve_behind_referrers(struct serve_exchange *x,
+                            const struct digest *subject,
+                            const char *artifact_type,
+                            const struct digest *after,
+                            struct cas_repository_manifests *list);
 /* Answers a GET or HEAD of a blob that is not here. */
 void serve_behind_blob(struct serve_exchange *x, const struct digest *d);
 

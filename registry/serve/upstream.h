@@ -19,6 +19,7 @@
 #include "base/error.h"
 #include "base/macros.h"
 #include "cas/descriptor.h"
+#include "cas/repository.h"
 #include "cas/store.h"
 
 #include <stdbool.h>
@@ -87,6 +88,14 @@ MUST_CHECK int serve_upstream_tags(struct serve_upstream *u,
                                    void *context,
                                    bool *known,
                                    struct error *err);
+/* Adds what the upstream lists as referring to `subject`, of that type unless NULL. Nothing
+ * of this is kept. */
+MUST_CHECK int serve_upstream_referrers(struct serve_upstream *u,
+                                        const char *repository,
+                                        const struct digest *subject,
+                                        const char *artifact_type,
+                                        struct cas_repository_manifests *list,
+                                        struct error *err);
 /* Does the upstream have the blob? Fetches nothing. */
 MUST_CHECK int serve_upstream_find_blob(struct serve_upstream *u,
                                         const char *repository,

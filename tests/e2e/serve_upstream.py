@@ -37,6 +37,7 @@ class Upstream(http.server.ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.blobs, self.manifests, self.how = {}, {}, {}
+        self.referrers = {}
         self.log, self.lock, self.tags = [], threading.Lock(), None
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -70,6 +71,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         with self.server.lock:
             self.server.log.append((self.command, self.path))
         name = self.path.rsplit("/", 1)[1]
+        if "/referrers/" in self.path:
+            found = self.server.referrers.get(name.split("?")[0], [])
+            body = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": found}).encode()
+            self.head(200, len(body), Content_Type=INDEX)
+            self.wfile.write(body)
+            return
         if "/tags/list" in self.path and self.server.tags:
             self.tags()
             return
@@ -309,6 +316,20 @@ def check_tags(upstream, registry):
     registry.need(404, "GET", "/v2/some/tags/tags/list")
 
 
+def check_referrers(upstream, registry):
+    """What refers to an image is told, whether here or there."""
+    subject = sha256(b"subject")
+    listed = {"mediaType": MANIFEST, "size": 5, "digest": sha256(b"there"),
+              "artifactType": "application/x-signature"}
+    upstream.referrers[subject] = [listed]
+    _, body = registry.need(200, "GET", f"/v2/some/app/referrers/{subject}")
+    assert json.loads(body)["manifests"] == [listed], body
+    _, body = registry.need(200, "GET", f"/v2/some/app/referrers/{subject}?artifactType=x")
+    assert json.loads(body)["manifests"] == [], body
+    _, body = registry.need(200, "GET", f"/v2/some/app/referrers/{sha256(b'other')}")
+    assert json.loads(body)["manifests"] == [], body
+
+
 def check_stop(upstream, cooper, store):
     """A transfer that never ends does not keep the server from ending."""
     started, never = threading.Event(), threading.Event()
@@ -340,6 +361,7 @@ def check_all(upstream, registry, store):
     check_manifests(upstream, registry)
     check_push(upstream, registry)
     check_tags(upstream, registry)
+    check_referrers(upstream, registry)
     check_wrong(upstream, registry, store)
     complaints = registry.stop()
     assert ": wrong: blob sha256:" in complaints, complaints
