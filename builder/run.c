@@ -111,14 +111,17 @@ static int prepare(struct run *r, struct error *err)
     if (r->env->sandbox == NULL)
         return error_set(err, ERROR_UNSUPPORTED, "no sandbox can be had here");
     if (run_image_open(r->env, o->image, &r->image, err) < 0 ||
-        run_spec_argv(r->image.config, o, &r->argv, err) < 0 || user_find(r, err) < 0 ||
+        run_spec_argv(r->image.config, o, &r->argv, err) < 0 ||
         run_spec_mounts(o, &r->mounts, err) < 0)
+        return -1;
+    /* Before anything looks into the layers: what makes the files makes the indexes too. */
+    r->snapshot = cas_snapshot_new(r->env->store, r->image.layers, r->image.layer_count,
+                                   CAS_SNAPSHOT_AUTO, err);
+    if (r->snapshot == NULL || run_image_keep(&r->image, err) < 0 || user_find(r, err) < 0)
         return -1;
     run_spec_env(r->image.config, o, r->user.home, hostname_of(r), &r->variables);
     names_prepare(r);
-    r->snapshot = cas_snapshot_new(r->env->store, r->image.layers, r->image.layer_count,
-                                   CAS_SNAPSHOT_AUTO, err);
-    return r->snapshot != NULL ? 0 : -1;
+    return 0;
 }
 
 static struct sandbox_process *spawn(const struct run *r, struct error *err)

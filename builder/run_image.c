@@ -11,6 +11,7 @@ void run_image_release(struct run_image *i)
     for (size_t n = 0; n < i->layer_count; n++)
         cas_layer_unref(i->layers[n]);
     free(i->layers);
+    free(i->pulled);
     doc_unref(i->config);
     registry_reference_release(&i->reference);
     registry_image_release(&i->image);
@@ -38,16 +39,17 @@ static int open_digest(struct run_image *i, const char *name, struct error *err)
     return registry_image_load(i->env->store, &root, NULL, &i->image, err);
 }
 
-static int pull(struct run_image *i, const char *full, struct error *err)
+/* Its layers come when they are unpacked. Consumes the name. */
+static int pull(struct run_image *i, char *full, struct error *err)
 {
     CLEANUP(base_freep) char *note = base_format("pulling %s", full);
-    const struct registry_pull_options options = {.progress = {.sink = &i->env->sink}};
+    const struct registry_pull_options options = {.lazy = true,
+                                                  .progress = {.sink = &i->env->sink}};
 
+    i->pulled = full;
     event_send(&i->env->sink, (struct event){.type = EVENT_NOTE, .text = note});
-    if (registry_pull(i->env->registry, i->env->store, &i->reference, NULL, &options,
-                      &i->image, err) < 0)
-        return -1;
-    return cas_ref_set(i->env->store, full, &i->image.manifest, "pull", err);
+    return registry_pull(i->env->registry, i->env->store, &i->reference, NULL, &options,
+                         &i->image, err);
 }
 
 static int open_reference(struct run_image *i, const char *name, struct error *err)
@@ -63,8 +65,12 @@ static int open_reference(struct run_image *i, const char *name, struct error *e
     full = registry_reference_text(&i->reference);
     if (cas_ref_find(i->env->store, full, &found, &ref, err) < 0)
         return -1;
-    if (!found)
-        return pull(i, full, err);
+    if (!found) {
+        char *own = full;
+
+        full = NULL;
+        return pull(i, own, err);
+    }
     result = registry_image_load(i->env->store, &ref.target, NULL, &i->image, err);
     cas_ref_release(&ref);
     return result;
@@ -72,7 +78,10 @@ static int open_reference(struct run_image *i, const char *name, struct error *e
 
 /* --- Layers ------------------------------------------------------------------------- */
 
-static int fetch(void *context, const struct descriptor *blob, struct error *err)
+static int fetch(void *context,
+                 const struct descriptor *blob,
+                 struct cas_arrival *arrival,
+                 struct error *err)
 {
     const struct run_image *const i = context;
     const struct registry_progress progress = {.sink = &i->env->sink};
@@ -80,8 +89,8 @@ static int fetch(void *context, const struct descriptor *blob, struct error *err
     if (i->reference.host == NULL)
         return error_set(err, ERROR_NOT_FOUND,
                          "the store lacks a layer, and no registry is known");
-    return registry_fetch_blob(i->env->registry, i->env->store, &i->reference, blob,
-                               &progress, err);
+    return registry_fetch_followed(i->env->registry, i->env->store, &i->reference, blob,
+                                   arrival, &progress, err);
 }
 
 static int layers_open(struct run_image *i, struct error *err)
@@ -109,7 +118,7 @@ static int config_open(struct run_image *i, struct error *err)
     bool found = false;
 
     if (cas_blob_find(i->env->store, &i->image.config.digest, &found, NULL, err) < 0 ||
-        (!found && fetch(i, &i->image.config, err) < 0))
+        (!found && fetch(i, &i->image.config, NULL, err) < 0))
         return -1;
     i->config = cas_blob_read_doc(i->env->store, &i->image.config, LIMIT_CONFIG_SIZE, err);
     return i->config != NULL ? 0 : -1;
@@ -130,4 +139,14 @@ int run_image_open(const struct build_environment *env,
         return error_wrap(err, "image %s", name);
     }
     return 0;
+}
+
+int run_image_keep(struct run_image *i, struct error *err)
+{
+    if (i->pulled == NULL)
+        return 0;
+    for (size_t n = 0; n < i->layer_count; n++)
+        if (cas_layer_require_blob(i->layers[n], err) < 0)
+            return -1;
+    return cas_ref_set(i->env->store, i->pulled, &i->image.manifest, "pull", err);
 }

@@ -21,6 +21,7 @@ struct run_image {
     struct doc *config;
     struct cas_layer **layers; /* bottom first; layers that the store lacks are fetched */
     size_t layer_count;
+    char *pulled; /* the name to be kept under, of an image that was not here; or NULL */
 };
 
 /* `name` is a reference or a manifest's whole digest. A reference that the store has is
@@ -29,4 +30,7 @@ MUST_CHECK int run_image_open(const struct build_environment *env,
                               const char *name,
                               struct run_image *out,
                               struct error *err);
+/* Once the layers are unpacked: whatever else belongs to an image that was not here is
+ * fetched, and it gets its name in the store. */
+MUST_CHECK int run_image_keep(struct run_image *i, struct error *err);
 void run_image_release(struct run_image *i); /* idempotent */

@@ -326,7 +326,7 @@ static struct cas_layer *bring(const struct solve_node *n,
 
     /* That the blob is here already says nothing about the record. */
     if (hit->from && is_here(store, &hit->blob) &&
-        build_cache_fetch_layer(hit->from, &hit->blob, err) < 0)
+        build_cache_fetch_layer(hit->from, &hit->blob, NULL, err) < 0)
         return NULL;
     if (!hit->rewrite)
         return cas_layer_ref(there);

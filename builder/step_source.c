@@ -7,7 +7,10 @@
 #include "registry/pull.h"
 
 /* The layers outlive the solver, the image lives as long as the plan. */
-static int fetch_layer(void *context, const struct descriptor *blob, struct error *err)
+static int fetch_layer(void *context,
+                       const struct descriptor *blob,
+                       struct cas_arrival *arrival,
+                       struct error *err)
 {
     const struct build_image *image = context;
     const struct build_environment *env = image->env;
@@ -20,8 +23,8 @@ static int fetch_layer(void *context, const struct descriptor *blob, struct erro
         return 0;
     if (image->layout)
         return registry_layout_fetch_blob(image->layout, env->store, blob, err);
-    return registry_fetch_blob(env->registry, env->store, &image->ref, blob, &progress,
-                               err);
+    return registry_fetch_followed(env->registry, env->store, &image->ref, blob, arrival,
+                                   &progress, err);
 }
 
 int step_source(struct solve_node *n, struct error *err)

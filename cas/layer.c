@@ -29,7 +29,7 @@ struct cas_layer {
 
     pthread_mutex_t blob_lock; /* guards present; held while fetching */
     bool present;
-    int (*fetch)(void *context, const struct descriptor *blob, struct error *err);
+    cas_layer_fetch_fn *fetch;
     void *context;
 
     pthread_mutex_t index_lock; /* held while the index is made */
@@ -63,9 +63,7 @@ static struct cas_layer *new_layer(struct cas_store *s, enum layer_state state)
 struct cas_layer *cas_layer_new(struct cas_store *s,
                                 const struct digest *diff_id,
                                 const struct descriptor *blob,
-                                int (*fetch)(void *context,
-                                             const struct descriptor *blob,
-                                             struct error *err),
+                                cas_layer_fetch_fn *fetch,
                                 void *context)
 {
     struct cas_layer *l = new_layer(s, LAYER_READY);
@@ -234,7 +232,7 @@ struct cas_store *cas_layer_store(const struct cas_layer *l)
 }
 
 /* The caller holds blob_lock. */
-static int bring_blob(struct cas_layer *l, struct error *err)
+static int bring_blob(struct cas_layer *l, struct cas_arrival *arrival, struct error *err)
 {
     bool found = false;
 
@@ -243,7 +241,7 @@ static int bring_blob(struct cas_layer *l, struct error *err)
     if (found)
         return 0;
     if (l->fetch)
-        return l->fetch(l->context, &l->blob, err);
+        return l->fetch(l->context, &l->blob, arrival, err);
     return error_set(err, ERROR_NOT_FOUND, "layer %s is not in the store",
                      digest_format(&l->blob.digest).text);
 }
@@ -262,17 +260,24 @@ int cas_layer_is_here(struct cas_layer *l, bool *here, struct error *err)
     return result;
 }
 
-int cas_layer_require_blob(struct cas_layer *l, struct error *err)
+int cas_layer_bring_blob(struct cas_layer *l,
+                         struct cas_arrival *arrival,
+                         struct error *err)
 {
     if (cas_layer_wait(l, err) < 0)
         return -1;
     pthread_mutex_lock(&l->blob_lock);
 
-    const int result = l->present ? 0 : bring_blob(l, err);
+    const int result = l->present ? 0 : bring_blob(l, arrival, err);
 
     l->present = result == 0;
     pthread_mutex_unlock(&l->blob_lock);
     return result;
+}
+
+int cas_layer_require_blob(struct cas_layer *l, struct error *err)
+{
+    return cas_layer_bring_blob(l, NULL, err);
 }
 
 /* The caller holds index_lock. */
@@ -298,6 +303,12 @@ const struct cas_index *cas_layer_index(struct cas_layer *l, struct error *err)
     if (cas_layer_wait(l, err) < 0)
         return NULL;
     pthread_mutex_lock(&l->index_lock);
+    if (!l->index) {
+        /* One who unpacks the layer makes the index on the way. He may need the indexes of
+         * layers below his own, and so waits only downwards. */
+        pthread_mutex_lock(&l->dir_lock);
+        pthread_mutex_unlock(&l->dir_lock);
+    }
     if (!l->index && bring_index(l, err) < 0)
         assert(!l->index);
 

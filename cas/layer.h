@@ -18,21 +18,27 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct cas_arrival;
 struct cas_layer;
 struct cas_index;
 
+/* Brings a layer's blob into the store, verified. What goes through a writer is shown to
+ * `arrival` (see arrival.h; NULL: nobody follows), so that it can be read meanwhile. */
+typedef int cas_layer_fetch_fn(void *context,
+                               const struct descriptor *blob,
+                               struct cas_arrival *arrival,
+                               struct error *err);
+
 /*
  * A layer whose blob is known by descriptor, and may not be in the store yet: `fetch` (may
- * be NULL) is called, once and on the thread that first needs the bytes, to bring it there.
+ * be NULL) is called, once and when the bytes are first needed, to bring it there.
  * `context` is borrowed until the last handle is gone. `diff_id` comes from the image
  * config.
  */
 struct cas_layer *cas_layer_new(struct cas_store *s,
                                 const struct digest *diff_id,
                                 const struct descriptor *blob,
-                                int (*fetch)(void *context,
-                                             const struct descriptor *blob,
-                                             struct error *err),
+                                cas_layer_fetch_fn *fetch,
                                 void *context);
 struct cas_layer *cas_layer_ref(struct cas_layer *l);
 void cas_layer_unref(struct cas_layer *l); /* NULL is fine */

@@ -48,6 +48,11 @@ const bool *cas_layer_cancel_flag(const struct cas_layer *l);
 /* --- What others of cas/ need to know of a handle --- */
 
 struct cas_store *cas_layer_store(const struct cas_layer *l);
+/* As cas_layer_require_blob, and lets somebody follow a fetch. Says `begin` and `grown`,
+ * not `end`. */
+MUST_CHECK int cas_layer_bring_blob(struct cas_layer *l,
+                                    struct cas_arrival *arrival,
+                                    struct error *err);
 
 /* What is known of the layer's root directory, when the layer says anything of it. */
 struct cas_layer_root {

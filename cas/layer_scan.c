@@ -6,6 +6,7 @@
 #include "base/limits.h"
 #include "cas/blob.h"
 #include "cas/index.h"
+#include "cas/layer_follow.h"
 #include "cas/layer_names.h"
 #include "cas/layer_priv.h"
 #include "cas/layer_stream.h"
@@ -392,15 +393,34 @@ static int check_diff_id(struct cas_layer *l,
                      digest_format(&got).text, digest_format(want).text);
 }
 
-static int run(struct scan *x, struct cas_layer *l, struct error *err)
+static struct layer_stream *open_input(struct cas_layer *l,
+                                       const struct layer_follow *follow,
+                                       struct error *err)
 {
-    CLEANUP(layer_stream_closep)
-    struct layer_stream *in = layer_stream_open(cas_layer_store(l), cas_layer_blob(l),
-                                                cas_layer_diff_id(l)->alg, err);
+    const struct descriptor *blob = cas_layer_blob(l);
+    const enum digest_alg alg = cas_layer_diff_id(l)->alg;
+
+    if (follow)
+        return layer_stream_open_arriving(layer_follow_arrival(follow), blob, alg);
+    return layer_stream_open(cas_layer_store(l), blob, alg, err);
+}
+
+/* The end of the input means, if it is followed, that the blob was verified: nothing is
+ * published before. */
+static int run(struct scan *x,
+               struct cas_layer *l,
+               struct layer_follow *follow,
+               struct error *err)
+{
+    CLEANUP(layer_stream_closep) struct layer_stream *in = open_input(l, follow, err);
     uint64_t size = 0;
 
-    if (!in || read_tar(x, in, err) < 0 || drain(in, err) < 0 ||
-        check_diff_id(l, in, &size, err) < 0)
+    if (!in || read_tar(x, in, err) < 0 || drain(in, err) < 0) {
+        if (follow)
+            layer_follow_give_up(follow, err);
+        return -1;
+    }
+    if (check_diff_id(l, in, &size, err) < 0)
         return -1;
 
     struct cas_index_writer *index = x->index;
@@ -464,16 +484,19 @@ int cas_layer_scan(struct cas_layer *l,
                    struct error *err)
 {
     struct scan x = {.unpacker = unpacker};
+    struct layer_follow *follow = NULL;
 
-    if (cas_layer_require_blob(l, err) < 0)
+    if (layer_follow_start(l, &follow, err) < 0)
         return -1;
     x.index = flags == CAS_LAYER_SCAN_INDEX ? cas_index_writer_new() : NULL;
     x.hasher = hasher_new(DIGEST_SHA256);
     buf_init(&x.bytes, INLINE_SIZE_MAX);
     layer_names_init(&x.names);
 
-    const int result = run(&x, l, err);
+    int result = run(&x, l, follow, err);
 
+    if (follow && layer_follow_end(follow, err) < 0)
+        result = -1;
     if (result < 0)
         remove_if_damaged(l, err);
     layer_names_release(&x.names);

@@ -1,7 +1,8 @@
 /*
  * One pass over a layer's blob: it is decompressed, its tar is read and interpreted as a
  * layer (names cleaned, whiteouts recognised, hostile entries refused), the diffID is
- * verified, the index is made and, if wanted, the files are unpacked from the same bytes.
+ * verified, the index is made and, if wanted, the files are unpacked from the same bytes. A
+ * blob that is not in the store yet is fetched, and read while it arrives.
  *
  * Nothing is visible of a layer that turned out bad: the index is published, and the caller
  * may publish what was unpacked, only after the whole of it was read and had its diffID.

@@ -158,20 +158,15 @@ void layer_stream_digest(struct layer_stream *x, struct digest *out, uint64_t *s
     *size = x->size;
 }
 
-struct layer_stream *layer_stream_open(struct cas_store *s,
-                                       const struct descriptor *blob,
-                                       enum digest_alg alg,
-                                       struct error *err)
+static struct layer_stream *open_stream(const struct descriptor *blob,
+                                        enum digest_alg alg,
+                                        int fd,
+                                        struct codec_reader *codec)
 {
-    CLEANUP(fd_closep) int fd = cas_blob_open(s, &blob->digest, err);
-
-    if (fd < 0)
-        return NULL;
-
     struct layer_stream *x = base_alloc(sizeof *x);
 
-    x->fd = fd_take(&fd);
-    x->codec = codec_reader_new_fd(x->fd);
+    x->fd = fd;
+    x->codec = codec;
     x->hasher = hasher_new(alg);
     pthread_mutex_init(&x->lock, NULL);
     pthread_cond_init(&x->moved, NULL);
@@ -183,6 +178,23 @@ struct layer_stream *layer_stream_open(struct cas_store *s,
     /* Without a thread it works as well. */
     x->threaded = large && pthread_create(&x->thread, NULL, run_ahead, x) == 0;
     return x;
+}
+
+struct layer_stream *layer_stream_open(struct cas_store *s,
+                                       const struct descriptor *blob,
+                                       enum digest_alg alg,
+                                       struct error *err)
+{
+    const int fd = cas_blob_open(s, &blob->digest, err);
+
+    return fd < 0 ? NULL : open_stream(blob, alg, fd, codec_reader_new_fd(fd));
+}
+
+struct layer_stream *layer_stream_open_arriving(struct cas_arrival *arrival,
+                                                const struct descriptor *blob,
+                                                enum digest_alg alg)
+{
+    return open_stream(blob, alg, -1, codec_reader_new(cas_arrival_read, arrival));
 }
 
 void layer_stream_close(struct layer_stream *x)

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/macros.h"
 #include "base/view.h"
+#include "cas/arrival.h"
 #include "cas/descriptor.h"
 #include "cas/digest.h"
 #include "cas/store.h"
@@ -25,6 +26,11 @@ MUST_CHECK struct layer_stream *layer_stream_open(struct cas_store *s,
                                                   const struct descriptor *blob,
                                                   enum digest_alg alg,
                                                   struct error *err);
+/* The same of a blob that may be under way still; `arrival` is borrowed, and read from its
+ * start. Whoever gives up early leaves the arrival before he closes the stream. */
+struct layer_stream *layer_stream_open_arriving(struct cas_arrival *arrival,
+                                                const struct descriptor *blob,
+                                                enum digest_alg alg);
 void layer_stream_close(struct layer_stream *x); /* NULL is fine */
 void layer_stream_closep(struct layer_stream **x);
 

@@ -115,6 +115,8 @@ int snapshot_overlay_prepare(struct cas_snapshot *snap, struct error *err)
 {
     struct cas_layer_root root = {0};
 
+    if (cas_layers_unpack(snap->layers, snap->count, err) < 0)
+        return -1;
     snap->lower_fds = base_alloc_array(snap->count + 2, sizeof *snap->lower_fds);
     snap->lower_inodes = base_alloc_array(snap->count + 2, sizeof *snap->lower_inodes);
     for (size_t i = 0; i < snap->count; i++) {

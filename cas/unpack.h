@@ -22,6 +22,15 @@ MUST_CHECK int cas_layer_unpacked(struct cas_layer *const *layers,
                                   size_t which,
                                   struct error *err);
 
+/*
+ * The same for all layers of a stack, without opening them: those that are missing are
+ * unpacked several at a time, each while its blob arrives. The first failure is told, and
+ * ends what has not begun.
+ */
+MUST_CHECK int cas_layers_unpack(struct cas_layer *const *layers,
+                                 size_t count,
+                                 struct error *err);
+
 struct cas_owners;
 
 /* Applies a stack of layers to an empty directory as plain files (whiteouts applied, not

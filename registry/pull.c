@@ -15,6 +15,7 @@ struct ingest {
     struct cas_store *store;
     enum digest_alg alg;
     struct cas_blob_writer *writer;
+    struct cas_arrival *arrival; /* or NULL */
 };
 
 static int ingest_restart(void *context, struct error *err)
@@ -23,24 +24,27 @@ static int ingest_restart(void *context, struct error *err)
 
     cas_blob_writer_abortp(&in->writer);
     in->writer = cas_blob_writer_new(in->store, in->alg, err);
-    return in->writer ? 0 : -1;
+    return in->writer ? cas_arrival_begin(in->arrival, in->writer, err) : -1;
 }
 
 static int ingest_write(void *context, const void *data, size_t size, struct error *err)
 {
     const struct ingest *in = context;
 
-    return cas_blob_writer_write(in->writer, data, size, err);
+    if (cas_blob_writer_write(in->writer, data, size, err) < 0)
+        return -1;
+    return cas_arrival_grown(in->arrival, in->writer, err);
 }
 
 static int download(struct registry_client *client,
                     struct cas_store *store,
                     const struct registry_reference *repository,
                     const struct descriptor *blob,
+                    struct cas_arrival *arrival,
                     const struct registry_progress *progress,
                     struct error *err)
 {
-    struct ingest in = {.store = store, .alg = blob->digest.alg};
+    struct ingest in = {.store = store, .alg = blob->digest.alg, .arrival = arrival};
     const struct registry_blob_sink sink = {
         .restart = ingest_restart,
         .write = ingest_write,
@@ -61,6 +65,7 @@ static int fetch_blob(struct registry_client *client,
                       struct cas_store *store,
                       const struct registry_reference *repository,
                       const struct descriptor *blob,
+                      struct cas_arrival *arrival,
                       const struct registry_progress *progress,
                       struct error *err)
 {
@@ -68,7 +73,21 @@ static int fetch_blob(struct registry_client *client,
 
     if (registry_store_has(store, blob, &found, err) < 0)
         return -1;
-    return found ? 0 : download(client, store, repository, blob, progress, err);
+    return found ? 0 : download(client, store, repository, blob, arrival, progress, err);
+}
+
+int registry_fetch_followed(struct registry_client *client,
+                            struct cas_store *store,
+                            const struct registry_reference *repository,
+                            const struct descriptor *blob,
+                            struct cas_arrival *arrival,
+                            const struct registry_progress *progress,
+                            struct error *err)
+{
+    if (fetch_blob(client, store, repository, blob, arrival, progress, err) == 0)
+        return 0;
+    CLEANUP(base_freep) char *name = registry_reference_name(repository);
+    return error_wrap(err, "%s", name);
 }
 
 int registry_fetch_blob(struct registry_client *client,
@@ -78,10 +97,7 @@ int registry_fetch_blob(struct registry_client *client,
                         const struct registry_progress *progress,
                         struct error *err)
 {
-    if (fetch_blob(client, store, repository, blob, progress, err) == 0)
-        return 0;
-    CLEANUP(base_freep) char *name = registry_reference_name(repository);
-    return error_wrap(err, "%s", name);
+    return registry_fetch_followed(client, store, repository, blob, NULL, progress, err);
 }
 
 /* ---- Manifests: another endpoint than blobs ---- */
@@ -121,7 +137,7 @@ static int remote_fetch(void *context,
 
     if (!registry_media_is_index(blob->media_type) &&
         !registry_media_is_manifest(blob->media_type))
-        return fetch_blob(r->client, store, r->repository, blob, r->progress, err);
+        return fetch_blob(r->client, store, r->repository, blob, NULL, r->progress, err);
     if (registry_store_has(store, blob, &found, err) < 0)
         return -1;
     if (found)

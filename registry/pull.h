@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/macros.h"
+#include "cas/arrival.h"
 #include "cas/store.h"
 #include "registry/client.h"
 #include "registry/image.h"
@@ -52,6 +53,16 @@ MUST_CHECK int registry_fetch_blob(struct registry_client *client,
                                    const struct descriptor *blob,
                                    const struct registry_progress *progress,
                                    struct error *err);
+
+/* The same, and lets somebody read the blob while it arrives (NULL: nobody): see
+ * cas/arrival.h. The end is for the caller to tell. */
+MUST_CHECK int registry_fetch_followed(struct registry_client *client,
+                                       struct cas_store *store,
+                                       const struct registry_reference *repository,
+                                       const struct descriptor *blob,
+                                       struct cas_arrival *arrival,
+                                       const struct registry_progress *progress,
+                                       struct error *err);
 
 /* The same for all layers of an image, in parallel. */
 MUST_CHECK int registry_fetch_layers(struct registry_client *client,

@@ -333,10 +333,14 @@ static int verify(const struct build_cache_layer *l,
     return cas_layer_record_put(store, &l->diff_id, blob, l->maker, err);
 }
 
-int build_cache_fetch_layer(void *context, const struct descriptor *blob, struct error *err)
+int build_cache_fetch_layer(void *context,
+                            const struct descriptor *blob,
+                            struct cas_arrival *arrival,
+                            struct error *err)
 {
     const struct build_cache_layer *l = context;
 
+    (void)arrival;
     if (build_cache_source_fetch(l->source, blob, err) == 0 && verify(l, blob, err) == 0)
         return 0;
     error_wrap(err, "cache %s", l->source->name);

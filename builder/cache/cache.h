@@ -60,9 +60,10 @@ void build_cache_find_layer(struct build_cache *c,
                             struct build_cache_layer **out);
 /* For cas_layer_new; `context` is a struct build_cache_layer. The layer is verified whole,
  * diffID and outcome, and gets its layer record and index; if it cannot be had, or is not
- * what the record says, it is bad. */
+ * what the record says, it is bad. Nobody can follow: it is whole before it counts. */
 MUST_CHECK int build_cache_fetch_layer(void *context,
                                        const struct descriptor *blob,
+                                       struct cas_arrival *arrival,
                                        struct error *err);
 /* Where a blob is that some cache names: to mount it from there. NULL: in none. Borrowed.
  * For registry_push_options. */
