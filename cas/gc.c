@@ -302,7 +302,9 @@ static int sweep_files(struct sweep *w, struct error *err)
         return -1;
     if (sweep_dir(w, "stat", DIGEST_SHA256, keep_stat, remove_file, err) < 0)
         return -1;
-    return sweep_dir(w, "steps", DIGEST_SHA256, keep_stat, remove_file, err);
+    if (sweep_dir(w, "steps", DIGEST_SHA256, keep_stat, remove_file, err) < 0)
+        return -1;
+    return sweep_dir(w, "uploads", DIGEST_SHA256, keep_stat, remove_file, err);
 }
 
 /* --- Records --- */

@@ -28,7 +28,7 @@ enum cas_usage_kind {
     CAS_USAGE_MOUNT,    /* mounts/ID: RUN --mount=type=cache */
     CAS_USAGE_SOURCE,   /* git/ID */
     CAS_USAGE_BUILD,    /* builds/ID: logs and failed states */
-    CAS_USAGE_STAT,     /* stat/ID, steps/ID */
+    CAS_USAGE_STAT,     /* stat/ID, steps/ID, uploads/ID */
     CAS_USAGE_INGEST, /* no items; ingest/: what is being made, or was when it was killed */
     CAS_USAGE_META,   /* no items; meta.db, index.json, leases, the directories */
     CAS_USAGE_OTHER,  /* no items; what cooper did not make */

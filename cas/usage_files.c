@@ -348,7 +348,7 @@ static const struct {
     {"index", ignore_dir},    {"index/sha256", add_index}, {"index/sha512", add_index},
     {"layers", add_unpacked}, {"mounts", add_mount},       {"git", add_source},
     {"builds", add_build},    {"stat", add_stat},          {"steps", add_stat},
-    {"ingest", add_ingest},   {"leases", add_own},
+    {"uploads", add_stat},    {"ingest", add_ingest},      {"leases", add_own},
 };
 
 static bool is_own_file(const char *name)

@@ -96,7 +96,10 @@ static int find(struct cli_compared *c,
 
 /* --- Parts -------------------------------------------------------------------------- */
 
-static int fetch(void *context, const struct descriptor *blob, struct error *err)
+static int fetch(void *context,
+                 const struct descriptor *blob,
+                 struct cas_arrival *arrival,
+                 struct error *err)
 {
     const struct cli_compared *const c = context;
     const struct event_sink sink = sink_of(c->transfers);
@@ -105,8 +108,8 @@ static int fetch(void *context, const struct descriptor *blob, struct error *err
     if (c->reference.host == NULL)
         return error_set(err, ERROR_NOT_FOUND,
                          "the store lacks a part of this image, and no registry is known");
-    return registry_fetch_blob(cli_session_registry(c->session), c->session->store,
-                               &c->reference, blob, &progress, err);
+    return registry_fetch_followed(cli_session_registry(c->session), c->session->store,
+                                   &c->reference, blob, arrival, &progress, err);
 }
 
 static int docs_read(struct cli_compared *c, struct error *err)
@@ -115,7 +118,7 @@ static int docs_read(struct cli_compared *c, struct error *err)
     bool found = false;
 
     if (cas_blob_find(store, &c->image.config.digest, &found, NULL, err) < 0 ||
-        (!found && fetch(c, &c->image.config, err) < 0))
+        (!found && fetch(c, &c->image.config, NULL, err) < 0))
         return -1;
     c->config = cas_blob_read_doc(store, &c->image.config, LIMIT_CONFIG_SIZE, err);
     c->manifest = c->config == NULL ? NULL

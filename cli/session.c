@@ -18,6 +18,9 @@
 
 /* Registries that are spoken to without TLS, separated by commas. */
 #define ENV_INSECURE "COOPER_INSECURE_REGISTRIES"
+/* Seconds after which a transfer that stands still ends. */
+#define ENV_STALL   "COOPER_STALL_TIMEOUT"
+#define STALL_MAX_S 3600u
 
 void cli_session_init(struct cli_session *s)
 {
@@ -117,6 +120,21 @@ int cli_session_trust(struct cli_session *s, struct view ca, struct error *err)
     return fs_write_all(s->ca_fd, all.data, all.size, err);
 }
 
+/* 0: the default. */
+static uint32_t stall_timeout_ms(void)
+{
+    const char *const given = getenv(ENV_STALL);
+    uint64_t seconds = 0;
+
+    if (given == NULL || given[0] == '\0')
+        return 0;
+    if (view_to_u64(view_of(given), &seconds) && seconds >= 1 && seconds <= STALL_MAX_S)
+        return (uint32_t)seconds * 1000;
+    cli_message_warning(ENV_STALL " is not from 1 to %u (seconds): its default is used",
+                        STALL_MAX_S);
+    return 0;
+}
+
 void cli_session_insecure(const struct cli_session *s, struct cli_texts *out)
 {
     CLEANUP(base_freep) char *listed = base_strdup(getenv(ENV_INSECURE));
@@ -142,6 +160,7 @@ struct registry_client *cli_session_registry(struct cli_session *s)
                 .insecure_hosts = insecure.items,
                 .insecure_host_count = insecure.count,
                 .ca_file = s->ca_file,
+                .stall_timeout_ms = stall_timeout_ms(),
                 .cancelled = cli_interrupt_atomic(),
             },
     };

@@ -149,11 +149,19 @@ MUST_CHECK int registry_blob_get(struct registry_client *c,
                                  const struct registry_progress *progress,
                                  struct error *err);
 
+/* Where the session of an upload is kept for a process that comes after this one. */
+struct registry_upload_memory {
+    char *(*find)(void *context); /* its location; malloc'ed; NULL: there is none */
+    void (*keep)(void *context, const char *location); /* NULL: no more */
+    void *context;
+};
+
 struct registry_upload_options {
     const char
         *mount_from;      /* repository path on the same host that has the blob, or NULL */
     uint64_t chunk_size;  /* 0: one request, chunks of 8 MiB only after a 413 */
     bool is_known_absent; /* skip asking whether it is there */
+    const struct registry_upload_memory *memory; /* or NULL: none */
 };
 
 /*

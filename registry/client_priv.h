@@ -23,6 +23,7 @@ struct registry_call {
     const char *const *headers;
     size_t header_count;
     const struct registry_http_body *body;
+    uint64_t size_expected; /* of the answer; see struct registry_http_request */
     struct registry_http_sink sink;
     void (*progress)(void *context, uint64_t sent, uint64_t received);
     void *progress_context;

@@ -97,6 +97,7 @@ static int try_once(struct registry_client *c,
         .path = path,
         .headers = headers,
         .header_count = d->offset > 0 ? 1 : 0,
+        .size_expected = d->desc->size - d->offset,
         .sink = {.write = on_data, .context = d},
     };
 

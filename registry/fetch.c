@@ -174,6 +174,7 @@ static int perform(struct fetch *f, struct error *err)
         .header_count = count,
         .authorization = f->authorization,
         .plain = true,
+        .size_expected = q->size_max,
         .sink = {.write = on_data, .context = f},
     };
     cas_blob_writer_abortp(&f->writer);

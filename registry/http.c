@@ -17,6 +17,10 @@
 #define CONNECT_TIMEOUT_MS 15000u
 #define STALL_TIMEOUT_MS   60000u
 #define REDIRECTS_MAX      10
+/* A request's time: so many times the one after which a stalled one ends, and that of its
+ * bytes on the slowest line that is still worth waiting for. */
+#define DEADLINE_STALLS 5u
+#define DEADLINE_RATE   ((uint64_t)16 << 10) /* bytes a second */
 
 struct registry_http {
     struct registry_hosts *hosts; /* or NULL */
@@ -307,6 +311,18 @@ static uint64_t body_size(const struct registry_http_body *b)
     return b->read_at || b->has_fd ? b->size : b->bytes.size;
 }
 
+/* 0: none. A body of unknown size is still being made, at its own pace. */
+static uint64_t deadline_ms(const struct registry_http *h,
+                            const struct registry_http_request *q)
+{
+    const uint64_t sent = body_size(q->body);
+
+    if (sent == UINT64_MAX)
+        return 0;
+    return (uint64_t)h->stall_timeout_ms * DEADLINE_STALLS +
+           (sent / DEADLINE_RATE + q->size_expected / DEADLINE_RATE) * 1000;
+}
+
 static int exchange(struct registry_http *h,
                     struct exchange *x,
                     enum registry_http_method method,
@@ -345,6 +361,7 @@ static int exchange(struct registry_http *h,
         .cert_file = trust.cert_file,
         .key_file = trust.key_file,
         .body_size = sends ? body_size(q->body) : 0,
+        .deadline_ms = deadline_ms(h, q),
         .context = x,
         .read_at = on_read_at,
         .header = on_header,

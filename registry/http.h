@@ -11,8 +11,9 @@
  * says that its user asked for it; a redirect from https to http is refused always;
  *  - the Authorization header is sent to the origin (scheme, host, port) of the URL that
  * was asked for and is dropped when a redirect leads elsewhere;
- *  - no request hangs: connecting is limited, and a transfer that is slower than 1 byte a
- *    second for stall_timeout_ms ends;
+ *  - no request hangs: connecting is limited, a transfer that is slower than 1 KiB a second
+ *    for stall_timeout_ms ends, and so does one that drips: in all a request may take five
+ *    times that, and what its bytes take at 16 KiB a second;
  *  - what a server sends that nobody asked for is bounded (LIMIT_HTTP_HEADER,
  * LIMIT_HTTP_BODY_SMALL).
  *
@@ -91,6 +92,7 @@ struct registry_http_request {
     const char *authorization;             /* value of that header, or NULL */
     bool plain;                            /* http:// is fine, wherever it leads */
     const struct registry_http_body *body; /* NULL: none */
+    uint64_t size_expected; /* bytes that the answer may have: gives it time; 0: few */
     /* Receives the body of a 2xx answer; the body of any other goes into response->text.
      * With a NULL write every body goes there, as far as response->text.max allows. */
     struct registry_http_sink sink;

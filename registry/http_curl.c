@@ -11,6 +11,7 @@
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -23,6 +24,8 @@
 /* Bodies from this size on are offered first ("Expect: 100-continue"), so that a refusal
  * comes before the bytes. For a smaller one asking costs more than sending it in vain. */
 #define OFFER_SIZE (UINT64_C(1) << 20)
+/* Bytes a second: what is slower for the time of a stall has stalled. */
+#define STALL_SPEED 1024L
 
 struct idle {
     CURL *easy;
@@ -236,7 +239,7 @@ static bool set_limits(CURL *easy, const struct registry_http_engine *e)
     SET(CURLOPT_PROTOCOLS_STR, "http,https");
     SET(CURLOPT_FOLLOWLOCATION, 0L);
     SET(CURLOPT_CONNECTTIMEOUT_MS, e->connect_timeout_ms);
-    SET(CURLOPT_LOW_SPEED_LIMIT, 1L);
+    SET(CURLOPT_LOW_SPEED_LIMIT, STALL_SPEED);
     SET(CURLOPT_LOW_SPEED_TIME, e->stall_timeout_s);
     SET(CURLOPT_TCP_KEEPALIVE, 1L);
     /* Refused while the handle still has a buffer, which libcurl 7.88 leaves behind when a
@@ -255,6 +258,8 @@ static bool set_peer(CURL *easy,
 {
     bool ok = true;
 
+    if (t->deadline_ms > 0 && t->deadline_ms < LONG_MAX)
+        SET(CURLOPT_TIMEOUT_MS, (long)t->deadline_ms);
     if (t->direct)
         SET(CURLOPT_NOPROXY, "*");
     if (t->unverified) {

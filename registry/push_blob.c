@@ -10,6 +10,7 @@
 #include "cas/layer.h"
 #include "registry/pull.h"
 #include "registry/store_blob.h"
+#include "registry/upload_session.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -86,7 +87,11 @@ static int send(const struct push_item *item,
 {
     const struct registry_pusher *p = item->pusher;
     CLEANUP(fd_closep) int fd = -1;
+    CLEANUP(upload_session_freep)
+    struct upload_session *session =
+        has_bytes ? upload_session_new(p->store, &p->repository, &item->blob) : NULL;
     const struct registry_upload_options options = {
+        .memory = upload_session_memory(session),
         .mount_from = mount_from,
         .chunk_size = p->options.chunk_size,
         .is_known_absent = is_known_absent(item),

@@ -6,49 +6,20 @@
  *     PATCH LOCATION (Content-Range)  -> 202 and the next Location, ...; then PUT without a
  * body
  *
- * A try that breaks off begins with a new session; within a session of chunks the registry
- * is asked how far it got, and the upload goes on from there.
+ * After a try that broke off the registry is asked how far it got, and the upload goes on
+ * from there if it knows; else it begins with a new session. A session of a large blob is
+ * remembered, so that another process can go on with what this one left.
  *
  * Spec: OCI distribution-spec "Pushing blobs", "Mounting a blob from another repository".
  */
-#include "registry/client_priv.h"
+#include "registry/upload_priv.h"
 
 #include "base/alloc.h"
 #include "base/limits.h"
 #include "base/log.h"
-#include "registry/meter.h"
 #include "registry/url.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
-
-#define CHUNK_SIZE ((uint64_t)8 << 20)
-
-enum upload_state {
-    UPLOAD_BEGIN, /* no session: POST -> WHOLE, CHUNK or DONE (mounted) */
-    UPLOAD_WHOLE, /* session: PUT with the body -> DONE, or after a 413 BEGIN with chunks */
-    UPLOAD_CHUNK, /* session, `offset` bytes are there: PATCH -> CHUNK or FINISH */
-    UPLOAD_STATUS, /* a PATCH broke off: GET -> CHUNK or FINISH */
-    UPLOAD_FINISH, /* all bytes are there: PUT without a body -> DONE */
-    UPLOAD_DONE,
-};
-
-struct upload {
-    struct registry_client *client;
-    const struct registry_reference *repository;
-    const struct descriptor *desc;
-    const struct registry_http_body *body;
-    const char *mount_from;
-    uint64_t chunk_size; /* 0: the whole in one piece */
-    enum upload_state state;
-    char *location;  /* of the session; NULL in UPLOAD_BEGIN */
-    uint64_t offset; /* bytes that the registry has, in chunks */
-    uint64_t min_chunk_size;
-    enum registry_upload_result result;
-    struct registry_meter meter;
-    struct registry_http_response response;
-};
 
 static const char *state_name(enum upload_state state)
 {
@@ -58,14 +29,20 @@ static const char *state_name(enum upload_state state)
     return names[state];
 }
 
-static void enter(struct upload *up, enum upload_state next)
+void upload_enter(struct upload *up, enum upload_state next)
 {
     log_debug("upload: %s -> %s", state_name(up->state), state_name(next));
     up->state = next;
 }
 
-/* Takes the session's next address from the answer. */
-static int take_location(struct upload *up, struct error *err)
+/* `location` NULL: the session is of no more use. */
+static void remember(const struct upload *up, const char *location)
+{
+    if (up->memory)
+        up->memory->keep(up->memory->context, location);
+}
+
+int upload_take_location(struct upload *up, struct error *err)
 {
     struct view location;
 
@@ -76,6 +53,7 @@ static int take_location(struct upload *up, struct error *err)
         return error_wrap(err, "the upload's location");
     free(up->location);
     up->location = next;
+    remember(up, next);
     return 0;
 }
 
@@ -94,7 +72,7 @@ static int check_stored(const struct upload *up, struct error *err)
 
 /* An answer that was not expected; the session is given up, so that a retry has a new one.
  */
-static int unexpected(struct upload *up,
+int upload_unexpected(struct upload *up,
                       const struct registry_call *call,
                       struct error *err)
 {
@@ -143,7 +121,7 @@ static int step_begin(struct upload *up, struct error *err)
         return -1;
     if (up->response.status == 201 && up->mount_from) {
         up->result = REGISTRY_UPLOAD_MOUNTED;
-        enter(up, UPLOAD_DONE);
+        upload_enter(up, UPLOAD_DONE);
         return check_stored(up, err);
     }
     /* Not being allowed to read the other repository only means to upload it ourselves. */
@@ -152,18 +130,19 @@ static int step_begin(struct upload *up, struct error *err)
         return 0;
     }
     if (up->response.status != 202)
-        return unexpected(up, &call, err);
-    if (take_location(up, err) < 0)
+        return upload_unexpected(up, &call, err);
+    if (upload_take_location(up, err) < 0)
         return -1;
     read_min_chunk(up);
     up->offset = 0;
-    enter(up, up->chunk_size ? UPLOAD_CHUNK : UPLOAD_WHOLE);
+    up->resumed = false;
+    upload_enter(up, up->chunk_size ? UPLOAD_CHUNK : UPLOAD_WHOLE);
     return 0;
 }
 
 /* ---- WHOLE, FINISH ---- */
 
-static void on_sent(void *context, uint64_t sent, uint64_t received)
+void upload_on_sent(void *context, uint64_t sent, uint64_t received)
 {
     struct upload *up = context;
 
@@ -186,147 +165,28 @@ static int put(struct upload *up, const struct registry_http_body *body, struct 
         .headers = headers,
         .header_count = 1,
         .body = body,
-        .progress = body ? on_sent : NULL,
+        .progress = body ? upload_on_sent : NULL,
         .progress_context = up,
     };
 
     if (registry_call_once(up->client, &call, &up->response, err) < 0)
         return -1;
     if (up->response.status == 413 && body) {
-        up->chunk_size = CHUNK_SIZE;
-        enter(up, UPLOAD_BEGIN);
+        up->chunk_size = UPLOAD_CHUNK_SIZE;
+        upload_enter(up, UPLOAD_BEGIN);
+        return 0;
+    }
+    if (up->resumed && up->response.status >= 400 && up->response.status < 500) {
+        /* Who knows what was written before the cut. */
+        up->resumed = false;
+        upload_enter(up, UPLOAD_BEGIN);
         return 0;
     }
     if (up->response.status != 201 && up->response.status != 204)
-        return unexpected(up, &call, err);
+        return upload_unexpected(up, &call, err);
     up->result = REGISTRY_UPLOAD_SENT;
-    enter(up, UPLOAD_DONE);
+    upload_enter(up, UPLOAD_DONE);
     return check_stored(up, err);
-}
-
-/* ---- CHUNK, STATUS ---- */
-
-struct part {
-    const struct registry_http_body *body;
-    uint64_t offset;
-};
-
-static ptrdiff_t read_part(void *context, uint64_t offset, void *out, size_t size)
-{
-    const struct part *p = context;
-
-    return p->body->read_at(p->body->context, p->offset + offset, out, size);
-}
-
-/* The bytes [offset, offset + size) of the body as a body of their own. `part` backs it. */
-static struct registry_http_body slice(const struct registry_http_body *body,
-                                       uint64_t offset,
-                                       uint64_t size,
-                                       struct part *part)
-{
-    struct registry_http_body out = *body;
-
-    if (body->read_at) {
-        *part = (struct part){body, offset};
-        out.read_at = read_part;
-        out.context = part;
-        out.size = size;
-    } else if (body->has_fd) {
-        out.offset = body->offset + offset;
-        out.size = size;
-    } else {
-        out.bytes = view_sub(body->bytes, (size_t)offset, (size_t)size);
-    }
-    return out;
-}
-
-/* "Range: 0-1023": how many bytes the registry has; nothing yet may be "0-0" with size 0.
- */
-static int take_range(struct upload *up, struct error *err)
-{
-    struct view value, first, last;
-    uint64_t end;
-
-    if (!registry_http_header(&up->response, "Range", 0, &value)) {
-        up->offset = 0;
-        return 0;
-    }
-    if (view_starts(value, "bytes="))
-        value = view_sub(value, 6, value.size);
-    if (!view_cut(value, '-', &first, &last) || !view_to_u64(last, &end) ||
-        !view_eq_text(first, "0") || end >= up->desc->size)
-        return error_set(err, ERROR_INVALID,
-                         "the registry says it has a range that cannot be");
-    up->offset = end ? end + 1 : 0;
-    return 0;
-}
-
-static uint64_t next_chunk_size(const struct upload *up)
-{
-    const uint64_t left = up->desc->size - up->offset;
-    const uint64_t size =
-        up->chunk_size < up->min_chunk_size ? up->min_chunk_size : up->chunk_size;
-
-    return size < left ? size : left;
-}
-
-static int step_chunk(struct upload *up, struct error *err)
-{
-    struct part part;
-    const uint64_t size = next_chunk_size(up);
-    const struct registry_http_body body = slice(up->body, up->offset, size, &part);
-    CLEANUP(base_freep)
-    char *range = base_format("Content-Range: %" PRIu64 "-%" PRIu64, up->offset,
-                              up->offset + size - 1);
-    const char *const headers[] = {"Content-Type: application/octet-stream", range};
-    const struct registry_call call = {
-        .repository = up->repository,
-        .access = REGISTRY_ACCESS_PUSH,
-        .method = REGISTRY_HTTP_PATCH,
-        .url = up->location,
-        .headers = headers,
-        .header_count = 2,
-        .body = &body,
-        .progress = on_sent,
-        .progress_context = up,
-    };
-
-    if (size == 0) {
-        enter(up, UPLOAD_FINISH);
-        return 0;
-    }
-    if (registry_call_once(up->client, &call, &up->response, err) < 0) {
-        if (registry_retry_is_error(err))
-            enter(up, UPLOAD_STATUS);
-        return -1;
-    }
-    if (up->response.status == 416) {
-        enter(up, UPLOAD_STATUS);
-        return error_set(err, ERROR_NETWORK, "the registry lost count of the chunks");
-    }
-    if (up->response.status != 202 && up->response.status != 204)
-        return unexpected(up, &call, err);
-    up->offset += size;
-    return take_location(up, err);
-}
-
-static int step_status(struct upload *up, struct error *err)
-{
-    const struct registry_call call = {
-        .repository = up->repository,
-        .access = REGISTRY_ACCESS_PUSH,
-        .method = REGISTRY_HTTP_GET,
-        .url = up->location,
-    };
-
-    if (registry_call_once(up->client, &call, &up->response, err) < 0)
-        return -1;
-    if (up->response.status != 204 && up->response.status != 202)
-        return unexpected(up, &call, err);
-    if (take_range(up, err) < 0 || take_location(up, err) < 0)
-        return -1;
-    enter(up, UPLOAD_CHUNK);
-    return 0;
 }
 
 /* ---- The whole ---- */
@@ -339,15 +199,24 @@ static int step(struct upload *up, struct error *err)
     case UPLOAD_WHOLE:
         return put(up, up->body, err);
     case UPLOAD_CHUNK:
-        return step_chunk(up, err);
+        return upload_step_chunk(up, err);
     case UPLOAD_STATUS:
-        return step_status(up, err);
+        return upload_step_status(up, err);
     case UPLOAD_FINISH:
         return put(up, NULL, err);
     case UPLOAD_DONE:
         break;
     }
     return 0;
+}
+
+/* Where there is a session its registry is asked, a few times. */
+static enum upload_state after_failure(const struct upload *up,
+                                       const struct registry_retry *retry)
+{
+    const bool is_lost = up->state == UPLOAD_STATUS && retry->made > 2;
+
+    return up->state == UPLOAD_BEGIN || is_lost ? UPLOAD_BEGIN : UPLOAD_STATUS;
 }
 
 /* Steps are bounded: chunks are, and every other step is a failure's consequence. */
@@ -358,22 +227,21 @@ static int run(struct upload *up, struct error *err)
     struct registry_retry retry = {.policy = registry_client_retry(up->client)};
 
     for (int steps = 0; up->state != UPLOAD_DONE; steps++) {
-        const uint64_t before = up->offset;
         struct view after = {"", 0};
 
         if (steps == STEPS_MAX)
             return error_set(err, ERROR_NETWORK, "the upload does not get anywhere");
         if (step(up, err) == 0) {
-            if (up->offset > before)
+            if (up->offset > up->best)
                 retry.made = 0;
+            up->best = up->offset > up->best ? up->offset : up->best;
             continue;
         }
         (void)registry_http_header(&up->response, "Retry-After", 0, &after);
         if (!registry_retry_is_error(err) || !registry_retry_wait(&retry, err, after))
             return -1;
         error_clear(err);
-        if (up->state != UPLOAD_STATUS || retry.made > 1)
-            enter(up, UPLOAD_BEGIN);
+        upload_enter(up, after_failure(up, &retry));
     }
     return 0;
 }
@@ -417,7 +285,17 @@ static int upload(struct upload *up, bool is_known_absent, struct error *err)
         up->result = REGISTRY_UPLOAD_PRESENT;
         return 0;
     }
-    return up->body ? run(up, err) : mount_only(up, err);
+    if (!up->body)
+        return mount_only(up, err);
+    if (up->memory)
+        up->location = up->memory->find(up->memory->context);
+    if (up->location)
+        upload_enter(up, UPLOAD_STATUS);
+    const int rc = run(up, err);
+    /* What the network broke off can go on another time. */
+    if (rc == 0 || !(registry_retry_is_error(err) || error_is(err, ERROR_CANCELLED)))
+        remember(up, NULL);
+    return rc;
 }
 
 int registry_blob_upload(struct registry_client *c,
@@ -435,6 +313,7 @@ int registry_blob_upload(struct registry_client *c,
         .desc = desc,
         .body = body,
         .mount_from = options ? options->mount_from : NULL,
+        .memory = options ? options->memory : NULL,
         .chunk_size = options ? options->chunk_size : 0,
         .state = UPLOAD_BEGIN,
         .response = REGISTRY_HTTP_RESPONSE_INIT(REGISTRY_ERROR_TEXT_MAX),

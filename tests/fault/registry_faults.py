@@ -1,0 +1,287 @@
+#!/usr/bin/env python3
+"""Pushes and pulls through a network that breaks.
+
+    registry_faults.py random COOPER REGISTRY DIR ROUNDS
+        as many images, each pushed and pulled back, under random faults: all must end well or with
+        one clear error; the registry must have everything that was pushed, whole, and nothing
+        else; so must the stores. FAULT_SEED repeats a run.
+    registry_faults.py resume COOPER REGISTRY DIR
+        a push killed in the middle of a layer is gone on with by the next one
+    registry_faults.py stall COOPER REGISTRY DIR
+        a registry that says no more is given up, push and pull
+
+Python 3.11, standard library only.
+"""
+import concurrent.futures
+import email.utils
+import hashlib
+import io
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import threading
+import time
+import urllib.error
+import urllib.request
+
+from fault_proxy import FaultProxy
+
+IMAGE = "application/vnd.oci.image.manifest.v1+json"
+TIME_LIMIT = 600
+# Of all operations: the rest may end with an error, as five tries may all fail.
+ENOUGH = 0.7
+
+
+def require(condition, *what):
+    if not condition:
+        sys.exit("registry_faults: " + " ".join(str(w) for w in what))
+
+
+class Cooper:
+    def __init__(self, program, store, stall="3"):
+        self.program = program
+        self.store = store
+        self.stall = stall
+
+    def start(self, *words, stdin=subprocess.DEVNULL):
+        return subprocess.Popen([self.program, "--root", self.store, *words], stdin=stdin,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                env=dict(os.environ, COOPER_STALL_TIMEOUT=self.stall))
+
+    def run(self, *words, data=None):
+        process = self.start(*words, stdin=subprocess.PIPE)
+        out, err = process.communicate(data, timeout=TIME_LIMIT)
+        return process.returncode, out.decode(), err.decode()
+
+    def must(self, *words, data=None):
+        status, out, err = self.run(*words, data=data)
+        require(status == 0, "cooper", *words, "failed:", err)
+        return out.strip()
+
+    def make_image(self, name, rng, size):
+        tar = io.BytesIO()
+        with tarfile.open(fileobj=tar, mode="w") as t:
+            info = tarfile.TarInfo("data")
+            info.size = size
+            t.addfile(info, io.BytesIO(rng.randbytes(size)))
+        self.must("import", "-", name, data=tar.getvalue())
+
+
+def get(registry, path, accept=IMAGE):
+    request = urllib.request.Request(f"http://{registry}/v2/{path}", headers={"Accept": accept})
+    try:
+        with urllib.request.urlopen(request, timeout=TIME_LIMIT) as answer:
+            return answer.read()
+    except urllib.error.HTTPError as e:
+        require(e.code == 404, "the registry answers", e.code, "to", path)
+        return None
+
+
+def digest(data):
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def check_at_registry(registry, repository, tag):
+    """Everything that the image names is there, whole; its digests."""
+    manifest = get(registry, f"{repository}/manifests/{tag}")
+    require(manifest is not None, f"{repository}:{tag} was pushed, and is not there")
+    found = {digest(manifest)}
+    document = json.loads(manifest)
+    for blob in [document["config"]] + document["layers"]:
+        data = get(registry, f"{repository}/blobs/{blob['digest']}")
+        require(data is not None, "lost:", blob["digest"])
+        require(len(data) == blob["size"] and digest(data) == blob["digest"], "damaged:",
+                blob["digest"])
+        found.add(blob["digest"])
+    return found
+
+
+def check_error(what, out, err):
+    lines = [line for line in err.splitlines() if line.startswith("cooper: error: ")]
+    require(len(lines) == 1 and len(lines[0]) > 30, what, "ended without one clear error:", err)
+    require(not re.search("Sanitizer|[Aa]ssert", err), what, "crashed:", err)
+
+
+class Chooser:
+    """One request in six meets a fault."""
+
+    def __init__(self, seed):
+        self.rng = random.Random(seed)
+        self.is_on = True
+        self.counts = {}
+
+    def statuses(self, q):
+        retry = {"Retry-After": self.rng.choice(
+            ["0", "1", email.utils.formatdate(time.time() + 1, usegmt=True)])}
+        return [("status", 429, retry), ("status", 500, {}), ("status", 502, {}),
+                ("status", 503, retry), ("status", 408, {})]
+
+    def faults(self, q):
+        all_of = [("cut-answer", self.rng.randrange(2000)), ("lose-answer",)]
+        all_of += [self.rng.choice(self.statuses(q))]
+        if q.method == "GET" and "/blobs/" in q.path:
+            all_of += [("cut-answer", self.rng.randrange(400000))] * 2
+        if q.size > 0:
+            all_of += [("cut-request", self.rng.randrange(q.size))] * 2
+        if q.size > 16 << 10 and "/blobs/" in q.path:
+            all_of += [("status", 413, {})]
+        if self.rng.random() < 0.05:
+            all_of = [("stall-answer", 0)]
+        return all_of
+
+    def __call__(self, q):
+        if not self.is_on or self.rng.randrange(6):
+            return None
+        fault = self.rng.choice(self.faults(q))
+        name = " ".join(map(str, fault[:2] if fault[0] == "status" else fault[:1]))
+        self.counts[name] = self.counts.get(name, 0) + 1
+        return fault
+
+
+class Run:
+    def __init__(self, program, registry, top, seed):
+        self.program = program
+        self.registry = registry
+        self.top = top
+        self.rng = random.Random(seed)
+        self.chooser = Chooser(seed)
+        self.source = Cooper(program, top + "/source")
+        self.expected = set()
+        self.lock = threading.Lock()
+        self.completed = 0
+        self.failed = []
+
+    def note(self, what, status, out, err):
+        """True if it ended well."""
+        require(status in (0, 1), what, "ended with", status, err)
+        if status == 1:
+            check_error(what, out, err)
+        with self.lock:
+            if status == 0:
+                self.completed += 1
+            else:
+                self.failed.append(what + ": " + err.strip().splitlines()[-1])
+        return status == 0
+
+    def one(self, proxy, number):
+        repository = f"f/{number % 7}"
+        name = f"{proxy.address}/{repository}:{number}"
+        store = f"{self.top}/pulled{number}"
+        if self.note(f"push {number}", *self.source.run("push", "-q", name)):
+            blobs = check_at_registry(self.registry, repository, number)
+            with self.lock:
+                self.expected |= blobs
+        else:
+            return
+        puller = Cooper(self.program, store)
+        if self.note(f"pull {number}", *puller.run("pull", "-q", name)):
+            require(puller.must("images", "-q", "--no-trunc") in blobs,
+                    "another image was pulled")
+        else:
+            require(puller.must("images", "-q") == "", "a failed pull left an image")
+        check_store(store)
+        shutil.rmtree(store)
+
+    def all(self, proxy, rounds):
+        for number in range(rounds):
+            size = self.rng.randrange(1, 6 << 20 if number % 10 == 0 else 300000)
+            self.source.make_image(f"{proxy.address}/f/{number % 7}:{number}", self.rng, size)
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            for result in [pool.submit(self.one, proxy, n) for n in range(rounds)]:
+                result.result()
+
+    def push_the_rest(self, proxy, rounds):
+        """Without faults what failed succeeds: nothing stands in its way."""
+        self.chooser.is_on = False
+        for number in range(rounds):
+            name = f"{proxy.address}/f/{number % 7}:{number}"
+            self.source.must("push", "-q", name)
+            self.expected |= check_at_registry(self.registry, f"f/{number % 7}", number)
+
+
+def check_store(store):
+    checker = os.path.join(os.path.dirname(os.path.abspath(__file__)), "store.py")
+    done = subprocess.run([sys.executable, checker, store], capture_output=True, text=True,
+                          timeout=TIME_LIMIT)
+    require(done.returncode == 0, "the store is not whole:", done.stdout, done.stderr)
+
+
+def under_faults(program, registry, top, rounds):
+    seed = int(os.environ.get("FAULT_SEED") or random.randrange(1 << 30))
+    print("FAULT_SEED=%d" % seed)
+    run = Run(program, registry, top, seed)
+    with FaultProxy(registry, run.chooser) as proxy:
+        run.all(proxy, rounds)
+        print("%d of %d ended well; faults: %s" % (run.completed, 2 * rounds, run.chooser.counts))
+        print("\n".join(run.failed))
+        run.push_the_rest(proxy, rounds)
+    require(sum(run.chooser.counts.values()) > rounds / 4, "hardly any faults")
+    require(run.completed >= ENOUGH * 2 * rounds, "too few ended well")
+    check_store(run.source.store)
+    with open(top + "/expected", "w", encoding="ascii") as f:
+        f.write("".join(sorted(d + "\n" for d in run.expected)))
+
+
+def is_body(q):
+    return q.method in ("PUT", "PATCH") and "/blobs/uploads/" in q.path and q.size > 0
+
+
+def resume(program, registry, top):
+    size = 24 << 20
+    stop = 10 << 20
+    with FaultProxy(registry, lambda q: ("stall-request", stop) if is_body(q) else None) as proxy:
+        source = Cooper(program, top + "/source")
+        name = f"{proxy.address}/f/resumed:1"
+        source.make_image(name, random.Random(), size)
+        process = source.start("push", "-q", name)
+        while not any(q.received == stop for q in proxy.requests):
+            require(process.poll() is None, "the push ended by itself")
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        with proxy.lock:
+            proxy.choose = lambda q: None
+            before = len(proxy.requests)
+        source.must("push", "-q", name)
+        bodies = [q for q in proxy.requests[before:] if is_body(q) and q.size > 1 << 20]
+        require(len(bodies) == 1, "one request should bring the rest, there were", len(bodies))
+        require(bodies[0].headers.get("Content-Range", "").startswith(f"{stop}-"),
+                "it did not go on where the registry stopped:", bodies[0].headers)
+        check_at_registry(registry, "f/resumed", 1)
+        left = os.listdir(top + "/source/uploads")
+        require(not left, "a session that is over is remembered:", left)
+
+
+def stall(program, registry, top):
+    chosen = {"fault": None}
+    with FaultProxy(registry, lambda q: chosen["fault"]) as proxy:
+        source = Cooper(program, top + "/source", stall="1")
+        name = f"{proxy.address}/f/stalled:1"
+        source.make_image(name, random.Random(), 300000)
+        for what, cooper in (("push", source), ("pull", Cooper(program, top + "/pulled", stall="1"))):
+            chosen["fault"] = ("stall-answer", 0)
+            status, out, err = cooper.run(what, name)
+            require(status == 1, what, "should have ended")
+            check_error(what, out, err)
+            require("too slow" in err or "timed out" in err, "not said why:", err)
+            chosen["fault"] = None
+            cooper.must(what, name)
+
+
+def main():
+    what, program, registry, top = sys.argv[1:5]
+    os.makedirs(top, exist_ok=True)
+    if what == "random":
+        under_faults(program, registry, top, int(sys.argv[5]))
+    else:
+        {"resume": resume, "stall": stall}[what](program, registry, top)
+
+
+if __name__ == "__main__":
+    main()
