@@ -134,8 +134,6 @@ struct copy_spool *copy_spool_new(const struct copy_source *from,
                                   const struct registry_progress *progress);
 /* As the read_at of a body; `context` is the spool. */
 ptrdiff_t copy_spool_read(void *context, uint64_t offset, void *out, size_t size);
-/* Bytes came, or were about to. */
-bool copy_spool_was_used(const struct copy_spool *s);
 /* Ends the reading and frees. If that had failed, `err`, which is set or not, becomes the
  * reason, and the result is -1; else 0. */
 int copy_spool_free(struct copy_spool *s, struct error *err);

@@ -173,11 +173,6 @@ ptrdiff_t copy_spool_read(void *context, uint64_t offset, void *out, size_t size
     return n;
 }
 
-bool copy_spool_was_used(const struct copy_spool *s)
-{
-    return s->has_thread;
-}
-
 int copy_spool_free(struct copy_spool *s, struct error *err)
 {
     int rc = 0;

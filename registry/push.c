@@ -5,6 +5,7 @@
 #include "base/limits.h"
 #include "cas/blob.h"
 #include "registry/image.h"
+#include "registry/referrers.h"
 
 #include <stdlib.h>
 
@@ -93,6 +94,30 @@ static int is_there(const struct registry_pusher *p,
     return registry_manifest_head(p->client, &pinned, found, &there, err);
 }
 
+/* What refers to another manifest is listed there, also where the registry does not do it.
+ */
+static int put_manifest(const struct registry_pusher *p,
+                        const struct registry_reference *as,
+                        const char *type,
+                        const struct doc *doc,
+                        struct view bytes,
+                        struct digest *out,
+                        struct error *err)
+{
+    CLEANUP(descriptor_release) struct descriptor subject = {0};
+    CLEANUP(descriptor_release) struct descriptor put = {0};
+    bool refers;
+
+    if (registry_manifest_subject(doc, &refers, &subject, err) < 0)
+        return -1;
+    if (!refers)
+        return registry_manifest_put(p->client, as, type, bytes, out, err);
+    if (registry_referrer_put(p->client, as, bytes, &put, err) < 0)
+        return -1;
+    *out = put.digest;
+    return 0;
+}
+
 static int push_tree(struct registry_pusher *p,
                      const struct descriptor *root,
                      const struct registry_reference *as,
@@ -122,7 +147,7 @@ static int push_tree(struct registry_pusher *p,
     if (!found && (registry_media_is_index(type) ? push_children(p, d, depth, err)
                                                  : push_blobs(p, d, err)) < 0)
         return -1;
-    if (registry_manifest_put(p->client, as, type, buf_view(&bytes), out, err) < 0)
+    if (put_manifest(p, as, type, d, buf_view(&bytes), out, err) < 0)
         return -1;
     if (out->alg == root->digest.alg && !digest_eq(out, &root->digest))
         return error_set(err, ERROR_CORRUPT, "the registry stored another manifest");

@@ -5,7 +5,8 @@
  * A registry lists them by its referrers API. One that does not know that API is served by
  * the fallback of the specification: an index under the tag "sha256-HEX" of the subject's
  * digest, which whoever pushes or removes a referrer keeps up to date. Callers need not
- * know which of the two it is.
+ * know which of the two it is. (A tag cannot be compared and swapped: of several processes
+ * that change the same list at the very same moment one may undo the other's change.)
  *
  * Spec: OCI distribution-spec 1.1 "Listing Referrers", "Referrers Tag Schema", "Pushing
  * Manifests with Subject"; image-spec manifest.md "Guidelines for Artifact Usage".

@@ -42,14 +42,12 @@ token_server_start() {
     return 1
 }
 
-guarded_answers() { # HOST:PORT PID
+guarded_listens() { # LOG PID
     local try
 
+    # Whoever else may have that port by now is not asked.
     for ((try = 0; try < 600; try++)); do
-        # The scheme that it speaks is not known here; any answer will do.
-        if curl -sk -o /dev/null "http://$1/v2/"; then
-            return 0
-        fi
+        ! grep -q 'listening on' "$1" || return 0
         kill -0 "$2" 2>/dev/null || return 1
         sleep 0.1
     done
@@ -64,14 +62,14 @@ guarded_start() {
         port=$((20000 + RANDOM % 20000))
         cat >"$dir/config.yml" <<END
 version: 0.1
-log: {level: error}
+log: {level: info, accesslog: {disabled: true}}
 storage: {filesystem: {rootdirectory: $dir/data}, delete: {enabled: true}}
 http:
   addr: 127.0.0.1:$port
 $2
 END
         docker-registry serve "$dir/config.yml" </dev/null >"$dir/log" 2>&1 3>&- 4>&- &
-        if guarded_answers "127.0.0.1:$port" $!; then
+        if guarded_listens "$dir/log" $!; then
             background_add $!
             GUARDED=127.0.0.1:$port
             return 0

@@ -266,6 +266,35 @@ static void test_manifest_without_subject_is_no_referrer(void **state)
     assert_int_equal(f->err.code, ERROR_INVALID);
 }
 
+static void test_pushed_referrer_is_listed(void **state)
+{
+    struct fixture *f = *state;
+    CLEANUP(registry_reference_release)
+    struct registry_reference ref = fixture_reference(f, "a");
+    CLEANUP(registry_reference_release)
+    struct registry_reference tag = fixture_reference(f, "a:sbom");
+    CLEANUP(descriptor_release) struct descriptor image = {0};
+    CLEANUP(descriptor_release) struct descriptor sbom = {0};
+    CLEANUP(buf_release) struct buf manifest = BUF_INIT(LIMIT_MANIFEST_SIZE);
+    CLEANUP(registry_referrers_release) struct registry_referrers got = {0};
+    struct descriptor empty = {0};
+    struct digest digest;
+
+    push_image(f, "a:1", &image);
+    const struct registry_artifact artifact = {.artifact_type = "t/one", .subject = &image};
+    registry_artifact_manifest(&artifact, &manifest);
+    put_blob(f->store, "application/vnd.oci.empty.v1+json", VIEW_LIT("{}"), &empty);
+    put_blob(f->store, MEDIA_OCI_MANIFEST, buf_view(&manifest), &sbom);
+    OK(registry_push(f->client, f->store, &sbom, &tag, NULL, &digest, &f->err), &f->err);
+    assert_true(digest_eq(&digest, &sbom.digest));
+    OK(registry_referrers_list(f->client, &ref, &image.digest, NULL, &got, &f->err),
+       &f->err);
+    assert_int_equal(got.count, 1);
+    assert_true(digest_eq(&got.items[0].digest, &sbom.digest));
+    assert_string_equal(got.items[0].artifact_type, "t/one");
+    descriptor_release(&empty);
+}
+
 /* ---- Copies ---- */
 
 static struct registry_location location(const char *text)
@@ -388,6 +417,7 @@ int main(void)
         WITH_STORE(test_tags_that_are_none_are_not_passed_on),
         WITH_REGISTRY(test_fallback_tag_is_kept_where_the_api_is_missing),
         WITH_REGISTRY(test_manifest_without_subject_is_no_referrer),
+        WITH_REGISTRY(test_pushed_referrer_is_listed),
         cmocka_unit_test(test_locations_are_read_and_written),
         WITH_REGISTRY(test_source_that_lies_leaves_nothing_in_the_target),
     };
