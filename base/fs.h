@@ -69,6 +69,10 @@ MUST_CHECK int fs_remove_tree_at(int dir_fd, const char *path, struct error *err
 MUST_CHECK char *fs_readlink_at(int dir_fd, const char *name, struct error *err);
 MUST_CHECK int fs_sync(int fd, const char *what, struct error *err); /* fsync */
 
+/* Has this process a capability (linux/capability.h) in effect, in its own user namespace?
+ */
+bool fs_capable(unsigned capability);
+
 /* Extended attributes of a descriptor that may be O_PATH (through /proc/self/fd). Names are
  * a malloc'ed NUL-separated list in *names with *size bytes. */
 MUST_CHECK int fs_list_xattrs(int fd, char **names, size_t *size, struct error *err);

@@ -153,6 +153,10 @@ static void begin(struct build_network *n)
     CLEANUP(error_clear) struct error err = ERROR_INIT;
     const char *const path = place();
 
+    if (sandbox_helper_is_plain(n->options.helper)) {
+        n->state = NETWORK_HOST; /* it was said with the isolation */
+        return;
+    }
     if (!build_service_exists("pasta")) {
         fall_back(n, "pasta (package passt) is not installed");
         return;

@@ -4,23 +4,18 @@
 #include "builder/step_run_priv.h"
 
 #include "base/alloc.h"
+#include "base/fs.h"
 #include "builder/step_shared.h"
 
 #include <linux/capability.h>
 #include <stdlib.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 /* In a user namespace the capability counts for nothing here. */
 static bool may_raise(const struct step_run *r)
 {
-    struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
-    struct __user_cap_data_struct data[2] = {{0}};
-
     return !sandbox_helper_is_nested(r->n->solver->env->sandbox) &&
-           syscall(SYS_capget, &header, data) == 0 &&
-           (data[0].effective & (1U << CAP_SYS_RESOURCE)) != 0;
+           fs_capable(CAP_SYS_RESOURCE);
 }
 
 /* The sandbox gives what it can; here the user is told that this is less than was asked. */

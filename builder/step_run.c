@@ -275,6 +275,19 @@ void step_run_expect(struct solve_node *n)
         build_network_prepare(step_shared_network(n->solver->shared));
 }
 
+/* Root's is what everybody expects. */
+static void tell_isolation(const struct solver *s)
+{
+    if (!sandbox_helper_is_nested(s->env->sandbox) &&
+        !sandbox_helper_is_plain(s->env->sandbox))
+        return;
+    CLEANUP(base_freep)
+    char *text = base_format("isolation of the steps: %s",
+                             sandbox_helper_isolation(s->env->sandbox));
+
+    step_shared_note(s->shared, text);
+}
+
 int step_run(struct solve_node *n, struct error *err)
 {
     struct step_run r;
@@ -282,7 +295,9 @@ int step_run(struct solve_node *n, struct error *err)
 
     if (!n->solver->env->sandbox)
         return error_set(err, ERROR_UNSUPPORTED,
-                         "RUN needs a sandbox, which this process could not start");
+                         "RUN needs a sandbox, which this process could not start: cooper "
+                         "doctor tells why; --isolation none runs steps without one");
+    tell_isolation(n->solver);
     step_run_init(&r, n);
     status = step_run_prepare(&r, err);
     if (status == 0)

@@ -31,15 +31,12 @@ enum { META_SIZE_MAX = 4096, ID_MAP_SIZE_MAX = 64 << 10 };
 /* trusted.* attributes are for CAP_SYS_ADMIN of the initial user namespace. */
 static bool may_use_trusted(void)
 {
-    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0}};
     char name[64] = {0};
 
     if (readlink("/proc/self/ns/user", name, sizeof name - 1) < 0 ||
         !view_eq_text(view_of(name), INITIAL_USER_NAMESPACE))
         return false;
-    return syscall(SYS_capget, &header, data) == 0 &&
-           (data[CAP_TO_INDEX(CAP_SYS_ADMIN)].effective & CAP_TO_MASK(CAP_SYS_ADMIN)) != 0;
+    return fs_capable(CAP_SYS_ADMIN);
 }
 
 static uint32_t hash_of(struct view text)

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/capability.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -52,7 +53,8 @@ static bool maps_one(const char *path)
 
 bool cas_owners_are_recorded(void)
 {
-    return maps_one("/proc/self/uid_map") || maps_one("/proc/self/gid_map");
+    return !fs_capable(CAP_CHOWN) || maps_one("/proc/self/uid_map") ||
+           maps_one("/proc/self/gid_map");
 }
 
 /* --- The table --- */
@@ -272,7 +274,8 @@ int cas_owner_read(
     }
     *found = false;
     *out = (struct cas_owner){0};
-    if (errno != ENODATA && errno != ENOTSUP && errno != EPERM && errno != ERANGE)
+    if (errno != ENODATA && errno != ENOTSUP && errno != EPERM && errno != EACCES &&
+        errno != ERANGE)
         return -1;
     if (cas_owners_is_empty(t))
         return 0;
@@ -310,7 +313,7 @@ int cas_owner_write(struct cas_owners *t,
 
     if (result == 0 || (forget && errno == ENODATA))
         return 0;
-    if (errno != ENOTSUP && errno != EPERM)
+    if (errno != ENOTSUP && errno != EPERM && errno != EACCES)
         return -1;
     return write_table(t, dir_fd, name, owner, forget);
 }
@@ -322,7 +325,8 @@ int cas_owner_apply(struct cas_owners *t, int dir_fd, const char *name, struct c
 
     if (cas_owner_read(t, dir_fd, name, &owner, &found) < 0)
         return -1;
-    if (!found)
+    /* Without a user namespace this process is not called 0. */
+    if (!found && e->uid != geteuid())
         return 0;
     e->uid = owner.uid;
     e->gid = owner.gid;

@@ -1,11 +1,12 @@
 /*
- * Recorded owners: where only one id is mapped, every file really belongs to the user, and
+ * Recorded owners: where only one id can be had, every file really belongs to the user, and
  * what it shall belong to in the image is written beside it.
  *
  *     files, directories   the extended attribute user.cooper.owner of the inode, which
  *                          renames, links and overlayfs' copying up keep
  *     everything else      a table, as user.* attributes are refused there: symlinks,
- * pipes, and whatever lies on a file system without attributes
+ * pipes, what this process may not write to, and whatever lies on a file system without
+ * attributes
  *
  * The table knows an inode by its number and time of birth, as numbers are used again. That
  * of an unpacked layer lies beside its files (layer_dir.h); a snapshot joins those of its
@@ -49,8 +50,8 @@ struct cas_owner_key {
 
 struct cas_owners;
 
-/* Are owners recorded in this process's user namespace: does it map one id only? Reads two
- * small files. */
+/* Are owners recorded: may this process give no file away, or does its user namespace map
+ * one id only? Reads two small files. */
 bool cas_owners_are_recorded(void);
 
 struct cas_owners *cas_owners_new(void);
@@ -65,7 +66,8 @@ MUST_CHECK int cas_owner_write(struct cas_owners *t,
                                int dir_fd,
                                const char *name,
                                const struct cas_owner *owner);
-/* Puts owner and device of an entry where it has a record. */
+/* Puts owner and device of an entry where it has a record; what has none and belongs to
+ * this process gets 0:0. */
 MUST_CHECK int cas_owner_apply(struct cas_owners *t,
                                int dir_fd,
                                const char *name,

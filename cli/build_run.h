@@ -26,6 +26,7 @@ struct cli_run_options {
     struct cli_texts devices;
     struct cli_texts ca;
     const char *network;
+    const char *isolation; /* the session's: cli_session_isolate */
     const char *cgroup_parent;
     const char *memory;
     const char *memory_swap;

@@ -110,6 +110,8 @@ static const struct cli_option options[] = {
      FIELD(run.memory_swap)},
     {0, "metadata-file", CLI_OPTION_TEXT, "FILE",
      "Write digests and names of the result as JSON to this file", FIELD(metadata_file)},
+    {0, "isolation", CLI_OPTION_TEXT, "auto|root|subids|single|none",
+     "How RUN steps are shut in (default auto)", FIELD(run.isolation)},
     {0, "network", CLI_OPTION_TEXT, "MODE", "Network of RUN: default, none or host",
      FIELD(run.network)},
     {0, "no-cache", CLI_OPTION_SWITCH, NULL, "Run every step anew", FIELD(no_cache)},
@@ -457,6 +459,7 @@ static int build_command_run(struct cli_session *session,
     if (call.method != CLI_BUILD_METHOD_BUILD)
         return cli_build_call_run(&call, session, &request, &values.source, err);
     if (cli_build_report_clear(o->iidfile, err) < 0 ||
+        cli_session_isolate(session, o->run.isolation, err) < 0 ||
         cli_session_enter_sandbox(session, false, err) < 0)
         return -1;
     if (o->quiet)

@@ -17,6 +17,7 @@ struct run_options {
     const char *entrypoint;
     const char *hostname;
     const char *network;
+    const char *isolation;
     const char *user;
     const char *workdir;
     struct cli_texts env;
@@ -40,6 +41,8 @@ static const struct cli_option options[] = {
     {'h', "hostname", CLI_OPTION_TEXT, "NAME", "The host name inside", FIELD(hostname)},
     {'i', "interactive", CLI_OPTION_SWITCH, NULL, "Attach standard input",
      FIELD(interactive)},
+    {0, "isolation", CLI_OPTION_TEXT, "auto|root|subids|single|none",
+     "How the command is shut in (default auto)", FIELD(isolation)},
     {0, "network", CLI_OPTION_TEXT, "MODE", "default, host or none", FIELD(network)},
     {0, "read-only", CLI_OPTION_SWITCH, NULL, "Mount the root file system read-only",
      FIELD(read_only)},
@@ -204,6 +207,7 @@ static int run_run(struct cli_session *session,
     struct build_environment env;
 
     if (options_check(o, err) < 0 || values_read(o, &values, err) < 0 ||
+        cli_session_isolate(session, o->isolation, err) < 0 ||
         cli_session_enter_sandbox(session, true, err) < 0 ||
         cli_session_environment(session, (struct event_sink){note_print, NULL}, &env, err) <
             0)

@@ -14,7 +14,8 @@ const struct cli_command *const cli_commands[] = {
     &cli_command_history,  &cli_command_diff,    &cli_command_save,   &cli_command_load,
     &cli_command_run,      &cli_command_serve,   &cli_command_copy,   &cli_command_tags,
     &cli_command_delete,   &cli_command_login,   &cli_command_logout, &cli_command_release,
-    &cli_command_rollback, &cli_command_promote, &cli_command_log,    &cli_command_version,
+    &cli_command_rollback, &cli_command_promote, &cli_command_log,    &cli_command_doctor,
+    &cli_command_version,
 };
 const size_t cli_command_count = ARRAY_COUNT(cli_commands);
 

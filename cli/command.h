@@ -47,6 +47,7 @@ extern const struct cli_command cli_command_debug;
 extern const struct cli_command cli_command_delete;
 extern const struct cli_command cli_command_df;
 extern const struct cli_command cli_command_diff;
+extern const struct cli_command cli_command_doctor;
 extern const struct cli_command cli_command_explain;
 extern const struct cli_command cli_command_fmt;
 extern const struct cli_command cli_command_fsck;

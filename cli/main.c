@@ -14,6 +14,7 @@ struct globals {
     const char *storage_budget;
     const char *storage_limit;
     struct cli_texts insecure_registries;
+    const char *isolation;
     bool debug;
     bool version;
 };
@@ -31,6 +32,9 @@ static const struct cli_option global_options[] = {
     {0, "storage-limit", CLI_OPTION_TEXT, "SIZE|PERCENT%",
      "A build that would make the store larger than this is ended",
      offsetof(struct globals, storage_limit)},
+    {0, "isolation", CLI_OPTION_TEXT, "auto|root|subids|single|none",
+     "How steps are shut in, and whose ids they have (default auto)",
+     offsetof(struct globals, isolation)},
     {'D', "debug", CLI_OPTION_SWITCH, NULL, "Log to standard error",
      offsetof(struct globals, debug)},
     {'v', "version", CLI_OPTION_SWITCH, NULL, "Print the version",
@@ -125,7 +129,8 @@ static int start(struct cli_session *session,
     if (cli_storage_size_read(globals->storage_budget, CLI_ENV_STORAGE_BUDGET,
                               "--storage-budget", &session->storage_budget, err) < 0 ||
         cli_storage_size_read(globals->storage_limit, CLI_ENV_STORAGE_LIMIT,
-                              "--storage-limit", &session->storage_limit, err) < 0)
+                              "--storage-limit", &session->storage_limit, err) < 0 ||
+        cli_session_isolate(session, globals->isolation, err) < 0)
         return -1;
     session->insecure_registries = globals->insecure_registries;
     globals->insecure_registries = (struct cli_texts){0};

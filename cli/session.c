@@ -47,17 +47,21 @@ void cli_session_release(struct cli_session *s)
     cli_texts_release(&s->insecure_registries);
 }
 
+int cli_session_isolate(struct cli_session *s, const char *isolation, struct error *err)
+{
+    return isolation == NULL ? 0 : sandbox_isolation_parse(isolation, &s->isolation, err);
+}
+
 int cli_session_enter(struct cli_session *s, struct error *err)
 {
-    const char *why = NULL;
-    const int grade = sandbox_userns_enter(&why, err);
+    const int grade = sandbox_userns_enter(s->isolation, &s->grade_why, err);
 
-    (void)s;
     if (grade < 0)
         return -1;
-    log_debug("session: %s", sandbox_grade_name((enum sandbox_grade)grade));
-    if (grade == SANDBOX_GRADE_SINGLE_ID && why != NULL)
-        log_debug("session: %s", why);
+    s->grade = (enum sandbox_grade)grade;
+    log_debug("session: isolation: %s", sandbox_grade_name(s->grade));
+    if (s->grade_why != NULL)
+        log_debug("session: %s", s->grade_why);
     return 0;
 }
 
@@ -65,12 +69,17 @@ int cli_session_enter_sandbox(struct cli_session *s, bool required, struct error
 {
     if (cli_session_enter(s, err) < 0)
         return -1;
-    s->sandbox = sandbox_helper_start(err);
+    if (s->grade == SANDBOX_GRADE_NONE && s->isolation != SANDBOX_ISOLATION_NONE)
+        (void)error_set(err, ERROR_UNSUPPORTED, "%s",
+                        s->grade_why != NULL ? s->grade_why : "no namespace can be had");
+    else
+        s->sandbox = sandbox_helper_start(s->grade, err);
     if (s->sandbox != NULL)
         return 0;
     if (required || err->code != ERROR_UNSUPPORTED)
         return -1;
-    cli_message_warning("no command can be run here: %s", error_text(err));
+    cli_message_warning("no command can be run here: %s; cooper doctor tells more",
+                        error_text(err));
     error_clear(err);
     return 0;
 }

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/macros.h"
 #include "builder/build.h"
+#include "builder/sandbox/userns.h"
 #include "cas/store.h"
 #include "cli/args.h"
 #include "cli/storage.h"
@@ -27,7 +28,10 @@ struct cli_session {
     struct cli_storage_size storage_budget;
     struct cli_storage_size storage_limit;
     bool debug;
-    uid_t real_uid;   /* outside of any user namespace of ours */
+    enum sandbox_isolation isolation; /* --isolation */
+    enum sandbox_grade grade;         /* of cli_session_enter */
+    const char *grade_why;            /* what would give a better one; or NULL */
+    uid_t real_uid;                   /* outside of any user namespace of ours */
     int exit_code;    /* of a command that succeeded: 0, but for `run` and the like */
     int failure_code; /* where not 0: in place of 1, for commands whose 1 is an answer */
     struct cas_store *store;
@@ -43,6 +47,11 @@ void cli_session_release(struct cli_session *s); /* idempotent */
 /* When all is said: brings the store back to its budget if the command wrote to it. */
 void cli_session_tidy(struct cli_session *s);
 
+/* --isolation of a command, where it is given (not NULL): counts more than the global one.
+ */
+MUST_CHECK int cli_session_isolate(struct cli_session *s,
+                                   const char *isolation,
+                                   struct error *err);
 /* Enters a user namespace unless this is root: for commands that unpack, delete or run. */
 MUST_CHECK int cli_session_enter(struct cli_session *s, struct error *err);
 /* The same, and starts the process that runs steps. Where this machine allows none it is an

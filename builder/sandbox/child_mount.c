@@ -116,23 +116,11 @@ int child_root(struct sandbox_child *child, const struct sandbox_op *op)
     return child_stage(child, op);
 }
 
-int child_mount(struct sandbox_child *child, const struct sandbox_op *op)
+/* For the host's /proc and /sys: nothing of them is a program or a device. */
+static int bind_kernel(struct sandbox_child *child,
+                       const struct sandbox_op *op,
+                       const char *source)
 {
-    const char *type = child_text(child, op->text);
-    const int fd = child_target(child, child_text(child, op->target),
-                                CHILD_TARGET_DIRECTORY, (op->flags & OP_FLAG_KERNEL) != 0);
-
-    if (fd < 0)
-        return -1;
-    const struct child_fd_path path = child_fd_path(fd);
-    return child_close_after(fd, mount(type, path.text, type, (unsigned long)op->a,
-                                       child_text(child, op->data)));
-}
-
-/* For the host's /sys: nothing of it is a program or a device. */
-int child_bind(struct sandbox_child *child, const struct sandbox_op *op)
-{
-    const char *source = child_text(child, op->text);
     const char *target = child_text(child, op->target);
     const int fd = child_target(child, target, CHILD_TARGET_DIRECTORY,
                                 (op->flags & OP_FLAG_KERNEL) != 0);
@@ -153,6 +141,36 @@ int child_bind(struct sandbox_child *child, const struct sandbox_op *op)
     const unsigned long flags = child_mount_flags(op) | MS_NOSUID | MS_NODEV | MS_NOEXEC;
     const int over = child_open(child->root, target, false);
     return over < 0 ? -1 : child_close_after(over, child_remount(over, flags));
+}
+
+int child_bind(struct sandbox_child *child, const struct sandbox_op *op)
+{
+    return bind_kernel(child, op, child_text(child, op->text));
+}
+
+/*
+ * In a container whose /proc or /sys are covered in part the kernel mounts nobody a new
+ * one, as that would uncover it (mount_too_revealing). The container's own is shown then,
+ * with all that covers it. The step sees the numbers of the container's processes there,
+ * but is of another user namespace, or has less capabilities, than each: it may look into
+ * none.
+ */
+int child_mount(struct sandbox_child *child, const struct sandbox_op *op)
+{
+    const char *type = child_text(child, op->text);
+    const char *target = child_text(child, op->target);
+    const int fd = child_target(child, target, CHILD_TARGET_DIRECTORY,
+                                (op->flags & OP_FLAG_KERNEL) != 0);
+
+    if (fd < 0)
+        return -1;
+    const struct child_fd_path path = child_fd_path(fd);
+    const int result =
+        child_close_after(fd, mount(type, path.text, type, (unsigned long)op->a,
+                                    child_text(child, op->data)));
+    if (result < 0 && errno == EPERM && (op->flags & OP_FLAG_OR_BIND))
+        return bind_kernel(child, op, target);
+    return result;
 }
 
 struct device {

@@ -41,6 +41,8 @@ static const char *const doing[] = {
     [OP_BOUNDING] = "drop capabilities",
     [OP_USER] = "become the step's user",
     [OP_CAPABILITIES] = "set capabilities",
+    [OP_TRACER] = "prepare to run without isolation",
+    [OP_TARGET] = "mount at %s",
     [OP_EXEC] = "exec",
 };
 

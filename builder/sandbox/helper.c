@@ -30,6 +30,8 @@ struct step {
 struct helper {
     int control;
     int epoll;
+    bool plain; /* no pid namespace ends what a step leaves behind */
+    unsigned step_count;
 };
 
 static void close_slots(int *slots, size_t count)
@@ -118,8 +120,12 @@ static int clone_child(struct helper *h,
         .pidfd = (uint64_t)(uintptr_t)pidfd,
         .exit_signal = SIGCHLD,
     };
-    const long pid = syscall(SYS_clone3, &args, sizeof args);
+    long pid = syscall(SYS_clone3, &args, sizeof args);
 
+    /* Filters of containers refuse clone3 to make programs take the older call; signal
+     * handlers are the helper's: none. */
+    if (pid < 0 && errno == ENOSYS)
+        pid = syscall(SYS_clone, flags | CLONE_PIDFD | SIGCHLD, 0, pidfd, 0, 0);
     if (pid == 0) {
         close(h->control);
         sandbox_child_run(child);
@@ -153,7 +159,48 @@ static int start_mapped(struct helper *h,
         return saved;
     }
     watch(h, step);
+    h->step_count++;
     return 0;
+}
+
+/* --- Without namespaces --- */
+
+/* Kills what became a child of this process; what those leave is a child the next time.
+ * Ends, as nothing can be started any more by who is dead. */
+static void kill_orphans(void)
+{
+    enum { TEXT_SIZE = 4096 };
+    char text[TEXT_SIZE];
+
+    for (;;) {
+        const int fd = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
+        ssize_t size = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+
+        if (fd >= 0)
+            close(fd);
+        if (size <= 0)
+            return;
+        /* What does not fit comes the next time: no number is cut. */
+        while (size == sizeof text - 1 && text[size - 1] != ' ')
+            size--;
+        text[size] = '\0';
+        for (char *at = text, *end; *at; at = end) {
+            const pid_t pid = (pid_t)strtol(at, &end, 10);
+
+            if (end == at || pid <= 0)
+                break;
+            kill(pid, SIGKILL);
+            while (waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
+                ;
+        }
+    }
+}
+
+static _Noreturn void end(const struct helper *h)
+{
+    if (h->plain)
+        kill_orphans();
+    _exit(0);
 }
 
 static int start_step(struct helper *h,
@@ -198,7 +245,7 @@ static void take_request(struct helper *h)
     const ssize_t got = receive(h->control, &request, sizeof request, fds, 2, &count);
 
     if (got == 0)
-        _exit(0);
+        end(h);
     if (got == (ssize_t)sizeof request && count == 2) {
         const int result = start_step(h, &request, fds[0], fds[1]);
         close(fds[1]);
@@ -266,13 +313,15 @@ static bool reap(struct helper *h, struct step *step)
         .system_us = microseconds(&usage.ru_stime),
         .max_rss = (uint64_t)usage.ru_maxrss * 1024,
     };
+    if (--h->step_count == 0 && h->plain)
+        kill_orphans();
     send_message(step->socket, &message);
     forget(h, step);
     return true;
 }
 
 /* Nothing of cooper's that could be pinned, signalled or read through this process. */
-static int detach(int control)
+static int detach(int control, bool plain)
 {
     struct sigaction action = {.sa_handler = SIG_DFL};
     sigset_t none;
@@ -281,7 +330,8 @@ static int detach(int control)
         sigaction(i, &action, NULL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    /* One that has to clear up sees cooper's end by its socket. */
+    prctl(plain ? PR_SET_CHILD_SUBREAPER : PR_SET_PDEATHSIG, plain ? 1 : SIGKILL);
     prctl(PR_SET_NAME, "cooper-sandbox");
     setsid();
     if (dup3(control, STDERR_FILENO + 1, O_CLOEXEC) < 0 && errno != EINVAL)
@@ -298,9 +348,11 @@ static int detach(int control)
     return STDERR_FILENO + 1;
 }
 
-void sandbox_helper_run(int control)
+static _Noreturn void serve(int control, bool plain)
 {
-    struct helper h = {.control = detach(control), .epoll = epoll_create1(EPOLL_CLOEXEC)};
+    struct helper h = {.control = detach(control, plain),
+                       .epoll = epoll_create1(EPOLL_CLOEXEC),
+                       .plain = plain};
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
 
     if (h.control < 0 || h.epoll < 0 ||
@@ -316,4 +368,14 @@ void sandbox_helper_run(int control)
         else if (!reap(&h, step))
             heed_socket(&h, step);
     }
+}
+
+void sandbox_helper_run(int control)
+{
+    serve(control, false);
+}
+
+void sandbox_helper_run_plain(int control)
+{
+    serve(control, true);
 }

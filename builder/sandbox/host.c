@@ -68,15 +68,6 @@ static bool map_holds(const char *path, uint64_t id, uint64_t *largest)
     return held;
 }
 
-static bool may_mknod(void)
-{
-    struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
-    struct __user_cap_data_struct data[2] = {{0}};
-
-    return syscall(SYS_capget, &header, data) == 0 &&
-           (data[0].effective & (1U << CAP_MKNOD)) != 0;
-}
-
 struct sandbox_host sandbox_host_look(void)
 {
     struct sandbox_host host = {.new_mounts = has_new_mounts()};
@@ -85,7 +76,7 @@ struct sandbox_host sandbox_host_look(void)
 
     map_holds("/proc/self/uid_map", 0, &largest);
     host.user_namespace = largest != UINT32_MAX;
-    host.mknod = !host.user_namespace && may_mknod();
+    host.mknod = !host.user_namespace && fs_capable(CAP_MKNOD);
     host.tty_group = map_holds("/proc/self/gid_map", TTY_GROUP, &largest);
     host.setgroups =
         !read_proc("/proc/self/setgroups", &text) || !view_starts(buf_view(&text), "deny");

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/sysmacros.h>
@@ -14,6 +15,7 @@
 struct place {
     struct notify_path path;
     int parent; /* O_PATH */
+    struct stat parent_stat;
     char *name; /* in `path` */
     struct cas_owner owner;
     bool is_there; /* the name */
@@ -55,13 +57,12 @@ static int find_owner(const struct notify_call *c, struct place *p)
 {
     const struct notify_person *const person = notify_person(c);
     struct cas_owner parent;
-    struct stat st;
     bool found = false;
 
     p->owner = (struct cas_owner){.uid = person->uid.fs, .gid = person->gid.fs};
-    if (fstat(p->parent, &st) < 0)
+    if (fstat(p->parent, &p->parent_stat) < 0)
         return -1;
-    if (st.st_mode & S_ISGID) {
+    if (p->parent_stat.st_mode & S_ISGID) {
         if (cas_owner_read(c->n->owners, p->parent, "", &parent, &found) < 0)
             return -1;
         p->owner.gid = parent.gid;
@@ -97,13 +98,29 @@ static bool find_new_place(const struct notify_call *c,
     return find_place(c, dir_fd, address, p) && !p->is_there;
 }
 
-/* Records the owner of what was just created. */
-static struct notify_answer own(const struct notify_call *c, const struct place *p)
+/* What was just created has lost what cooper's own mask takes away. */
+static int unmask(const struct notify_call *c, int fd, mode_t mode)
+{
+    char path[32];
+
+    if (!c->n->is_masked)
+        return 0;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    return chmod(path, mode);
+}
+
+enum { NO_MODE = -1 };
+
+/* Records the owner of what was just created, and gives it its mode. */
+static struct notify_answer own(const struct notify_call *c,
+                                const struct place *p,
+                                int64_t mode)
 {
     CLEANUP(fd_closep)
     int fd = openat(p->parent, p->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 
-    if (fd < 0 || notify_record(c->n, fd, &p->owner) < 0)
+    if (fd < 0 || notify_record(c->n, fd, &p->owner) < 0 ||
+        (mode != NO_MODE && unmask(c, fd, (mode_t)mode) < 0))
         return notify_return(-errno);
     return notify_return(0);
 }
@@ -127,7 +144,9 @@ static struct notify_answer make_directory(const struct notify_call *c,
         return notify_pass();
     if (mkdirat(p.parent, p.name, mode & ~mask) < 0)
         return notify_return(-errno);
-    return own(c, &p);
+    /* One of a directory with the set-group-ID bit has it too. */
+    const struct stat *const parent = &p.parent_stat;
+    return own(c, &p, (mode & ~mask) | (parent->st_mode & S_ISGID));
 }
 
 struct notify_answer notify_mkdir(const struct notify_call *c)
@@ -154,7 +173,7 @@ static struct notify_answer make_symlink(const struct notify_call *c,
         return notify_return(-EACCES);
     if (symlinkat(target.text, p.parent, p.name) < 0)
         return notify_return(-errno);
-    return own(c, &p);
+    return own(c, &p, NO_MODE);
 }
 
 struct notify_answer notify_symlink(const struct notify_call *c)
@@ -211,7 +230,7 @@ static struct notify_answer make_any_node(const struct notify_call *c,
         return notify_pass();
     if (make_node(&p, mode & ~mask, number) < 0)
         return notify_return(-errno);
-    return own(c, &p);
+    return own(c, &p, mode & ~mask & 07777);
 }
 
 struct notify_answer notify_mknod(const struct notify_call *c)
@@ -278,7 +297,7 @@ static struct notify_answer create_file(const struct notify_call *c,
     int fd = openat(p->parent, p->name, flags | more, mode & 07777 & ~mask);
     if (fd < 0)
         return errno == EEXIST ? notify_pass() : notify_return(-errno);
-    if (notify_record(c->n, fd, &p->owner) < 0)
+    if (notify_record(c->n, fd, &p->owner) < 0 || unmask(c, fd, mode & 07777 & ~mask) < 0)
         return notify_return(-errno);
     return hand_over(c, fd, flags);
 }

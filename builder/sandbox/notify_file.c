@@ -89,7 +89,7 @@ static struct notify_answer chown_open(const struct notify_call *c,
         return notify_return(-errno);
     if (!may_chown(notify_person(c), &owner, uid, gid))
         return notify_return(-EPERM);
-    if (fchownat(fd, "", uid == NO_ID ? NO_ID : 0, gid == NO_ID ? NO_ID : 0,
+    if (fchownat(fd, "", uid == NO_ID ? NO_ID : geteuid(), gid == NO_ID ? NO_ID : getegid(),
                  AT_EMPTY_PATH) < 0)
         return notify_return(-errno);
     owner.uid = uid == NO_ID ? owner.uid : uid;
@@ -148,7 +148,17 @@ struct notify_answer notify_fchown(const struct notify_call *c)
 
 /* --- stat --- */
 
-/* What lies at the path has a record: its descriptor. Else the kernel's answer is right. */
+/* Without a user namespace the kernel would call the user by its number: what belongs to it
+ * belongs to the step's root. */
+static bool is_unmapped_own(int fd)
+{
+    struct stat st;
+
+    return geteuid() != 0 && fstat(fd, &st) == 0 && st.st_uid == geteuid();
+}
+
+/* What lies at the path has a record, or needs one to be shown as it should be: its
+ * descriptor. Else the kernel's answer is right. */
 static int open_recorded(const struct notify_call *c,
                          int dir_fd,
                          uint64_t path_address,
@@ -167,7 +177,8 @@ static int open_recorded(const struct notify_call *c,
     int fd = path.text[0]
                  ? notify_open(c, dir_fd, path.text, !(flags & AT_SYMLINK_NOFOLLOW))
                  : notify_open_fd(c, dir_fd);
-    if (fd < 0 || cas_owner_read(c->n->owners, fd, "", owner, &found) < 0 || !found)
+    if (fd < 0 || cas_owner_read(c->n->owners, fd, "", owner, &found) < 0 ||
+        (!found && !is_unmapped_own(fd)))
         return -1;
     return fd_take(&fd);
 }

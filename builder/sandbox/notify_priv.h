@@ -44,9 +44,10 @@ struct sandbox_notify {
     int upper_fd;              /* of the root; -1: none */
     struct cas_owners *owners; /* borrowed from the snapshot */
 
-    pid_t first;   /* the step's first process; 0: not heard of yet */
-    bool is_set;   /* the step's own user was set: what follows is its own */
-    bool is_plain; /* nobody changed ids yet: all are `initial` */
+    pid_t first;    /* the step's first process; 0: not heard of yet */
+    bool is_set;    /* the step's own user was set: what follows is its own */
+    bool is_masked; /* what the thread creates gets the mask of all of cooper */
+    bool is_plain;  /* nobody changed ids yet: all are `initial` */
     struct notify_person initial;
     struct notify_process *processes;
     size_t process_count;

@@ -56,6 +56,8 @@ enum sandbox_opcode {
     OP_BOUNDING,
     OP_USER,
     OP_CAPABILITIES,
+    OP_TRACER, /* nothing is mounted: slot is the root of the program that OP_EXEC starts */
+    OP_TARGET, /* makes sure that a target is there: a file, or a directory */
     OP_EXEC,
 };
 
@@ -67,6 +69,7 @@ enum sandbox_op_flags {
     OP_FLAG_BIND_NODES = 16, /* /dev: bind the host's nodes, instead of making them */
     OP_FLAG_NODEV = 32,      /* device nodes that a step makes there cannot be opened */
     OP_FLAG_DEVICE = 64,     /* a node that the step was given: it can be opened */
+    OP_FLAG_OR_BIND = 128,   /* where it cannot be mounted, what this process has there */
 };
 
 /* What the members mean is said in plan.c, beside the function that writes each operation.

@@ -1,6 +1,7 @@
 #include "builder/sandbox/plan.h"
 
 #include "builder/sandbox/notify.h"
+#include "builder/sandbox/plain.h"
 #include "builder/sandbox/plan_parts.h"
 #include "builder/sandbox/seccomp.h"
 
@@ -107,6 +108,25 @@ static void plan_stdio(struct sandbox_plan *plan, const struct sandbox_spec *spe
     }
 }
 
+/* OP_CWD: `text`, created for `a`. */
+static void plan_cwd(struct sandbox_plan *plan, const struct sandbox_spec *spec)
+{
+    struct sandbox_op *const cwd = plan_add(plan, OP_CWD);
+
+    cwd->text = plan_add_text(plan, spec->cwd ? spec->cwd : "/");
+    cwd->a = plan_ids(spec->uid, spec->gid);
+}
+
+static void plan_rlimits(struct sandbox_plan *plan, const struct sandbox_spec *spec)
+{
+    for (size_t i = 0; i < spec->rlimit_count; i++) {
+        struct sandbox_op *const op = plan_add(plan, OP_RLIMIT);
+        op->number = (uint32_t)spec->rlimits[i].resource;
+        op->a = spec->rlimits[i].soft;
+        op->b = spec->rlimits[i].hard;
+    }
+}
+
 static void plan_surroundings(struct sandbox_plan *plan, const struct sandbox_spec *spec)
 {
     if (spec->network == SANDBOX_NETWORK_NONE)
@@ -114,19 +134,11 @@ static void plan_surroundings(struct sandbox_plan *plan, const struct sandbox_sp
     plan_add(plan, OP_HOSTNAME)->text =
         plan_add_text(plan, spec->hostname ? spec->hostname : default_hostname);
     plan_add(plan, OP_KEYRING);
-    /* OP_CWD: `text`, created for `a`. */
-    struct sandbox_op *const cwd = plan_add(plan, OP_CWD);
-    cwd->text = plan_add_text(plan, spec->cwd ? spec->cwd : "/");
-    cwd->a = plan_ids(spec->uid, spec->gid);
+    plan_cwd(plan, spec);
     if (spec->readonly_root)
         plan_add(plan, OP_ROOT_READONLY);
     plan_stdio(plan, spec);
-    for (size_t i = 0; i < spec->rlimit_count; i++) {
-        struct sandbox_op *const op = plan_add(plan, OP_RLIMIT);
-        op->number = (uint32_t)spec->rlimits[i].resource;
-        op->a = spec->rlimits[i].soft;
-        op->b = spec->rlimits[i].hard;
-    }
+    plan_rlimits(plan, spec);
 }
 
 /* OP_CGROUP: `slot`. Before anything else, so that all that the step uses is counted. */
@@ -165,6 +177,20 @@ static uint64_t capability_mask(const struct sandbox_spec *spec)
     return spec->insecure ? SANDBOX_CAPABILITIES_ALL : SANDBOX_CAPABILITIES_DEFAULT;
 }
 
+/* OP_USER: `a`, and `count` groups at `data` if `number` is set. */
+static void plan_user(struct sandbox_plan *plan,
+                      const struct sandbox_spec *spec,
+                      bool set_groups)
+{
+    struct sandbox_op *const user = plan_add(plan, OP_USER);
+
+    user->a = plan_ids(spec->uid, spec->gid);
+    user->number = set_groups;
+    align(plan);
+    user->data = plan_add_bytes(plan, spec->groups, spec->group_count * sizeof(gid_t));
+    user->count = (uint32_t)spec->group_count;
+}
+
 static int plan_privileges(struct sandbox_plan *plan,
                            const struct sandbox_spec *spec,
                            const struct sandbox_host *host,
@@ -183,14 +209,9 @@ static int plan_privileges(struct sandbox_plan *plan,
             return -1;
     }
     plan_add(plan, OP_BOUNDING)->a = mask;
-    /* OP_USER: `a`, and `count` groups at `data` if `number` is set. Where a user namespace
-     * forbids setgroups the step has no supplementary groups: none could be mapped. */
-    struct sandbox_op *const user = plan_add(plan, OP_USER);
-    user->a = plan_ids(spec->uid, spec->gid);
-    user->number = host->setgroups || spec->root.owners;
-    align(plan);
-    user->data = plan_add_bytes(plan, spec->groups, spec->group_count * sizeof(gid_t));
-    user->count = (uint32_t)spec->group_count;
+    /* Where a user namespace forbids setgroups the step has no supplementary groups: none
+     * could be mapped. */
+    plan_user(plan, spec, host->setgroups || spec->root.owners);
     plan_add(plan, OP_CAPABILITIES)->a = mask;
     return 0;
 }
@@ -307,6 +328,44 @@ int sandbox_plan_make(struct sandbox_plan *plan,
     if (plan_privileges(plan, spec, host, err) < 0)
         return -1;
     plan_exec(plan, spec->argv, spec->env);
+    return plan_close(plan, err);
+}
+
+int sandbox_plan_make_plain(struct sandbox_plan *plan,
+                            const struct sandbox_spec *spec,
+                            const struct sandbox_plain *plain,
+                            int notify_socket,
+                            struct error *err)
+{
+    *plan = (struct sandbox_plan){.bytes = BUF_INIT(SANDBOX_PLAN_MAX)};
+    if (check_spec(spec, err) < 0)
+        return -1;
+    plan_open(plan,
+              OPS_FIXED + sandbox_plain_target_count(plain) + spec->rlimit_count +
+                  spec->cgroup_count,
+              0);
+    for (size_t i = 0; i < spec->cgroup_count; i++)
+        plan_add(plan, OP_CGROUP)->slot = (int32_t)plan_add_slot(plan, spec->cgroup_fds[i]);
+    /* A filter can be installed by everybody who gives this up. */
+    plan_add(plan, OP_NO_NEW_PRIVILEGES);
+    if (plan_notify(plan, notify_socket, err) < 0)
+        return -1;
+    /* OP_TRACER: `slot` is the root. */
+    const uint32_t root = plan_add_slot(plan, spec->root.upper_fd);
+    plan_add(plan, OP_TRACER)->slot = (int32_t)root;
+    /* OP_TARGET: `target`, a directory if `number` is set. */
+    for (size_t i = 0; i < sandbox_plain_target_count(plain); i++) {
+        struct sandbox_op *const op = plan_add(plan, OP_TARGET);
+        const struct sandbox_plain_target target = sandbox_plain_target_at(plain, i);
+        op->target = plan_add_text(plan, target.path);
+        op->number = target.is_directory;
+    }
+    plan_add(plan, OP_KEYRING);
+    plan_cwd(plan, spec);
+    plan_stdio(plan, spec);
+    plan_rlimits(plan, spec);
+    plan_user(plan, spec, true);
+    plan_exec(plan, sandbox_plain_argv(plain), sandbox_plain_env(plain));
     return plan_close(plan, err);
 }
 

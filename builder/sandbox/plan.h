@@ -10,6 +10,8 @@
 
 #include "base/buf.h"
 
+struct sandbox_plain;
+
 struct sandbox_plan {
     struct buf bytes; /* operations, then texts, contents, tables */
     struct sandbox_op *ops;
@@ -33,6 +35,12 @@ MUST_CHECK int sandbox_plan_make(struct sandbox_plan *plan,
                                  const struct sandbox_host *host,
                                  int notify_socket,
                                  struct error *err);
+/* The same where nothing can be shut in (plain.h): `plain` tells what is to be executed. */
+MUST_CHECK int sandbox_plan_make_plain(struct sandbox_plan *plan,
+                                       const struct sandbox_spec *spec,
+                                       const struct sandbox_plain *plain,
+                                       int notify_socket,
+                                       struct error *err);
 /* The same for a service. */
 MUST_CHECK int sandbox_plan_make_service(struct sandbox_plan *plan,
                                          const struct sandbox_service *service,

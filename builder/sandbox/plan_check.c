@@ -42,7 +42,7 @@ static bool slots_valid(const struct sandbox_op *op, size_t slot_count)
 static bool needs_slot(enum sandbox_opcode code)
 {
     return (code >= OP_OVERLAY && code <= OP_ROOT && code != OP_UNSHARE) ||
-           code == OP_ATTACH || code == OP_CGROUP || code == OP_NOTIFY;
+           code == OP_ATTACH || code == OP_CGROUP || code == OP_NOTIFY || code == OP_TRACER;
 }
 
 static bool data_valid(const char *plan, size_t size, const struct sandbox_op *op)

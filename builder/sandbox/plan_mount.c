@@ -179,7 +179,8 @@ static void plan_sys(struct sandbox_plan *plan,
 
     if (!host->user_namespace || spec->network != SANDBOX_NETWORK_HOST) {
         plan_mount(plan, OP_MOUNT, "sysfs", "/sys",
-                   MS_NOSUID | MS_NODEV | MS_NOEXEC | (readonly ? MS_RDONLY : 0), NULL);
+                   MS_NOSUID | MS_NODEV | MS_NOEXEC | (readonly ? MS_RDONLY : 0), NULL)
+            ->flags |= OP_FLAG_OR_BIND | (readonly ? (uint32_t)OP_FLAG_READONLY : 0);
         return;
     }
     /* Only the owner of a network namespace may mount its sysfs: the host's is shown. */
@@ -214,7 +215,7 @@ static void plan_kernel_mounts(struct sandbox_plan *plan,
     const uint64_t shm = spec->shm_size ? spec->shm_size : default_shm_size;
     char *const shm_options = base_format("mode=1777,size=%ju", (uintmax_t)shm);
 
-    plan_mount(plan, OP_MOUNT, "proc", "/proc", plain, NULL);
+    plan_mount(plan, OP_MOUNT, "proc", "/proc", plain, NULL)->flags |= OP_FLAG_OR_BIND;
     struct sandbox_op *const dev = plan_mount(
         plan, OP_DEV, "tmpfs", "/dev", MS_NOSUID | MS_STRICTATIME, "mode=755,size=65536k");
     dev->flags |= host->mknod ? 0 : (uint32_t)OP_FLAG_BIND_NODES;

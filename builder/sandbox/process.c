@@ -2,6 +2,7 @@
 
 #include "builder/sandbox/helper.h"
 #include "builder/sandbox/notify.h"
+#include "builder/sandbox/plain.h"
 #include "builder/sandbox/plan.h"
 
 #include "base/alloc.h"
@@ -24,6 +25,7 @@ struct sandbox_process {
     int socket;
     struct sandbox_plan plan;      /* to explain a failure */
     struct sandbox_notify *notify; /* where owners are recorded, else NULL */
+    struct sandbox_plain *plain;   /* where nothing is shut in, else NULL */
     char **stubs;
     size_t stub_count;
     size_t stub_room;
@@ -127,6 +129,7 @@ static void process_free(struct sandbox_process *p)
     fd_closep(&p->tty);
     fd_closep(&p->network);
     sandbox_notify_stopp(&p->notify);
+    sandbox_plain_free(p->plain);
     for (size_t i = 0; i < p->listener_count; i++)
         fd_closep(&p->listeners[i]);
     free(p->listeners);
@@ -174,7 +177,14 @@ static int spawn(struct sandbox_process *p,
         if (!p->notify)
             return -1;
     }
-    if (sandbox_plan_make(&p->plan, spec, &helper->host, notify_socket, err) < 0)
+    if (!sandbox_helper_is_plain(helper)) {
+        if (sandbox_plan_make(&p->plan, spec, &helper->host, notify_socket, err) < 0)
+            return -1;
+        return process_start(p, helper, err);
+    }
+    p->plain = sandbox_plain_new(spec, p->listeners, err);
+    if (!p->plain ||
+        sandbox_plan_make_plain(&p->plan, spec, p->plain, notify_socket, err) < 0)
         return -1;
     return process_start(p, helper, err);
 }

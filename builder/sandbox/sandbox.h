@@ -18,6 +18,7 @@
 #include "base/error.h"
 #include "base/macros.h"
 #include "base/view.h"
+#include "builder/sandbox/userns.h"
 #include "cas/snapshot.h"
 
 #include <stdbool.h>
@@ -29,11 +30,13 @@ struct sandbox_helper;
 struct sandbox_process;
 
 /*
- * Forks the helper. Must be called before any thread is started and, when not root, after
- * sandbox_userns_enter. Costs about 0.2 ms.
+ * Forks the helper, for the grade that sandbox_userns_enter returned. With
+ * SANDBOX_GRADE_NONE steps are not shut in: see plan_plain.c. Must be called before any
+ * thread is started and, when not root, after sandbox_userns_enter. Costs about 0.2 ms.
  * Errors: ERROR_UNSUPPORTED if this process may not create namespaces.
  */
-MUST_CHECK struct sandbox_helper *sandbox_helper_start(struct error *err);
+MUST_CHECK struct sandbox_helper *sandbox_helper_start(enum sandbox_grade grade,
+                                                       struct error *err);
 /* Kills all steps, waits until they and the helper are gone, frees. NULL is fine. No
  * sandbox_process of this helper may be in use any more. */
 void sandbox_helper_stop(struct sandbox_helper *helper);
@@ -41,6 +44,10 @@ void sandbox_helper_stopp(struct sandbox_helper **helper);
 /* The helper's process id as cooper sees it: to put it, and with it all steps to come, into
  * a cgroup. */
 pid_t sandbox_helper_pid(const struct sandbox_helper *helper);
+/* How steps are shut in, for people: "subordinate ids"; a static text. */
+const char *sandbox_helper_isolation(const struct sandbox_helper *helper);
+/* Are steps shut in at all? */
+bool sandbox_helper_is_plain(const struct sandbox_helper *helper);
 /* Does it, and cooper, live in a user namespace that is not the first one? */
 bool sandbox_helper_is_nested(const struct sandbox_helper *helper);
 

@@ -82,9 +82,9 @@ struct sandbox_fixture *fixture_open(void)
 
     umask(022);
     f->upper = f->work = -1;
-    f->grade = sandbox_userns_enter(&f->why, &err);
+    f->grade = sandbox_userns_enter(SANDBOX_ISOLATION_AUTO, &f->why, &err);
     assert_string_equal(error_text(&err), "no error");
-    f->helper = sandbox_helper_start(&err);
+    f->helper = sandbox_helper_start((enum sandbox_grade)f->grade, &err);
     assert_string_equal(error_text(&err), "no error");
     assert_non_null(mkdtemp(template));
     f->path = base_strdup(template);

@@ -296,7 +296,8 @@ static void lose_owner(struct sandbox_fixture *f, bool kill_helper)
     const pid_t owner = fork();
     if (owner == 0) {
         struct error err = ERROR_INIT;
-        struct sandbox_helper *const helper = sandbox_helper_start(&err);
+        struct sandbox_helper *const helper =
+            sandbox_helper_start((enum sandbox_grade)f->grade, &err);
         if (!helper || !sandbox_spawn(helper, &spec, &err))
             _exit(1);
         close(ends[0]);

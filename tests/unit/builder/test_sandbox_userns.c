@@ -27,7 +27,7 @@ static int enter(void **state)
 
     (void)state;
     was = geteuid();
-    grade = sandbox_userns_enter(&why, &err);
+    grade = sandbox_userns_enter(SANDBOX_ISOLATION_AUTO, &why, &err);
     assert_string_equal(error_text(&err), "no error");
     return 0;
 }
@@ -107,9 +107,9 @@ static void test_entering_again_changes_nothing(void **state)
 
     (void)state;
     assert_true(readlink("/proc/self/ns/user", before, sizeof before - 1) > 0);
-    assert_int_equal(sandbox_userns_enter(&reason, &err), grade == SANDBOX_GRADE_SINGLE_ID
-                                                              ? SANDBOX_GRADE_SINGLE_ID
-                                                              : SANDBOX_GRADE_ROOT);
+    assert_int_equal(sandbox_userns_enter(SANDBOX_ISOLATION_AUTO, &reason, &err),
+                     grade == SANDBOX_GRADE_SINGLE_ID ? SANDBOX_GRADE_SINGLE_ID
+                                                      : SANDBOX_GRADE_ROOT);
     assert_true(readlink("/proc/self/ns/user", after, sizeof after - 1) > 0);
     assert_string_equal(after, before);
 }
