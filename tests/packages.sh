@@ -47,6 +47,7 @@ tests=(
     docker-registry
     golang-github-containers-common
     podman
+    proot
     rpm
     runc
     skopeo

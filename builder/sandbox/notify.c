@@ -52,7 +52,7 @@ static const struct {
     {SYS_getuid, notify_getuid},       {SYS_getgid, notify_getgid},
     {SYS_geteuid, notify_geteuid},     {SYS_getegid, notify_getegid},
     {SYS_getresuid, notify_getresuid}, {SYS_getresgid, notify_getresgid},
-    {SYS_getgroups, notify_getgroups},
+    {SYS_getgroups, notify_getgroups}, {SYS_exit_group, notify_exit_group},
 };
 
 /* --- The loop --- */
@@ -96,8 +96,6 @@ static void respond(const struct sandbox_notify *n,
                     struct notify_answer answer,
                     struct seccomp_notif_resp *response)
 {
-    if (answer.kind == NOTIFY_SENT)
-        return;
     response->id = request->id;
     response->flags = answer.kind == NOTIFY_PASS ? SECCOMP_USER_NOTIF_FLAG_CONTINUE : 0;
     if (answer.kind == NOTIFY_RETURN && answer.value < 0)
@@ -199,6 +197,8 @@ struct sandbox_notify *sandbox_notify_start(const struct sandbox_spec *spec,
 
     *n = (struct sandbox_notify){.socket = -1,
                                  .listener = -1,
+                                 .step_socket = -1,
+                                 .ended = EXIT_UNKNOWN,
                                  .upper_fd = -1,
                                  .owners = spec->root.owners,
                                  .is_plain = true};

@@ -13,6 +13,7 @@
  *     notify_filter.c  which calls        notify_task.c    paths and memory of the step
  *     notify_file.c    chown, stat, mknod notify_create.c  open, mkdir, symlink
  *     notify_ids.c     setuid, getuid     notify_people.c  who is who
+ *     notify_end.c     exit, of a traced program
  *
  * The thread has no more rights than the step's user outside of the sandbox, but does have
  * more capabilities inside, and another root. So every path is resolved in the root of the
@@ -45,6 +46,15 @@ MUST_CHECK struct sandbox_notify *sandbox_notify_start(const struct sandbox_spec
 void sandbox_notify_stop(struct sandbox_notify *n);
 void sandbox_notify_stopp(struct sandbox_notify **n);
 
+/*
+ * Where a tracer runs the program (plain.h): how that program itself ended, whatever its
+ * tracer says of others that it left running. Those end then: `socket` is the step's, as
+ * sandbox_kill has it. Before the step is started.
+ */
+void sandbox_notify_watch_end(struct sandbox_notify *n, int socket);
+/* False: it did not end by itself. After the step's end. */
+bool sandbox_notify_exit_code(const struct sandbox_notify *n, int *code);
+
 /* Appends the filter, an array of struct sock_filter; its length. 0: this machine's calls
  * are not known here. */
-uint32_t sandbox_notify_filter(struct buf *out);
+uint32_t sandbox_notify_filter(bool with_exit, struct buf *out);

@@ -245,25 +245,21 @@ struct notify_answer notify_mknodat(const struct notify_call *c)
 
 /* --- Files --- */
 
-/* The descriptor becomes the step's, as the answer to its call. */
-static struct notify_answer hand_over(const struct notify_call *c, int fd, int flags)
+/* The descriptor becomes the step's, as the answer to its call. Ours is closed before the
+ * step goes on: what it writes it may want to execute at once (ETXTBSY). */
+static struct notify_answer hand_over(const struct notify_call *c, int *fd, int flags)
 {
     struct seccomp_notif_addfd add = {
         .id = c->request->id,
-        .srcfd = (uint32_t)fd,
+        .srcfd = (uint32_t)*fd,
         .newfd_flags = (uint32_t)(flags & O_CLOEXEC),
     };
-
-#ifdef SECCOMP_ADDFD_FLAG_SEND
-    add.flags = SECCOMP_ADDFD_FLAG_SEND;
-    if (ioctl(c->n->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &add) >= 0)
-        return (struct notify_answer){.kind = NOTIFY_SENT};
-    if (errno != EINVAL)
-        return notify_return(-errno);
-    add.flags = 0; /* before Linux 5.14 */
-#endif
     const int number = ioctl(c->n->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &add);
-    return notify_return(number < 0 ? -errno : number);
+
+    if (number < 0)
+        return notify_return(-errno);
+    fd_closep(fd);
+    return notify_return(number);
 }
 
 /* What is there already is opened by the kernel. */
@@ -299,7 +295,7 @@ static struct notify_answer create_file(const struct notify_call *c,
         return errno == EEXIST ? notify_pass() : notify_return(-errno);
     if (notify_record(c->n, fd, &p->owner) < 0 || unmask(c, fd, mode & 07777 & ~mask) < 0)
         return notify_return(-errno);
-    return hand_over(c, fd, flags);
+    return hand_over(c, &fd, flags);
 }
 
 static struct notify_answer make_file(

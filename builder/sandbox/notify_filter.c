@@ -64,7 +64,7 @@ static uint32_t argument_offset(uint32_t index)
     return (uint32_t)offsetof(struct seccomp_data, args) + index * 8;
 }
 
-uint32_t sandbox_notify_filter(struct buf *out)
+uint32_t sandbox_notify_filter(bool with_exit, struct buf *out)
 {
     const struct sock_filter stop = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF);
     const struct sock_filter go = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
@@ -84,6 +84,12 @@ uint32_t sandbox_notify_filter(struct buf *out)
     for (size_t i = 0; i < ARRAY_COUNT(always); i++) {
         const struct sock_filter test[] = {
             BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, always[i], 0, 1), stop};
+
+        buf_append(out, test, sizeof test);
+    }
+    if (with_exit) {
+        const struct sock_filter test[] = {
+            BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_exit_group, 0, 1), stop};
 
         buf_append(out, test, sizeof test);
     }

@@ -51,8 +51,7 @@ static pid_t number_after(const char *text, const char *key)
     return at ? (pid_t)strtol(at + strlen(key), NULL, 10) : 0;
 }
 
-/* Of a thread: the process; of a process: its parent. */
-static pid_t parent_of(pid_t pid)
+pid_t notify_parent_of(pid_t pid)
 {
     CLEANUP(buf_release) struct buf text = BUF_INIT(LIMIT_TEXT_SIZE);
 
@@ -89,7 +88,7 @@ static const struct notify_person *person_of(struct sandbox_notify *n, pid_t pid
             return &p->person;
         if (pid == n->first)
             break;
-        pid = parent_of(pid);
+        pid = notify_parent_of(pid);
     }
     return &n->initial;
 }

@@ -9,11 +9,14 @@
 
 #include <linux/seccomp.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 
 /* More supplementary groups than anybody has; the kernel's own limit is 65536. */
 enum { NOTIFY_GROUPS_MAX = 256 };
+
+enum { EXIT_UNKNOWN = -1 };
 
 /* Who a process takes itself for. */
 struct notify_ids {
@@ -44,6 +47,9 @@ struct sandbox_notify {
     int upper_fd;              /* of the root; -1: none */
     struct cas_owners *owners; /* borrowed from the snapshot */
 
+    int step_socket;  /* of a traced step: -1 otherwise */
+    atomic_int ended; /* EXIT_UNKNOWN, or how its program ended */
+
     pid_t first;    /* the step's first process; 0: not heard of yet */
     bool is_set;    /* the step's own user was set: what follows is its own */
     bool is_masked; /* what the thread creates gets the mask of all of cooper */
@@ -62,8 +68,8 @@ struct notify_call {
 
 /* What the step gets. */
 struct notify_answer {
-    enum { NOTIFY_PASS, NOTIFY_RETURN, NOTIFY_SENT } kind; /* PASS: the kernel does it */
-    int64_t value;                                         /* RETURN: >= 0, or -errno */
+    enum { NOTIFY_PASS, NOTIFY_RETURN } kind; /* PASS: the kernel does it */
+    int64_t value;                            /* RETURN: >= 0, or -errno */
 };
 
 static inline struct notify_answer notify_pass(void)
@@ -112,6 +118,8 @@ mode_t notify_umask(const struct notify_call *c);
 
 /* Of the process that calls; borrowed until the next call of either. */
 const struct notify_person *notify_person(const struct notify_call *c);
+/* The process of a thread, or a process' parent; 0: it is gone. */
+pid_t notify_parent_of(pid_t pid);
 /* To be changed. */
 struct notify_person *notify_person_change(const struct notify_call *c);
 void notify_people_release(struct sandbox_notify *n);
@@ -133,4 +141,5 @@ notify_handler notify_sys_open, notify_creat, notify_openat;
 notify_handler notify_setuid, notify_setgid, notify_setreuid, notify_setregid;
 notify_handler notify_setresuid, notify_setresgid, notify_setfsuid, notify_setfsgid;
 notify_handler notify_setgroups, notify_getgroups, notify_getresuid, notify_getresgid;
+notify_handler notify_exit_group;
 notify_handler notify_getuid, notify_getgid, notify_geteuid, notify_getegid;

@@ -5,9 +5,11 @@
 #include "base/fs.h"
 #include "base/limits.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -71,6 +73,36 @@ static int check(const struct sandbox_spec *spec, struct error *err)
 
 /* --- The directory --- */
 
+#define PREFIX "cooper-step."
+
+/* Whoever uses one holds a lock on it. */
+static void remove_if_left(const char *place, const char *name)
+{
+    CLEANUP(error_clear) struct error ignored = ERROR_INIT; /* somebody else's, or gone */
+    CLEANUP(base_freep) char *path = base_format("%s/%s", place, name);
+    CLEANUP(fd_closep)
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    struct stat st;
+
+    if (fd >= 0 && fstat(fd, &st) == 0 && st.st_uid == geteuid() &&
+        flock(fd, LOCK_EX | LOCK_NB) == 0)
+        (void)!fs_remove_tree_at(AT_FDCWD, path, &ignored);
+}
+
+/* What processes of this user that were killed left behind. */
+static void sweep(const char *place)
+{
+    DIR *const dir = opendir(place);
+    const struct dirent *entry;
+
+    if (!dir)
+        return;
+    while ((entry = readdir(dir)))
+        if (strncmp(entry->d_name, PREFIX, sizeof PREFIX - 1) == 0)
+            remove_if_left(place, entry->d_name);
+    closedir(dir);
+}
+
 /* In memory, as secrets may lie there. */
 static int make_directory(struct sandbox_plain *p, struct error *err)
 {
@@ -78,8 +110,9 @@ static int make_directory(struct sandbox_plain *p, struct error *err)
     const char *const places[] = {"/dev/shm", temporary ? temporary : "/tmp", "/tmp"};
 
     for (size_t i = 0; i < ARRAY_COUNT(places) && !p->dir; i++) {
-        char *const path = base_format("%s/cooper-step.XXXXXX", places[i]);
+        char *const path = base_format("%s/" PREFIX "XXXXXX", places[i]);
 
+        sweep(places[i]);
         if (mkdtemp(path))
             p->dir = path;
         else
@@ -88,7 +121,9 @@ static int make_directory(struct sandbox_plain *p, struct error *err)
     if (!p->dir)
         return error_sys(err, "make a directory in /dev/shm or /tmp");
     p->dir_fd = fs_open_at(AT_FDCWD, p->dir, O_RDONLY | O_DIRECTORY, 0, err);
-    return p->dir_fd < 0 ? -1 : 0;
+    if (p->dir_fd < 0)
+        return -1;
+    return flock(p->dir_fd, LOCK_EX) < 0 ? error_sys(err, "lock %s", p->dir) : 0;
 }
 
 static char *new_name(struct sandbox_plain *p)

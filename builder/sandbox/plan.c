@@ -152,14 +152,17 @@ static void plan_cgroups(struct sandbox_plan *plan, const struct sandbox_spec *s
 
 /* OP_NOTIFY: `count` instructions at `data`; the listener goes to `slot`. First of all, so
  * that what is set up for the step's user gets its owner too. */
-static int plan_notify(struct sandbox_plan *plan, int socket, struct error *err)
+static int plan_notify(struct sandbox_plan *plan,
+                       int socket,
+                       bool with_exit,
+                       struct error *err)
 {
     struct sandbox_op *const op = plan_add(plan, OP_NOTIFY);
 
     op->slot = (int32_t)plan_add_slot(plan, socket);
     align(plan);
     op->data = (uint32_t)plan->bytes.size;
-    op->count = sandbox_notify_filter(&plan->bytes);
+    op->count = sandbox_notify_filter(with_exit, &plan->bytes);
     if (op->count == 0)
         return error_set(err, ERROR_UNSUPPORTED,
                          "owners cannot be recorded on this kind of machine: have "
@@ -321,7 +324,7 @@ int sandbox_plan_make(struct sandbox_plan *plan,
                   spec->cgroup_count,
               clone_flags(spec));
     plan_cgroups(plan, spec);
-    if (spec->root.owners && plan_notify(plan, notify_socket, err) < 0)
+    if (spec->root.owners && plan_notify(plan, notify_socket, false, err) < 0)
         return -1;
     plan_file_systems(plan, spec, host);
     plan_surroundings(plan, spec);
@@ -348,7 +351,7 @@ int sandbox_plan_make_plain(struct sandbox_plan *plan,
         plan_add(plan, OP_CGROUP)->slot = (int32_t)plan_add_slot(plan, spec->cgroup_fds[i]);
     /* A filter can be installed by everybody who gives this up. */
     plan_add(plan, OP_NO_NEW_PRIVILEGES);
-    if (plan_notify(plan, notify_socket, err) < 0)
+    if (plan_notify(plan, notify_socket, true, err) < 0)
         return -1;
     /* OP_TRACER: `slot` is the root. */
     const uint32_t root = plan_add_slot(plan, spec->root.upper_fd);

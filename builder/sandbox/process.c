@@ -160,6 +160,8 @@ static int process_start(struct sandbox_process *p,
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
         return error_sys(err, "socketpair");
     p->socket = ends[0];
+    if (p->plain)
+        sandbox_notify_watch_end(p->notify, p->socket);
     const int result = send_request(helper, p, ends[1], err);
     close(ends[1]);
     return result;
@@ -316,7 +318,9 @@ static int finish(const struct sandbox_process *p,
         return error_set(err, ERROR_FAILED, "the sandbox helper is gone");
     if (p->failed)
         return sandbox_plan_explain(&p->plan, &p->failure, err);
-    const int value = p->end.value;
+    int value = p->end.value;
+    if (p->plain)
+        (void)sandbox_notify_exit_code(p->notify, &value);
     *status = (struct sandbox_status){
         .exit_code = value < 0 ? 128 - value : value,
         .signal = value < 0 ? -value : 0,
