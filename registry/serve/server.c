@@ -28,7 +28,7 @@
  */
 #define LEASE_S 600
 /* Between calls of `tidy`. */
-#define TIDY_S        60
+#define TIDY_S        10
 #define DRAIN_LOOK_MS 20u
 
 struct registry_server {
@@ -187,6 +187,7 @@ static int start(struct registry_server *s,
         return -1;
     adopt(v, v->store);
     s->lease_since_s = now_s();
+    s->tidy_since_s = now_s() - TIDY_S;
     raise_descriptor_limit();
     return start_http(s, o, &listener, err);
 }

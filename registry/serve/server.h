@@ -46,7 +46,8 @@ struct registry_server_options {
     size_t insecure_host_count;
     const char *ca_file;
     /* Of the store's size its owner takes care: `adopt` gets each handle that is written
-     * with, before it is, and NULL before it is closed; `tidy` is called once a minute. */
+     * with, before it is, and NULL before it is closed; `tidy` is called every ten
+     * seconds. */
     void (*adopt)(void *context, struct cas_store *store);
     void (*tidy)(void *context, struct cas_store *store);
     void *storage_context;

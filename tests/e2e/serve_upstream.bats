@@ -191,3 +191,35 @@ pull() { # NAME: through the mirror
     cooper serve --listen 127.0.0.1:0 --upstream https://example.org --upstream-ttl soon
     [ "$status" -eq 2 ]
 }
+
+@test "the store's budget is kept while it serves" {
+    local try layer
+    upstream
+    mirror
+    pull busybox
+    mirror_stop
+    layer=$(find mirror/store/blobs -type f -size +500k)
+    [ -n "$layer" ]
+    # What another server fetched is nobody's any more, and too much when something comes.
+    head -c 400000 /dev/urandom >data
+    COOPER_STORAGE_BUDGET=100k mirror
+    [ "$(status_of -X POST --data-binary @data \
+        "http://$SERVED/v2/x/blobs/uploads/?digest=sha256:$(sha256sum data | cut -d' ' -f1)")" = 201 ]
+    for ((try = 0; try < 3000; try++)); do
+        [ -e "$layer" ] || break
+        sleep 0.1
+    done
+    [ ! -e "$layer" ]
+    pull busybox
+}
+
+@test "the store's limit holds while it serves" {
+    local where
+    head -c 30000000 /dev/urandom >data
+    upstream
+    COOPER_STORAGE_LIMIT=20m mirror
+    where="http://$SERVED/v2/x/blobs/uploads/?digest=sha256:$(sha256sum data | cut -d' ' -f1)"
+    [ "$(status_of -X POST --data-binary @data "$where")" = 413 ]
+    [ "$(find mirror/store/ingest -type f | wc -l)" -eq 0 ]
+    pull busybox
+}
