@@ -11,6 +11,7 @@
 #include "builder/inputs.h"
 #include "builder/journal.h"
 #include "builder/plan.h"
+#include "builder/provenance.h"
 #include "builder/publish.h"
 #include "builder/solve.h"
 #include "parser/dockerfile.h"
@@ -209,6 +210,24 @@ static int open_cache(struct build_environment *env,
     return 0;
 }
 
+static void keep_provenance(const struct build *b, struct build_result *result)
+{
+    const struct build_provenance p = {.env = b->env,
+                                       .request = b->request,
+                                       .inputs = b->inputs,
+                                       .dockerfile = buf_view(&b->text),
+                                       .plans = &b->plans,
+                                       .solutions = b->solutions,
+                                       .result = result,
+                                       .names = (const char *const *)b->names,
+                                       .name_count = b->name_count};
+
+    if (b->env->journal)
+        snprintf(result->build, sizeof result->build, "%s",
+                 build_journal_id(b->env->journal));
+    build_provenance_keep(&p);
+}
+
 /* One build, told to the journal. */
 static int perform(const struct build_environment *env,
                    const struct build_request *request,
@@ -227,6 +246,8 @@ static int perform(const struct build_environment *env,
         build_plans_make(&inner, request, b.inputs, b.file, &b.plans, err) == 0 &&
         check(&b, err) == 0)
         status = make(&b, out, err);
+    if (status == 0 && out->has_image)
+        keep_provenance(&b, out);
     if (status == 0) {
         build_cache_adopt(&inner, &b.solutions[0]);
         out->cache = build_cache_export_new(&inner, request, &b.plans, b.solutions,

@@ -51,6 +51,11 @@ struct build_ssh {
     size_t path_count;
 };
 
+struct build_pin {
+    const char *name;   /* a full reference */
+    struct digest root; /* of its manifest or index */
+};
+
 struct build_request {
     /* A directory, an archive, the URL of an archive, of a Dockerfile or of a repository,
      * "-": an archive on standard input; NULL: empty context. */
@@ -59,6 +64,9 @@ struct build_request {
     /* Path as typed; NULL: Dockerfile in the context; "-": standard input. Within the
      * context if that is no directory. */
     const char *dockerfile;
+    /* The Dockerfile itself; `dockerfile` then only says where .dockerignore is looked for.
+     * data NULL: it is read. */
+    struct view dockerfile_text;
     const char *target;
     /* "os/arch[/variant]", each once; none: this machine's. Several give an index. */
     const char *const *platforms;
@@ -95,6 +103,9 @@ struct build_request {
     size_t output_count;
     bool keeps_refs; /* store=false: no name of the store moves */
     struct build_reshape reshape;
+
+    const struct build_pin *pins; /* what names of images stand for, whatever others say */
+    size_t pin_count;
 
     const struct build_cache_from *cache_from;
     size_t cache_from_count;

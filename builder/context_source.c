@@ -275,3 +275,18 @@ struct build_context *build_context_source_take(struct build_context_source *s,
     s->tar = NULL;
     return build_context_open_tar(tar, s->shown, ignore, err);
 }
+
+char *build_context_source_pinned(const struct build_context_source *s)
+{
+    char *path;
+
+    if (s->remote)
+        return build_remote_pinned(s->remote);
+    path = realpath(s->shown, NULL);
+    return path ? path : base_strdup(s->shown);
+}
+
+const char *build_context_source_commit(const struct build_context_source *s)
+{
+    return s->remote ? build_remote_commit(s->remote) : NULL;
+}

@@ -29,6 +29,11 @@ void build_context_source_free(struct build_context_source *s); /* NULL is fine 
 /* Is it a Dockerfile itself, with nothing besides? Then that is its one file's name. */
 const char *build_context_source_dockerfile(const struct build_context_source *s);
 
+/* Where it came from: the path of a file, absolute; a URL without a password; of a
+ * repository with the commit in place of the branch. malloc'ed. */
+char *build_context_source_pinned(const struct build_context_source *s);
+/* The commit of a repository, or NULL. Borrowed. */
+const char *build_context_source_commit(const struct build_context_source *s);
 /* Appends a file; symlinks are followed inside. *found false if there is none. */
 MUST_CHECK int build_context_source_read(struct build_context_source *s,
                                          const char *path,

@@ -32,6 +32,23 @@ static char *short_name(const char *name, struct error *err)
     return text;
 }
 
+/* A name stands for one thing as long as a build lasts, whoever moves the tag meanwhile:
+ * stages and platforms belong together. */
+static const struct digest *pulled_find(const struct build_inputs *in, const char *name)
+{
+    for (size_t i = 0; i < in->pulled_count; i++)
+        if (strcmp(in->pulled[i].name, name) == 0)
+            return &in->pulled[i].root;
+    return NULL;
+}
+
+static void pulled_add(struct build_inputs *in, const char *name, const struct digest *root)
+{
+    in->pulled =
+        base_grow(in->pulled, in->pulled_count, &in->pulled_capacity, sizeof *in->pulled);
+    in->pulled[in->pulled_count++] = (struct pulled){base_strdup(name), *root};
+}
+
 struct build_inputs *build_inputs_new(const struct build_environment *env,
                                       const struct build_request *request,
                                       struct error *err)
@@ -40,6 +57,8 @@ struct build_inputs *build_inputs_new(const struct build_environment *env,
 
     in->env = env;
     in->request = request;
+    for (size_t i = 0; i < request->pin_count; i++)
+        pulled_add(in, request->pins[i].name, &request->pins[i].root);
     in->named = base_alloc_array(request->context_count + 1, sizeof *in->named);
     for (size_t i = 0; i < request->context_count; i++) {
         const struct build_pair *pair = &request->contexts[i];
@@ -186,23 +205,6 @@ static int is_current(const struct build_inputs *in,
     return 0;
 }
 
-/* A name stands for one thing as long as a build lasts, whoever moves the tag meanwhile:
- * stages and platforms belong together. */
-static const struct digest *pulled_find(const struct build_inputs *in, const char *name)
-{
-    for (size_t i = 0; i < in->pulled_count; i++)
-        if (strcmp(in->pulled[i].name, name) == 0)
-            return &in->pulled[i].root;
-    return NULL;
-}
-
-static void pulled_add(struct build_inputs *in, const char *name, const struct digest *root)
-{
-    in->pulled =
-        base_grow(in->pulled, in->pulled_count, &in->pulled_capacity, sizeof *in->pulled);
-    in->pulled[in->pulled_count++] = (struct pulled){base_strdup(name), *root};
-}
-
 /* From its registry; documents that another cache carries along are not asked for. */
 static int pull_image(struct build_inputs *in,
                       struct build_image *image,
@@ -231,6 +233,8 @@ static int pull_image(struct build_inputs *in,
     return 0;
 }
 
+/* One that was pulled before, or is pinned, is asked for by digest: the store may have it.
+ */
 static int load_image(struct build_inputs *in,
                       struct build_image *image,
                       const struct registry_platform *platform,
@@ -238,7 +242,9 @@ static int load_image(struct build_inputs *in,
 {
     bool found = false;
 
-    if (!in->request->pull &&
+    const bool is_pinned = pulled_find(in, image->name) != NULL;
+
+    if (!in->request->pull && !is_pinned &&
         find_in_store(in, image, platform, &found, &image->image, err) < 0)
         return -1;
     if (!found && pull_image(in, image, platform, err) < 0)

@@ -37,6 +37,15 @@ MUST_CHECK int build_inputs_ignore(struct build_inputs *in,
                                    struct dockerfile_ignore **out,
                                    struct error *err);
 
+/* Of the main context, for who builds again; all malloc'ed, NULL where there is none. The
+ * absolute path of a directory or archive, the URL without a password (of a repository with
+ * the commit), "-" for standard input; */
+char *build_inputs_origin(const struct build_inputs *in);
+/* the Dockerfile's path, absolute for a directory, else within the context; */
+char *build_inputs_dockerfile_path(const struct build_inputs *in);
+/* the commit that the repository or the working tree is at. */
+char *build_inputs_revision(const struct build_inputs *in);
+
 /* The main context. ERROR_INVALID if the build has none. */
 MUST_CHECK struct build_context *build_inputs_context(struct build_inputs *in,
                                                       struct error *err);

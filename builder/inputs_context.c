@@ -104,6 +104,11 @@ int build_inputs_dockerfile(struct build_inputs *in,
     const struct build_request *r = in->request;
 
     *name = "Dockerfile";
+    if (r->dockerfile_text.data) {
+        in->dockerfile = base_strdup(r->dockerfile);
+        buf_append(text, r->dockerfile_text.data, r->dockerfile_text.size);
+        return open_main(in, err);
+    }
     if (r->dockerfile && strcmp(r->dockerfile, "-") == 0)
         return fs_read_all(STDIN_FILENO, text, err) < 0
                    ? error_wrap(err, "Dockerfile on standard input")

@@ -241,3 +241,18 @@ struct build_tree *build_remote_tree(struct build_remote *r, struct error *err)
     pthread_mutex_unlock(&r->lock);
     return tree;
 }
+
+const char *build_remote_commit(const struct build_remote *r)
+{
+    return r->git ? build_git_commit(r->git) : NULL;
+}
+
+char *build_remote_pinned(const struct build_remote *r)
+{
+    const char *commit = build_remote_commit(r);
+
+    if (!commit)
+        return base_strdup(r->shown);
+    return base_format("%s#%s%s%s", r->url.shown, commit, *r->url.subdir ? ":" : "",
+                       r->url.subdir);
+}

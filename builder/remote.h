@@ -46,6 +46,9 @@ void build_remote_free(struct build_remote *r); /* NULL is fine */
 enum build_remote_kind build_remote_kind_of(const struct build_remote *r);
 const char *build_remote_shown(
     const struct build_remote *r); /* without secrets; borrowed */
+/* The same with the commit that was found, where it is a repository. malloc'ed. */
+char *build_remote_pinned(const struct build_remote *r);
+const char *build_remote_commit(const struct build_remote *r); /* or NULL; borrowed */
 /* The name of the file in its tree, from the URL; "/" of a repository: all of it. */
 const char *build_remote_path(const struct build_remote *r); /* borrowed */
 

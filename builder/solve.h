@@ -18,6 +18,7 @@
 
 /* A step whose outcome is known, whether it ran, was cached, or was not even needed. */
 struct build_solved {
+    const struct build_node *node; /* the plans' */
     struct digest operation;
     struct build_record record; /* all keys that are known; one layer, or none */
     struct descriptor blob;     /* of the layer; media type NULL: not at hand */

@@ -30,7 +30,8 @@ static void set_layer(struct build_solved *out,
 
 static void report(const struct solve_node *n, struct build_solved *out)
 {
-    *out = (struct build_solved){.operation = n->operation, .record = n->record};
+    *out = (struct build_solved){
+        .node = n->node, .operation = n->operation, .record = n->record};
     if (digest_is_set(&n->definition))
         out->record.definition = n->definition;
     out->is_foreign = n->is_foreign;

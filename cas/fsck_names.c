@@ -23,7 +23,7 @@ static bool knows_root(const char *name, mode_t mode)
         "blobs",          "index",       "layers",         "mounts",     "git",
         "builds",         "stat",        "steps",          "ingest",     "leases",
         "meta.db",        "meta.db-wal", "meta.db-shm",    "oci-layout", "index.json",
-        "oci-layout.new", "lost+found",  "index.json.new", "uploads",
+        "oci-layout.new", "lost+found",  "index.json.new", "uploads",    "provenance",
     };
 
     (void)mode;
@@ -89,6 +89,7 @@ static const struct {
     {"stat", knows_sha256},
     {"steps", knows_sha256},
     {"uploads", knows_sha256},
+    {"provenance", knows_sha256},
 };
 
 static int check_room(struct fsck *f, const char *dir, knows_fn *knows, struct error *err)

@@ -206,6 +206,14 @@ static bool keep_blob(struct sweep *w, enum digest_alg alg, const char *name)
     return true;
 }
 
+/* How an image was built is known as long as it is there. */
+static bool keep_provenance(struct sweep *w, enum digest_alg alg, const char *name)
+{
+    struct digest d;
+
+    return !parse_name(alg, name, &d) || digest_set_has(&w->marks->blobs, &d);
+}
+
 static bool keep_index(struct sweep *w, enum digest_alg alg, const char *name)
 {
     struct digest d;
@@ -304,7 +312,9 @@ static int sweep_files(struct sweep *w, struct error *err)
         return -1;
     if (sweep_dir(w, "steps", DIGEST_SHA256, keep_stat, remove_file, err) < 0)
         return -1;
-    return sweep_dir(w, "uploads", DIGEST_SHA256, keep_stat, remove_file, err);
+    if (sweep_dir(w, "uploads", DIGEST_SHA256, keep_stat, remove_file, err) < 0)
+        return -1;
+    return sweep_dir(w, "provenance", DIGEST_SHA256, keep_provenance, remove_file, err);
 }
 
 /* --- Records --- */

@@ -1,8 +1,9 @@
 /*
  * Notes: small files beside the store's content, each replaced as a whole, whose loss harms
  * nobody: what the steps of a Dockerfile were made of (steps/HEX), what a build did
- * (builds/ID/...). They are not synced: after a power failure a note may be missing or
- * damaged, which its reader takes for none. Thread-safe.
+ * (builds/ID/...), how an image was built (provenance/HEX). They are not synced: after a
+ * power failure a note may be missing or damaged, which its reader takes for none.
+ * Thread-safe.
  */
 #pragma once
 

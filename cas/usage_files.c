@@ -349,6 +349,7 @@ static const struct {
     {"layers", add_unpacked}, {"mounts", add_mount},       {"git", add_source},
     {"builds", add_build},    {"stat", add_stat},          {"steps", add_stat},
     {"uploads", add_stat},    {"ingest", add_ingest},      {"leases", add_own},
+    {"provenance", add_own},
 };
 
 static bool is_own_file(const char *name)

@@ -6,16 +6,16 @@
 #include "parser/suggest.h"
 
 const struct cli_command *const cli_commands[] = {
-    &cli_command_build,    &cli_command_explain, &cli_command_builds, &cli_command_logs,
-    &cli_command_debug,    &cli_command_context, &cli_command_check,  &cli_command_fmt,
-    &cli_command_parse,    &cli_command_import,  &cli_command_push,   &cli_command_pull,
-    &cli_command_tag,      &cli_command_images,  &cli_command_rmi,    &cli_command_df,
-    &cli_command_prune,    &cli_command_fsck,    &cli_command_index,  &cli_command_inspect,
-    &cli_command_history,  &cli_command_diff,    &cli_command_save,   &cli_command_load,
-    &cli_command_run,      &cli_command_serve,   &cli_command_copy,   &cli_command_tags,
-    &cli_command_delete,   &cli_command_login,   &cli_command_logout, &cli_command_release,
-    &cli_command_rollback, &cli_command_promote, &cli_command_log,    &cli_command_doctor,
-    &cli_command_version,
+    &cli_command_build,   &cli_command_explain,  &cli_command_rebuild, &cli_command_builds,
+    &cli_command_logs,    &cli_command_debug,    &cli_command_context, &cli_command_check,
+    &cli_command_fmt,     &cli_command_parse,    &cli_command_import,  &cli_command_push,
+    &cli_command_pull,    &cli_command_tag,      &cli_command_images,  &cli_command_rmi,
+    &cli_command_df,      &cli_command_prune,    &cli_command_fsck,    &cli_command_index,
+    &cli_command_inspect, &cli_command_history,  &cli_command_diff,    &cli_command_save,
+    &cli_command_load,    &cli_command_run,      &cli_command_serve,   &cli_command_copy,
+    &cli_command_tags,    &cli_command_delete,   &cli_command_login,   &cli_command_logout,
+    &cli_command_release, &cli_command_rollback, &cli_command_promote, &cli_command_log,
+    &cli_command_doctor,  &cli_command_version,
 };
 const size_t cli_command_count = ARRAY_COUNT(cli_commands);
 

@@ -66,6 +66,7 @@ extern const struct cli_command cli_command_promote;
 extern const struct cli_command cli_command_prune;
 extern const struct cli_command cli_command_pull;
 extern const struct cli_command cli_command_push;
+extern const struct cli_command cli_command_rebuild;
 extern const struct cli_command cli_command_release;
 extern const struct cli_command cli_command_rmi;
 extern const struct cli_command cli_command_rollback;
