@@ -4,6 +4,8 @@
 #include "base/alloc.h"
 #include "base/limits.h"
 #include "cli/image.h"
+#include "cli/release_annotate.h"
+#include "cli/release_facts.h"
 #include "cli/release_run.h"
 #include "registry/copy.h"
 #include "registry/push.h"
@@ -13,9 +15,15 @@
 
 struct release_options {
     struct cli_release_options common;
+    bool annotate;
 };
 
-static const struct cli_option options[] = {CLI_RELEASE_OPTIONS(release_options)};
+static const struct cli_option options[] = {
+    CLI_RELEASE_OPTIONS(release_options),
+    {0, "annotate", CLI_OPTION_SWITCH, NULL,
+     "Put the annotations into the image's manifest too",
+     offsetof(struct release_options, annotate)},
+};
 
 /* The image, in the store or at a registry. */
 struct source {
@@ -109,6 +117,31 @@ static int find(struct source *s, const char *text, struct error *err)
     return 0;
 }
 
+/* The manifest with the annotations is another one, with another digest. */
+static int annotate(struct source *s,
+                    const struct release_options *o,
+                    const char *version,
+                    struct doc **known,
+                    struct error *err)
+{
+    const struct cli_release_source facts = {
+        .version = version,
+        .config = s->image.config,
+        .given = &o->common.annotations,
+        .is_from_here = true,
+    };
+
+    if (!o->annotate)
+        return 0;
+    if (s->remote.host || strchr(s->named, '@'))
+        return error_set(err, ERROR_USAGE,
+                         "--annotate makes another manifest, so it is for images of the "
+                         "store that are not named by digest: '%s'",
+                         s->named);
+    *known = cli_release_facts(&facts, err);
+    return *known ? cli_release_annotate(s->session->store, *known, &s->root, err) : -1;
+}
+
 static int release_run(struct cli_session *session,
                        const void *opaque,
                        const struct cli_texts *arguments,
@@ -117,6 +150,7 @@ static int release_run(struct cli_session *session,
     const struct release_options *const o = opaque;
     CLEANUP(source_release) struct source source = {.session = session};
     CLEANUP(registry_reference_release) struct registry_reference target = {0};
+    CLEANUP(doc_unrefp) struct doc *known = NULL;
 
     if (cli_release_check(&o->common, err) < 0 ||
         registry_reference_parse(view_of(arguments->items[1]), &target, err) < 0)
@@ -126,7 +160,8 @@ static int release_run(struct cli_session *session,
                          "a release goes to a repository, named without tag and digest: "
                          "'%s'; the version is an argument of its own",
                          arguments->items[1]);
-    if (find(&source, arguments->items[0], err) < 0)
+    if (find(&source, arguments->items[0], err) < 0 ||
+        annotate(&source, o, arguments->items[2], &known, err) < 0)
         return -1;
     const struct cli_release release = {
         .command = "release",
@@ -135,6 +170,7 @@ static int release_run(struct cli_session *session,
         .version = arguments->items[2],
         .digest = source.root.digest,
         .source = source.named,
+        .known = known,
         .config = source.image.config,
         .is_from_here = true,
         .bring = source.remote.host ? from_registry : from_store,

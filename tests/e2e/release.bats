@@ -191,6 +191,32 @@ annotated() {
     both annotated
 }
 
+annotates_manifest() {
+    local digest
+
+    cooper release --annotate --annotation team=core -q app:1 "$R" 1.0.0
+    [ "$status" -eq 0 ]
+    digest=${output#*@}
+    [ "$digest" != "$(id_of 1)" ]
+    [ "$(tag_of latest)" = "$digest" ]
+    skopeo inspect --raw --tls-verify=false "docker://$R:1.0.0" | jq -e '.annotations |
+        .["org.opencontainers.image.version"] == "1.0.0" and .team == "core" and
+        .["org.opencontainers.image.created"] != null'
+    # The same again is the same image.
+    cooper release --annotate --annotation team=core app:1 "$R" 1.0.0
+    [ "$status" -eq 0 ]
+    [[ $output == *"was released before"* ]]
+    cooper release --annotate app:1 "$R" 1.0.0
+    [ "$status" -eq 1 ]
+    [[ $stderr == *"is $digest already"* ]]
+    cooper release --annotate "app:1@$(id_of 1)" "$R" 1.0.1
+    [ "$status" -eq 2 ]
+}
+
+@test "annotations go into the manifest where that is asked for" {
+    both annotates_manifest
+}
+
 @test "the digest is written for deployments" {
     R=$REGISTRY/$BATS_TEST_NUMBER/app
     "$COOPER" release -q --write-digest d --write-digest ref=r --write-digest kustomize=k \

@@ -140,8 +140,7 @@ static void test_malformed_entries_are_refused(void **state)
         "{\"sequence\":1,\"time\":\"2026-11-23T13:00:00\",\"tags\":[]}",
         "{\"sequence\":1,\"time\":\"2026-11-23T13:00:00Z\"}",
         "{\"sequence\":1,\"time\":\"2026-11-23T13:00:00Z\",\"tags\":[{}]}",
-        "{\"sequence\":1,\"time\":\"2026-11-23T13:00:00Z\",\"tags\":[{\"tag\":\"x\",\"to\":"
-        "\"sha256:12\"}]}",
+        "{\"sequence\":1,\"time\":\"2026-11-23T13:00:00Z\",\"tags\":[{\"tag\":1}]}",
     };
 
     (void)state;
