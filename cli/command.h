@@ -64,6 +64,7 @@ extern const struct cli_command cli_command_logs;
 extern const struct cli_command cli_command_parse;
 extern const struct cli_command cli_command_promote;
 extern const struct cli_command cli_command_prune;
+extern const struct cli_command cli_command_prune_registry;
 extern const struct cli_command cli_command_pull;
 extern const struct cli_command cli_command_push;
 extern const struct cli_command cli_command_rebuild;

@@ -6,7 +6,7 @@ teardown_file() { e2e_end; }
 setup() { e2e_setup; }
 
 commands() {
-    "$COOPER" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z][a-z]*\) .*/\1/p' | grep -v '^help$'
+    "$COOPER" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z][a-z-]*\) .*/\1/p' | grep -v '^help$'
 }
 
 # Long options of a command, by its help.
