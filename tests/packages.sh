@@ -68,6 +68,7 @@ tests=(
     nginx-light
     openssh-client
     python3
+    python3-yaml
     sqlite3
     strace
     util-linux
