@@ -6,11 +6,18 @@
     hostile.py layout DIR BASE TAR DIFFID
         an OCI layout of two layers, the upper one in gzip
     hostile.py bomb OUT
-        two gigabytes of zeros in two megabytes; prints the diffID
+        ten gigabytes of zeros in ten megabytes; prints the diffID
+    hostile.py many OUT
+        a million entries: 1,000 directories of 998 files each, and one name a thousand times
+    hostile.py members DIR BASE
+        compressed layers that are cut off or damaged: of each case the archive NAME.tar.gz (or
+        .zst) and the OCI layout NAME.layout with BASE as the layer below
 """
+import gzip
 import hashlib
 import json
 import os
+import subprocess
 import sys
 import zlib
 
@@ -107,7 +114,16 @@ CASES = {
     "under-file": file(b"a") + file(b"a/b"),
     "under-fifo": header(b"a", b"6") + file(b"a/b"),
     "directory-then-file": directory(b"a") + file(b"a/b") + file(b"a"),
+    "symlink-for-full-directory": directory(b"a") + file(b"a/b") + symlink(b"a", b"/etc") +
+                                  file(b"a/escaped"),
+    "link-for-full-directory": file(b"f") + directory(b"a") + file(b"a/b") + hardlink(b"a", b"f"),
+    "fifo-for-full-directory": directory(b"a") + file(b"a/b") + header(b"a", b"6"),
+    "under-link": file(b"f") + hardlink(b"a", b"f") + file(b"a/b"),
+    "under-device": header(b"a", b"4", device=(8, 0)) + file(b"a/b"),
     # numbers
+    "pax-size-negative": pax(size=b"-1") + file(b"a"),
+    "pax-size-text": pax(size=b"1e3") + file(b"a"),
+    "pax-size-lie": pax(size=b"5000") + file(b"a"),
     "size-negative": header(b"a", size_field=base256(-1)),
     "size-minus": header(b"a", size_field=b"-0000000001\0"),
     "size-huge": header(b"a", size_field=base256(1 << 62)),
@@ -128,6 +144,8 @@ CASES = {
     "pax-last": pax(path=b"x"),
     "name-65000": long(b"n" * 65000) + file(b"a"),
     "name-300": long(b"n" * 300) + file(b"a"),
+    "pax-name-65000": pax(path=b"n" * 65000) + file(b"a"),
+    "pax-path-65000": pax(path=b"d/" * 32500 + b"f") + file(b"a"),
     "target-65000": long(b"n" * 65000, b"K") + symlink(b"a", b"x"),
     "sparse-terabyte": pax(GNU__sparse__major=b"1", GNU__sparse__minor=b"0",
                            GNU__sparse__realsize=b"1099511627776") +
@@ -139,7 +157,18 @@ CASES = {
     # cut off
     "cut-content": file(b"a", b"y" * 5000)[:3000],
     "cut-header": file(b"a")[:100],
+    "cut-pax": pax(path=b"x" * 600)[:700],
+    "cut-second-header": (file(b"a") + file(b"b"))[:1200],
+    "wrong-sum-second": file(b"a") + file(b"b", wrong_sum=True),
     # strange, but whole
+    "good-file-then-directory": file(b"a") + directory(b"a") + file(b"a/b"),
+    "good-symlink-then-directory": symlink(b"a", b"/etc") + directory(b"a") + file(b"a/x"),
+    "good-directory-then-symlink": directory(b"a") + symlink(b"a", b"/tmp"),
+    "good-link-to-itself": file(b"a") + hardlink(b"a", b"a"),
+    "good-removed-then-made": file(b".wh.a", b"") + file(b"a"),
+    "good-made-then-removed": file(b"a") + file(b".wh.a", b""),
+    "good-removed-twice": file(b".wh.a", b"") + file(b".wh.a", b""),
+    "good-directory-twice": directory(b"a", 0o700) + file(b"a/b") + directory(b"a", 0o755),
     "good-removed-and-new": file(b".wh.tmp", b"") + file(b"tmp/new/file"),
     "good-whiteout-deep": file(b"no/such/dir/.wh.x", b""),
     "good-whiteout-content": file(b".wh.root", b"x" * 5000),
@@ -167,7 +196,7 @@ def as_json(value):
     return json.dumps(value).encode()
 
 
-def layout(out, base, tar, diff_id=None):
+def layout(out, base, tar, diff_id=None, compression="+gzip"):
     layers = []
     for name in (base, tar):
         with open(name, "rb") as f:
@@ -175,7 +204,7 @@ def layout(out, base, tar, diff_id=None):
     diff_ids = [layer["digest"] for layer in layers]
     if diff_id:
         diff_ids[1] = diff_id
-        layers[1]["mediaType"] += "+gzip"
+        layers[1]["mediaType"] += compression
     config = {"architecture": "amd64", "os": "linux", "config": {"Env": ["PATH=/bin"]},
               "rootfs": {"type": "layers", "diff_ids": diff_ids}}
     manifest = blob(out, as_json({
@@ -189,7 +218,7 @@ def layout(out, base, tar, diff_id=None):
         f.write(as_json({"schemaVersion": 2, "manifests": [manifest]}))
 
 
-def bomb(out, size=2 << 30, piece=b"\0" * (1 << 20)):
+def bomb(out, size=10 << 30, piece=b"\0" * (1 << 20)):
     """A deflated megabyte of zeros, repeated: flushed, each piece stands for itself."""
     head = header(b"zeros", size_field=base256(size))
     digest = hashlib.sha256(head)
@@ -210,6 +239,56 @@ def bomb(out, size=2 << 30, piece=b"\0" * (1 << 20)):
     print("sha256:" + digest.hexdigest())
 
 
+def many(out, directories=1000, files=998):
+    """Empty files: a header each."""
+    with open(out, "wb") as f:
+        for d in range(directories):
+            name = b"many/%d/" % d
+            f.write(directory(name))
+            f.write(b"".join(header(name + b"%d" % i) for i in range(files)))
+            f.write(header(b"many/one"))
+        f.write(END)
+
+
+def cut_members():
+    """What a decompressor has to notice: the bytes, and how they are compressed."""
+    tar = file(b"a", os.urandom(100000)) + END
+    whole = gzip.compress(tar, mtime=0)
+    two = gzip.compress(tar[:50000], mtime=0), gzip.compress(tar[50000:], mtime=0)
+    zstd = subprocess.run(["zstd", "-q", "--check"], input=tar, stdout=subprocess.PIPE,
+                          check=True).stdout
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 0x55
+    return tar, {
+        "cut.gz": whole[:len(whole) // 2],
+        "cut-trailer.gz": whole[:-3],
+        "cut-second.gz": two[0] + two[1][:len(two[1]) // 2],
+        "cut-second-header.gz": two[0] + two[1][:5],
+        "missing-second.gz": two[0],
+        "wrong-crc.gz": whole[:-8] + b"\0\0\0\0" + whole[-4:],
+        "wrong-size.gz": whole[:-4] + b"\1\0\0\0",
+        "flipped.gz": bytes(flipped),
+        "behind.gz": whole + b"something else",
+        "header-alone.gz": whole[:10],
+        "cut.zst": zstd[:len(zstd) // 2],
+        "wrong-check.zst": zstd[:-4] + b"\0\0\0\0",
+        "behind.zst": zstd + b"something else",
+        "good-two.gz": two[0] + two[1],
+    }
+
+
+def members(out, base):
+    tar, cases = cut_members()
+    diff_id = "sha256:" + hashlib.sha256(tar).hexdigest()
+    for name, data in cases.items():
+        case, kind = name.split(".")
+        path = os.path.join(out, case + "-" + kind + ".tar." + kind)
+        with open(path, "wb") as f:
+            f.write(data)
+        layout(os.path.join(out, case + "-" + kind + ".layout"), base, path, diff_id,
+               {"gz": "+gzip", "zst": "+zstd"}[kind])
+
+
 def everything(out, base):
     with open(base, "rb") as f:
         entries = f.read().rstrip(b"\0")
@@ -225,7 +304,8 @@ def everything(out, base):
 
 def main():
     command, *arguments = sys.argv[1:]
-    {"all": everything, "layout": layout, "bomb": bomb}[command](*arguments)
+    {"all": everything, "layout": layout, "bomb": bomb, "many": many,
+     "members": members}[command](*arguments)
 
 
 if __name__ == "__main__":
