@@ -42,7 +42,7 @@ static bool is_archive(const struct registry_location *l)
 static int copy_send(struct cli_session *session,
                      const struct registry_location *from,
                      const struct registry_location *to,
-                     struct registry_copy_options *copy,
+                     const struct registry_copy_options *options_given,
                      enum cli_progress_mode mode,
                      struct registry_copy_result *out,
                      struct error *err)
@@ -50,9 +50,10 @@ static int copy_send(struct cli_session *session,
     CLEANUP(cli_progress_freep)
     struct cli_progress *progress = cli_progress_new(mode, "Copying");
     const struct event_sink sink = cli_progress_sink(progress);
+    struct registry_copy_options copy = *options_given;
 
-    copy->progress.sink = &sink;
-    return registry_copy(cli_session_registry(session), from, to, copy, out, err);
+    copy.progress.sink = &sink;
+    return registry_copy(cli_session_registry(session), from, to, &copy, out, err);
 }
 
 static void copy_print(const struct registry_copy_result *r, bool referrers, bool quiet)

@@ -223,14 +223,18 @@ static int put_index(struct registry_client *c,
                                  err);
 }
 
+/* Keeps the order of the others. */
 static void drop(struct registry_referrers *list, const struct digest *digest)
 {
-    struct descriptor *one = find(list, digest);
+    size_t kept = 0;
 
-    if (!one)
-        return;
-    descriptor_release(one);
-    *one = list->items[--list->count];
+    for (size_t i = 0; i < list->count; i++) {
+        if (digest_eq(&list->items[i].digest, digest))
+            descriptor_release(&list->items[i]);
+        else
+            list->items[kept++] = list->items[i];
+    }
+    list->count = kept;
 }
 
 /*
