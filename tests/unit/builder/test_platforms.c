@@ -7,6 +7,7 @@
 #include "builder/step_foreign.h"
 #include "cas/blob.h"
 #include "registry/image.h"
+#include "registry/index.h"
 
 #include <string.h>
 
@@ -162,6 +163,71 @@ static void test_what_holds_one_image_is_refused(void **state)
     }
 }
 
+/* An image for one platform, built by itself. */
+static void build_part(struct rig *r,
+                       size_t platform,
+                       const char *version,
+                       struct descriptor *out)
+{
+    CLEANUP(base_freep)
+    char *text =
+        base_format("FROM scratch\nLABEL org.opencontainers.image.version=%s\n", version);
+
+    r->request.platforms = platforms + platform;
+    r->request.platform_count = 1;
+    rig_dockerfile(r, text);
+    rig_must_build(r);
+    descriptor_copy(out, &r->result.manifest);
+    /* As a registry's reference gives it: the platform is in the config alone. */
+    doc_unref(out->platform);
+    out->platform = NULL;
+}
+
+static void test_images_that_belong_together_are_joined(void **state)
+{
+    struct rig *r = *state;
+    CLEANUP(registry_join_release) struct registry_join join = {0};
+    CLEANUP(descriptor_release) struct descriptor first = {0};
+    CLEANUP(descriptor_release) struct descriptor second = {0};
+    CLEANUP(descriptor_release) struct descriptor index = {0};
+    CLEANUP(registry_join_release) struct registry_join again = {0};
+
+    build_part(r, 0, "1", &first);
+    build_part(r, 1, "1", &second);
+    assert_int_equal(registry_join_add(&join, r->store, "a", &first, &r->err), 0);
+    assert_int_equal(registry_join_add(&join, r->store, "b", &second, &r->err), 0);
+    assert_int_equal(registry_join_add(&join, r->store, "a", &first, &r->err), 0);
+    assert_int_equal(join.count, 2);
+    assert_string_equal(doc_text(doc_get(join.parts[1].entry.platform, "architecture")),
+                        "arm64");
+    assert_int_equal(registry_join_check(&join, &r->err), 0);
+    const struct descriptor entries[] = {join.parts[0].entry, join.parts[1].entry};
+    assert_int_equal(registry_index_put(r->store, entries, 2, NULL, false, &index, &r->err),
+                     0);
+    /* Of an index all its images are taken. */
+    assert_int_equal(registry_join_add(&again, r->store, "i", &index, &r->err), 0);
+    assert_int_equal(again.count, 2);
+}
+
+static void test_images_that_do_not_belong_together_are_refused(void **state)
+{
+    struct rig *r = *state;
+    CLEANUP(registry_join_release) struct registry_join join = {0};
+    CLEANUP(descriptor_release) struct descriptor first = {0};
+    CLEANUP(descriptor_release) struct descriptor rival = {0};
+    CLEANUP(descriptor_release) struct descriptor newer = {0};
+
+    build_part(r, 0, "1", &first);
+    build_part(r, 0, "2", &rival);
+    build_part(r, 1, "2", &newer);
+    assert_int_equal(registry_join_add(&join, r->store, "a", &first, &r->err), 0);
+    assert_int_equal(registry_join_add(&join, r->store, "b", &rival, &r->err), -1);
+    rig_expect_failure(r, ERROR_EXISTS, "a and b are both for linux/amd64");
+    assert_int_equal(registry_join_add(&join, r->store, "c", &newer, &r->err), 0);
+    assert_int_equal(registry_join_check(&join, &r->err), -1);
+    rig_expect_failure(r, ERROR_INVALID, "version is 1 in a and 2 in c");
+}
+
 static void test_the_architecture_is_read_from_the_header(void **state)
 {
     uint8_t head[20] = {0x7f, 'E', 'L', 'F', 2, 1, 1};
@@ -193,6 +259,8 @@ int main(void)
         rig_test(test_images_are_the_same_built_alone_or_together),
         rig_test(test_annotations_go_where_they_are_meant),
         rig_test(test_what_holds_one_image_is_refused),
+        rig_test(test_images_that_belong_together_are_joined),
+        rig_test(test_images_that_do_not_belong_together_are_refused),
         cmocka_unit_test(test_the_architecture_is_read_from_the_header),
     };
 
