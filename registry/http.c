@@ -189,6 +189,8 @@ struct exchange {
     bool headers_too_long;
     bool text_too_long;
     bool body_failed;
+    bool is_redirected; /* to another origin */
+    bool is_public;     /* the address that answered last */
 };
 
 static ptrdiff_t pread_all(int fd, void *out, size_t size, uint64_t offset)
@@ -356,6 +358,8 @@ static int exchange(struct registry_http *h,
         .head = method == REGISTRY_HTTP_HEAD,
         .has_body = sends,
         .direct = registry_url_is_loopback(url->host),
+        .public_only =
+            x->is_redirected && x->is_public && !registry_http_is_listed(h, url->authority),
         .unverified = registry_http_is_listed(h, url->authority),
         .ca_file = trust.ca_file,
         .cert_file = trust.cert_file,
@@ -369,7 +373,7 @@ static int exchange(struct registry_http *h,
         .progress = q->progress ? on_progress : NULL,
     };
     log_debug("http: %s %s", t.method, origin);
-    if (h->module->perform(h->engine, &t, &x->response->status, err) < 0)
+    if (h->module->perform(h->engine, &t, &x->response->status, &x->is_public, err) < 0)
         return explain(x, err);
     return 0;
 }
@@ -400,7 +404,7 @@ static bool is_redirect(const struct registry_http_response *r,
 /* Moves the response's URL to the new place. *authorization becomes NULL when the origin
  * changes, and stays so. */
 static int follow(struct registry_http *h,
-                  const struct exchange *x,
+                  struct exchange *x,
                   struct view location,
                   const char **authorization,
                   struct error *err)
@@ -415,8 +419,10 @@ static int follow(struct registry_http *h,
         return error_wrap(err, "redirect");
     if (check_step(h, &from, &to, x->request->plain, err) < 0)
         return -1;
-    if (!registry_url_same_origin(&from, &to))
+    if (!registry_url_same_origin(&from, &to)) {
         *authorization = NULL;
+        x->is_redirected = true;
+    }
     return 0;
 }
 

@@ -9,6 +9,8 @@
  * Rules that hold for every request:
  *  - plain http only to loopback hosts and those listed as insecure, unless the request
  * says that its user asked for it; a redirect from https to http is refused always;
+ *  - a redirect leads from a public address to no private one (nor to this machine), what
+ * names resolve to included, unless the host is listed as insecure;
  *  - the Authorization header is sent to the origin (scheme, host, port) of the URL that
  * was asked for and is dropped when a redirect leads elsewhere;
  *  - no request hangs: connecting is limited, a transfer that is slower than 1 KiB a second

@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/macros.h"
+#include "registry/http_curl_address.h"
 
 #include <curl/curl.h>
 #include <errno.h>
@@ -16,6 +17,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 /* More than any number of parallel transfers: further handles are closed after use. */
 #define IDLE_MAX            32
@@ -162,7 +164,9 @@ static void easy_give(struct registry_http_engine *e, CURL *easy, const char *or
 struct run {
     struct registry_http_engine *engine;
     const struct registry_http_transfer *transfer;
-    uint64_t sent; /* where the next byte of the body is read */
+    uint64_t sent;   /* where the next byte of the body is read */
+    bool is_refused; /* an address, as a private network's */
+    bool is_public;  /* the address that answered */
 };
 
 static size_t on_read(char *out, size_t size, size_t count, void *context)
@@ -227,6 +231,21 @@ static int on_progress(void *context,
     return r->engine->cancelled && atomic_load(r->engine->cancelled);
 }
 
+/* Names are looked at as addresses: they may lead anywhere. */
+static curl_socket_t on_socket(void *context,
+                               curlsocktype purpose,
+                               struct curl_sockaddr *address)
+{
+    struct run *r = context;
+
+    (void)purpose;
+    if (r->transfer->public_only && http_address_is_private(&address->addr)) {
+        r->is_refused = true;
+        return CURL_SOCKET_BAD;
+    }
+    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
 /* ---- One transfer ---- */
 
 #define SET(option, value) ok = ok && curl_easy_setopt(easy, (option), (value)) == CURLE_OK
@@ -288,6 +307,8 @@ static bool set_callbacks(CURL *easy, struct run *r)
     SET(CURLOPT_XFERINFOFUNCTION, on_progress);
     SET(CURLOPT_XFERINFODATA, r);
     SET(CURLOPT_NOPROGRESS, 0L);
+    SET(CURLOPT_OPENSOCKETFUNCTION, on_socket);
+    SET(CURLOPT_OPENSOCKETDATA, r);
     SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     return ok;
 }
@@ -364,6 +385,7 @@ static int run_easy(
     CURL *easy, struct run *r, struct curl_slist *headers, int *status, struct error *err)
 {
     char detail[CURL_ERROR_SIZE] = "";
+    const char *address = NULL;
     long code = 0;
 
     if (!set_limits(easy, r->engine) || !set_peer(easy, r->engine, r->transfer) ||
@@ -381,10 +403,16 @@ static int run_easy(
             /* Those who would try again want to know. */
             err->sys = ECONNREFUSED;
         }
+        if (r->is_refused)
+            (void)error_set(err, ERROR_DENIED,
+                            "redirected from a public address into a private network: "
+                            "refused; list the host as insecure if that is meant");
         return -1;
     }
     (void)curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &code);
     *status = (int)code;
+    if (curl_easy_getinfo(easy, CURLINFO_PRIMARY_IP, &address) == CURLE_OK && address)
+        r->is_public = http_address_is_public(address);
     return 0;
 }
 
@@ -409,6 +437,7 @@ static bool add_headers(struct curl_slist **headers, const struct registry_http_
 static int perform(struct registry_http_engine *e,
                    const struct registry_http_transfer *transfer,
                    int *status,
+                   bool *is_public,
                    struct error *err)
 {
     struct run r = {.engine = e, .transfer = transfer};
@@ -423,6 +452,7 @@ static int perform(struct registry_http_engine *e,
     curl_slist_free_all(headers);
     if (easy)
         easy_give(e, easy, transfer->origin);
+    *is_public = r.is_public;
     return rc;
 }
 

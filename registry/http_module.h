@@ -14,7 +14,7 @@
 
 #define REGISTRY_HTTP_MODULE_FILE    "libcooper-http.so"
 #define REGISTRY_HTTP_MODULE_SYMBOL  "registry_http_curl_module"
-#define REGISTRY_HTTP_MODULE_VERSION 4u
+#define REGISTRY_HTTP_MODULE_VERSION 5u
 
 struct registry_http_engine;
 
@@ -38,6 +38,7 @@ struct registry_http_transfer {
     bool head;             /* the answer has no body */
     bool has_body;         /* body_size bytes come from read_at */
     bool direct;           /* never through a proxy */
+    bool public_only;      /* no connection to an address of a private network */
     bool unverified;       /* the peer's certificate is not checked */
     const char *ca_file;   /* in place of the engine's, or NULL */
     const char *cert_file; /* what we show, or NULL */
@@ -57,10 +58,12 @@ struct registry_http_module {
     struct registry_http_engine *(*engine_new)(
         const struct registry_http_engine_options *options, struct error *err);
     void (*engine_free)(struct registry_http_engine *e);
-    /* May be called by many threads at once. *status is the last answer's. */
+    /* May be called by many threads at once. *status is the last answer's; *is_public: it
+     * came from an address of no private network. */
     int (*perform)(struct registry_http_engine *e,
                    const struct registry_http_transfer *transfer,
                    int *status,
+                   bool *is_public,
                    struct error *err);
 };
 

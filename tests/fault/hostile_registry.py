@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """A registry that wants to do harm, and cooper against it.
 
-    hostile_registry.py COOPER DIR [CASE...]
+    hostile_registry.py all COOPER DIR [CASE...]
+    hostile_registry.py private COOPER DIR    in a network of its own, with PUBLIC and PRIVATE
 
 Each case is a repository of its own; it is pulled, and where it says so built from. Cooper has to
 end by itself with one error that says what is wrong, in bounded memory, and leave no image, nothing
@@ -16,6 +17,7 @@ import io
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import tarfile
@@ -29,6 +31,8 @@ LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 TIME_LIMIT = 600
 MEMORY_LIMIT = 96 << 20  # of the process; what is left of it are libraries
 MIB = 1 << 20
+PUBLIC = "203.0.113.5"
+PRIVATE = "10.9.8.7"  # inside.test, too
 
 
 def digest(data):
@@ -389,6 +393,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *args):
         pass
 
+    def handle(self):
+        # No TLS here, and no waiting for the end of what would be a line.
+        if self.connection.recv(1, socket.MSG_PEEK) != b"\x16":
+            super().handle()
+
     def head(self, status, headers):
         lines = ["HTTP/1.1 %d Answer" % status] + ["%s: %s" % h for h in headers.items()]
         self.wfile.write(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
@@ -446,9 +455,9 @@ def require(condition, *what):
         raise Failed(" ".join(str(w) for w in what))
 
 
-def run(command, top, stall):
+def run(command, top, stall=None, **more):
     """Status, output, largest memory."""
-    environment = dict(os.environ)
+    environment = os.environ | more
     if stall:
         environment["COOPER_STALL_TIMEOUT"] = stall
     with open(top + "/out", "w+b") as out:
@@ -501,18 +510,39 @@ def check_case(cooper, top, address, c):
     check_store(cooper, store)
 
 
+def check_private(cooper, top, port):
+    """From a public address nobody leads into a private network, whatever he calls it."""
+    made = Case("led-inside", None)
+    CASES.append(made)
+    pull = [cooper, "--root", top + "/store", "pull", f"{PUBLIC}:{port}/{made.name}:1"]
+    for inside in (PRIVATE, "inside.test"):
+        made.blob = lambda q, name, host=inside: q.answer(
+            307, b"", {"Location": f"https://{host}:{port}{q.path}"})
+        status, out, _ = run(pull, top, COOPER_INSECURE_REGISTRIES=PUBLIC)
+        require(status == 1 and b"into a private network" in out, inside, status, out)
+    check_store(cooper, top + "/store")
+    usual = Case("led-inside", None)
+    made.blob = lambda q, name: usual.blob(q, name) if q.headers["Host"].startswith(PRIVATE) \
+        else q.answer(307, b"", {"Location": f"http://{PRIVATE}:{port}{q.path}"})
+    status, out, _ = run(pull, top, COOPER_INSECURE_REGISTRIES=f"{PUBLIC},{PRIVATE}")
+    require(status == 0, "a host that is listed may be led to:", out)
+
+
 def main():
-    cooper, top = sys.argv[1:3]
-    server = Server(("127.0.0.1", 0), Handler)
+    what, cooper, top = sys.argv[1:4]
+    server = Server(("0.0.0.0" if what == "private" else "127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    address = "127.0.0.1:%d" % server.server_address[1]
+    port = server.server_address[1]
     os.makedirs(top, exist_ok=True)
+    if what == "private":
+        check_private(cooper, top, port)
+        return
     failures = 0
     for c in CASES:
-        if sys.argv[3:] and c.name not in sys.argv[3:]:
+        if sys.argv[4:] and c.name not in sys.argv[4:]:
             continue
         try:
-            check_case(cooper, top, address, c)
+            check_case(cooper, top, f"127.0.0.1:{port}", c)
             print("ok", c.name, flush=True)
         except Failed as e:
             failures += 1
