@@ -45,6 +45,8 @@ void cli_session_release(struct cli_session *s)
     cas_limit_end(&s->limit);
     cas_store_closep(&s->store);
     cli_texts_release(&s->insecure_registries);
+    free(s->insecure_text);
+    s->insecure_text = NULL;
 }
 
 int cli_session_isolate(struct cli_session *s, const char *isolation, struct error *err)
@@ -144,15 +146,23 @@ static uint32_t stall_timeout_ms(void)
     return 0;
 }
 
-void cli_session_insecure(const struct cli_session *s, struct cli_texts *out)
+/* The texts are borrowed by whoever gets them: they last as long as the session. */
+static void insecure_read(struct cli_session *s)
 {
-    CLEANUP(base_freep) char *listed = base_strdup(getenv(ENV_INSECURE));
-    char *next = listed;
+    char *next;
 
+    if (s->insecure_text != NULL || getenv(ENV_INSECURE) == NULL)
+        return;
+    next = s->insecure_text = base_strdup(getenv(ENV_INSECURE));
+    while (next != NULL && *next != '\0')
+        cli_texts_add(&s->insecure_registries, strsep(&next, ","));
+}
+
+void cli_session_insecure(struct cli_session *s, struct cli_texts *out)
+{
+    insecure_read(s);
     for (size_t i = 0; i < s->insecure_registries.count; i++)
         cli_texts_add(out, s->insecure_registries.items[i]);
-    while (next != NULL && *next != '\0')
-        cli_texts_add(out, strsep(&next, ","));
 }
 
 struct registry_client *cli_session_registry(struct cli_session *s)

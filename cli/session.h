@@ -24,7 +24,8 @@ struct sandbox_helper;
 
 struct cli_session {
     const char *root;                     /* --root, or NULL */
-    struct cli_texts insecure_registries; /* --insecure-registry */
+    struct cli_texts insecure_registries; /* --insecure-registry, and the environment's */
+    char *insecure_text;                  /* what they lie in; NULL: not read yet */
     struct cli_storage_size storage_budget;
     struct cli_storage_size storage_limit;
     bool debug;
@@ -62,8 +63,8 @@ MUST_CHECK int cli_session_enter_sandbox(struct cli_session *s,
 /* Borrowed from the session. */
 MUST_CHECK struct cas_store *cli_session_store(struct cli_session *s, struct error *err);
 /* Hosts that may be spoken to without verified TLS: of the option and of the environment.
- * *out is empty, and to be released. */
-void cli_session_insecure(const struct cli_session *s, struct cli_texts *out);
+ * *out is empty, and to be released; its texts last as long as the session. */
+void cli_session_insecure(struct cli_session *s, struct cli_texts *out);
 struct registry_client *cli_session_registry(struct cli_session *s);
 /* Trusts these PEM certificates, besides what is trusted anyway: for registries. Before
  * cli_session_registry. */

@@ -521,8 +521,7 @@ def check_private(cooper, top, port):
         status, out, _ = run(pull, top, COOPER_INSECURE_REGISTRIES=PUBLIC)
         require(status == 1 and b"into a private network" in out, inside, status, out)
     check_store(cooper, top + "/store")
-    usual = Case("led-inside", None)
-    made.blob = lambda q, name: usual.blob(q, name) if q.headers["Host"].startswith(PRIVATE) \
+    made.blob = lambda q, name: Case.blob(made, q, name) if q.headers["Host"].startswith(PRIVATE) \
         else q.answer(307, b"", {"Location": f"http://{PRIVATE}:{port}{q.path}"})
     status, out, _ = run(pull, top, COOPER_INSECURE_REGISTRIES=f"{PUBLIC},{PRIVATE}")
     require(status == 0, "a host that is listed may be led to:", out)
