@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/fs.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include "cas/layout.h"
 #include "cas/reach.h"
 #include "cas/ref_priv.h"
@@ -12,6 +13,9 @@
 #include <string.h>
 #include <sys/file.h>
 #include <time.h>
+
+/* Changes of refs that index.json may fail to show while more of them wait. */
+#define INDEX_BEHIND_MAX 32u
 
 static const char sql_generation[] = "SELECT value FROM counter WHERE name = 'generation'";
 static const char sql_set_generation[] =
@@ -254,7 +258,8 @@ int cas_ref_set_locked(struct cas_meta *m,
     return add_event(m, name, &old, &target->digest, why, err);
 }
 
-/* The caller holds the index lock, so that generations reach index.json in their order. */
+/* The caller holds the index lock, so that generations reach index.json in their order.
+ * `refs` (NULL: not asked for) gets all of them. */
 static int commit_change(struct cas_store *s,
                          cas_ref_change_fn *change,
                          const void *context,
@@ -271,11 +276,12 @@ static int commit_change(struct cas_store *s,
         return -1;
     *generation = (old > at_least ? old : at_least) + 1;
     if (change(m, context, err) < 0 || set_generation(m, *generation, err) < 0 ||
-        list_locked(m, refs, err) < 0)
+        (refs && list_locked(m, refs, err) < 0))
         return -1;
     if (cas_meta_commit(m, err) == 0)
         return 0;
-    cas_ref_list_release(refs);
+    if (refs)
+        cas_ref_list_release(refs);
     return -1;
 }
 
@@ -295,14 +301,49 @@ int cas_ref_change_locked(struct cas_store *s,
     return cas_layout_write_index(s->fd, generation, &refs, err);
 }
 
+/* Another thread waits for the lock: it leaves an index.json that shows this change, too. A
+ * registry that takes many tags at once would write every ref of the store for each. */
+static int change_and_leave(struct cas_store *s,
+                            cas_ref_change_fn *change,
+                            const void *context,
+                            struct error *err)
+{
+    int64_t generation;
+
+    if (commit_change(s, change, context, 0, &generation, NULL, err) < 0)
+        return -1;
+    atomic_fetch_add(&s->index_behind, 1);
+    return 0;
+}
+
+/* What others left. Whether it succeeds or not, their changes are made. */
+static void catch_up(struct cas_store *s)
+{
+    CLEANUP(error_clear) struct error ignored = ERROR_INIT;
+
+    if (atomic_exchange(&s->index_behind, 0) > 0 && cas_ref_renew_index(s, &ignored) < 0)
+        log_debug("index.json: %s", error_text(&ignored));
+}
+
 static int change_refs(struct cas_store *s,
                        cas_ref_change_fn *change,
                        const void *context,
                        struct error *err)
 {
+    atomic_fetch_add(&s->index_waiters, 1);
     CLEANUP(fd_closep) int lock = cas_lease_lock(s->fd, CAS_REF_INDEX_LOCK, LOCK_EX, err);
+    const bool is_last = atomic_fetch_sub(&s->index_waiters, 1) == 1;
 
-    return lock < 0 ? -1 : cas_ref_change_locked(s, change, context, 0, err);
+    if (lock < 0)
+        return -1;
+    if (!is_last && atomic_load(&s->index_behind) < INDEX_BEHIND_MAX)
+        return change_and_leave(s, change, context, err);
+    const int result = cas_ref_change_locked(s, change, context, 0, err);
+    if (result == 0)
+        atomic_store(&s->index_behind, 0);
+    else
+        catch_up(s);
+    return result;
 }
 
 /* --- Set and delete --- */

@@ -22,6 +22,8 @@ struct cas_store {
     atomic_ullong allowed;     /* so many may; 0: any number */
     struct cas_limit *limit;   /* who knows how many may; NULL: there is none */
     atomic_bool grew;          /* trees were published, whose size nobody knows */
+    atomic_uint index_waiters; /* threads that wait for the lock of index.json */
+    atomic_uint index_behind;  /* changes of refs that it does not show yet */
 };
 
 /* "blobs/ALG/HEX". */

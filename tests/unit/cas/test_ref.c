@@ -7,6 +7,7 @@
 #include "cas/ref_priv.h"
 #include "cas/store_priv.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -321,6 +322,59 @@ static void test_processes_set_refs_at_once(void **state)
     assert_int_equal(index.count, 40);
 }
 
+struct setter {
+    struct cas_store *store;
+    struct descriptor target;
+    int number;
+    bool failed;
+};
+
+/* Some that succeed, each followed by one that is refused. */
+static void *set_by_thread(void *context)
+{
+    struct setter *t = context;
+
+    for (int i = 0; i < 10 && !t->failed; i++) {
+        CLEANUP(error_clear) struct error err = ERROR_INIT;
+        CLEANUP(base_freep) char *name = base_format("ref-%d-%d", t->number, i);
+        const char *const names[] = {name};
+        const struct cas_ref_guard fixed = {.is_absent = true};
+        const struct cas_ref_change again = {.names = names,
+                                             .count = 1,
+                                             .guards = &fixed,
+                                             .target = &t->target,
+                                             .why = "test"};
+        t->failed = cas_ref_set(t->store, name, &t->target, "test", &err) < 0 ||
+                    cas_ref_apply(t->store, &again, NULL, &err) == 0 ||
+                    !error_is(&err, ERROR_EXISTS);
+    }
+    return NULL;
+}
+
+static void test_index_json_shows_what_threads_set_at_once(void **state)
+{
+    struct fixture *f = *state;
+    CLEANUP(cas_ref_list_release) struct cas_ref_list index = {0};
+    struct setter setters[16] = {0};
+    pthread_t threads[16];
+
+    for (int i = 0; i < 16; i++) {
+        setters[i] = (struct setter){f->store, fixture_image(f, "one"), i, false};
+        assert_int_equal(pthread_create(&threads[i], NULL, set_by_thread, &setters[i]), 0);
+    }
+    for (int i = 0; i < 16; i++) {
+        pthread_join(threads[i], NULL);
+        assert_false(setters[i].failed);
+        descriptor_release(&setters[i].target);
+    }
+    assert_ok(f, cas_layout_read_index(f->store->fd, &index, &f->err));
+    assert_int_equal(index.count, 160);
+    const int64_t generation = index_generation(f);
+    fixture_close(f);
+    fixture_open(f);
+    assert_int_equal(index_generation(f), generation); /* nothing had to be mended */
+}
+
 /* skopeo's rule for what follows the path and the first colon in "oci:PATH:NAME". */
 static void test_skopeo_reads_the_store(void **state)
 {
@@ -361,6 +415,7 @@ int main(void)
         fixture_test(test_a_damaged_or_missing_index_json_is_mended_at_open),
         fixture_test(test_refs_come_back_from_index_json_when_the_database_is_lost),
         fixture_dir_test(test_processes_set_refs_at_once),
+        fixture_test(test_index_json_shows_what_threads_set_at_once),
         fixture_test(test_skopeo_reads_the_store),
     };
 
