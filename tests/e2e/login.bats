@@ -181,3 +181,57 @@ END
     cooper login --password "$PASSWORD" "$BEARER"
     [ "$status" -eq 2 ]
 }
+
+# Everything that a client does, at the registry $1 with the certificate here.
+goes_round() {
+    local digest
+
+    run ! "$COOPER" copy -q store:busybox "$1/round/trip:1"
+    "$COOPER" login -u me --password-stdin "$1" <<<"$PASSWORD"
+    "$COOPER" tag busybox "$1/round/trip:1"
+    digest=$("$COOPER" push -q "$1/round/trip:1")
+    "$COOPER" rmi "$1/round/trip:1" >/dev/null
+    "$COOPER" --root "$PWD/store" pull -q "$1/round/trip:1"
+    [ "$("$COOPER" tags "$1/round/trip")" = 1 ]
+    "$COOPER" copy -q "$1/round/trip:1" "$1/round/copy:2"
+    "$COOPER" delete "$1/round/copy@${digest#*@}"
+    run ! "$COOPER" inspect --remote "$1/round/copy:2"
+    "$COOPER" inspect --remote "$1/round/trip:1" | jq -e --arg d "${digest#*@}" '.[0].Digest == $d'
+    "$COOPER" logout "$1"
+}
+
+trust() { # HOST:PORT
+    mkdir -p "$HOME/.config/containers/certs.d/$1"
+    cp server.crt "$HOME/.config/containers/certs.d/$1/ca.crt"
+}
+
+@test "docker-registry over TLS with a password" {
+    certificate_make server
+    password_line me "$PASSWORD" >htpasswd
+    guarded_start basic-tls "  tls: {certificate: $PWD/server.crt, key: $PWD/server.key}
+auth:
+  htpasswd: {realm: test, path: $PWD/htpasswd}"
+    trust "$GUARDED"
+    goes_round "$GUARDED"
+}
+
+@test "docker-registry over TLS with tokens" {
+    certificate_make server
+    guarded_start bearer-tls "  tls: {certificate: $PWD/server.crt, key: $PWD/server.key}
+auth:
+  token: {realm: 'http://$TOKENS/token', service: test, issuer: test, rootcertbundle: $TOKEN_DIR/token.crt}"
+    trust "$GUARDED"
+    goes_round "$GUARDED"
+}
+
+@test "docker-registry over HTTP with tokens" {
+    goes_round "$BEARER"
+}
+
+@test "cooper serve over TLS with a password" {
+    certificate_make server
+    password_line me "$PASSWORD" >htpasswd
+    registry_serve --auth htpasswd --tls-cert server.crt --tls-key server.key
+    trust "$SERVED"
+    goes_round "$SERVED"
+}

@@ -178,6 +178,42 @@ static void test_tags_that_are_none_are_not_passed_on(void **state)
     fake_stop(fake);
 }
 
+static int note_tag(void *context, const char *tag, struct error *err)
+{
+    (void)err;
+    buf_printf(context, "%s ", tag);
+    return 0;
+}
+
+static void test_tags_come_page_by_page(void **state)
+{
+    static const struct fake_route routes[] = {
+        {"GET",
+         "/v2/a/tags/list",
+         NULL,
+         1,
+         200,
+         {"Link: </v2/a/tags/list?n=2&last=b>; rel=\"next\""},
+         "{\"name\":\"a\",\"tags\":[\"a\",\"b\"]}",
+         0,
+         0,
+         0},
+        {"GET", "/v2/a/tags/list", NULL, 1, 200, {0}, "{\"tags\":[\"c\"]}", 0, 0, 0},
+    };
+    struct fixture *f = *state;
+    struct fake *fake = fake_start(routes, ARRAY_COUNT(routes));
+    CLEANUP(registry_reference_release)
+    struct registry_reference ref = fake_reference(fake, "a");
+    CLEANUP(buf_release) struct buf tags = BUF_INIT(100);
+
+    OK(registry_tags_list(f->client, &ref, note_tag, &tags, &f->err), &f->err);
+    assert_string_equal(buf_text(&tags), "a b c ");
+    CLEANUP(base_freep) char *log = fake_log(fake);
+    assert_non_null(strstr(log, "n=2&last=b&"));
+    registry_client_freep(&f->client);
+    fake_stop(fake);
+}
+
 /* ---- docker-registry ---- */
 
 static int setup_registry(void **state)
@@ -414,6 +450,7 @@ int main(void)
         WITH_STORE(test_lists_that_go_on_elsewhere_or_in_a_circle_are_refused),
         WITH_STORE(test_none_are_listed_where_there_is_neither_api_nor_tag),
         WITH_STORE(test_registry_that_fails_is_no_registry_without_referrers),
+        WITH_STORE(test_tags_come_page_by_page),
         WITH_STORE(test_tags_that_are_none_are_not_passed_on),
         WITH_REGISTRY(test_fallback_tag_is_kept_where_the_api_is_missing),
         WITH_REGISTRY(test_manifest_without_subject_is_no_referrer),
