@@ -12,16 +12,18 @@ struct notify_answer notify_exit_group(const struct notify_call *c)
     struct sandbox_notify *const n = c->n;
     const pid_t pid = (pid_t)c->request->pid;
 
-    if (n->step_socket < 0 || pid == n->first || notify_parent_of(pid) != n->first)
+    const int socket = atomic_load(&n->step_socket);
+
+    if (socket < 0 || pid == n->first || notify_parent_of(pid) != n->first)
         return notify_pass();
     atomic_store(&n->ended, (int)(notify_argument(c, 0) & 0xff));
-    shutdown(n->step_socket, SHUT_WR);
+    shutdown(socket, SHUT_WR);
     return notify_pass();
 }
 
 void sandbox_notify_watch_end(struct sandbox_notify *n, int socket)
 {
-    n->step_socket = socket;
+    atomic_store(&n->step_socket, socket);
 }
 
 bool sandbox_notify_exit_code(const struct sandbox_notify *n, int *code)

@@ -47,8 +47,8 @@ struct sandbox_notify {
     int upper_fd;              /* of the root; -1: none */
     struct cas_owners *owners; /* borrowed from the snapshot */
 
-    int step_socket;  /* of a traced step: -1 otherwise */
-    atomic_int ended; /* EXIT_UNKNOWN, or how its program ended */
+    atomic_int step_socket; /* of a traced step: -1 otherwise */
+    atomic_int ended;       /* EXIT_UNKNOWN, or how its program ended */
 
     pid_t first;    /* the step's first process; 0: not heard of yet */
     bool is_set;    /* the step's own user was set: what follows is its own */

@@ -120,6 +120,40 @@ static void test_grades_have_names(void **state)
     assert_string_equal(sandbox_grade_name(SANDBOX_GRADE_ROOT), "root");
     assert_string_equal(sandbox_grade_name(SANDBOX_GRADE_SUBIDS), "subordinate ids");
     assert_string_equal(sandbox_grade_name(SANDBOX_GRADE_SINGLE_ID), "single id");
+    assert_string_equal(sandbox_grade_name(SANDBOX_GRADE_NONE), "none");
+}
+
+static void test_isolation_is_one_of_five_words(void **state)
+{
+    static const char *const words[] = {"auto", "root", "subids", "single", "none"};
+    enum sandbox_isolation isolation = SANDBOX_ISOLATION_NONE;
+    struct error err = ERROR_INIT;
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_COUNT(words); i++) {
+        assert_int_equal(sandbox_isolation_parse(words[i], &isolation, &err), 0);
+        assert_int_equal(isolation, i);
+    }
+    assert_int_equal(sandbox_isolation_parse("default", &isolation, &err), 0);
+    assert_int_equal(isolation, SANDBOX_ISOLATION_AUTO);
+    assert_int_equal(sandbox_isolation_parse("None", &isolation, &err), -1);
+    assert_true(error_is(&err, ERROR_USAGE));
+    error_clear(&err);
+}
+
+/* What cannot be had is never replaced by something else. */
+static void test_a_grade_asked_for_by_name_is_had_or_refused(void **state)
+{
+    struct error err = ERROR_INIT;
+    const char *reason = NULL;
+    const enum sandbox_isolation other = grade == SANDBOX_GRADE_SINGLE_ID
+                                             ? SANDBOX_ISOLATION_ROOT
+                                             : SANDBOX_ISOLATION_SINGLE;
+
+    (void)state;
+    assert_int_equal(sandbox_userns_enter(other, &reason, &err), -1);
+    assert_true(error_is(&err, ERROR_UNSUPPORTED));
+    error_clear(&err);
 }
 
 static int group(void)
@@ -131,6 +165,8 @@ static int group(void)
         cmocka_unit_test(test_mounts_stay_inside),
         cmocka_unit_test(test_entering_again_changes_nothing),
         cmocka_unit_test(test_grades_have_names),
+        cmocka_unit_test(test_isolation_is_one_of_five_words),
+        cmocka_unit_test(test_a_grade_asked_for_by_name_is_had_or_refused),
     };
 
     return cmocka_run_group_tests(tests, enter, NULL);
