@@ -233,6 +233,54 @@ static int pull_image(struct build_inputs *in,
     return 0;
 }
 
+/* An image is kept under its name for one platform mostly: for this machine's. */
+static bool fits(const struct build_image *image, const struct registry_platform *platform)
+{
+    CLEANUP(error_clear) struct error ignored = ERROR_INIT; /* who says none fits */
+    struct registry_platform have;
+
+    return !platform || registry_platform_from_doc(image->config, &have, &ignored) < 0 ||
+           registry_platform_rank(platform, &have) >= 0;
+}
+
+static void warn_of_platform(const struct build_inputs *in,
+                             const struct build_image *image,
+                             const struct registry_platform *platform,
+                             const struct error *why)
+{
+    CLEANUP(base_freep)
+    char *text =
+        base_format("%s is taken for %s as the store has it, for another platform: %s",
+                    image->name, registry_platform_format(platform).text, error_text(why));
+
+    event_send(&in->env->sink,
+               (struct event){.type = EVENT_WARNING, .name = "", .text = text});
+}
+
+/* The store's image is for another platform: that of the registry, or else it has to do. */
+static int replace_image(struct build_inputs *in,
+                         struct build_image *image,
+                         const struct registry_platform *platform,
+                         struct error *err)
+{
+    CLEANUP(error_clear) struct error failure = ERROR_INIT;
+    struct registry_image stored = image->image;
+
+    image->image = (struct registry_image){0};
+    if (pull_image(in, image, platform, &failure) == 0) {
+        registry_image_release(&stored);
+        doc_unref(image->config);
+        image->config = NULL;
+        return load_config(in, image, err);
+    }
+    registry_image_release(&image->image);
+    image->image = stored;
+    if (error_is(&failure, ERROR_CANCELLED))
+        return error_move(err, &failure);
+    warn_of_platform(in, image, platform, &failure);
+    return 0;
+}
+
 /* One that was pulled before, or is pinned, is asked for by digest: the store may have it.
  */
 static int load_image(struct build_inputs *in,
@@ -240,16 +288,17 @@ static int load_image(struct build_inputs *in,
                       const struct registry_platform *platform,
                       struct error *err)
 {
-    bool found = false;
-
     const bool is_pinned = pulled_find(in, image->name) != NULL;
+    bool found = false;
 
     if (!in->request->pull && !is_pinned &&
         find_in_store(in, image, platform, &found, &image->image, err) < 0)
         return -1;
     if (!found && pull_image(in, image, platform, err) < 0)
         return -1;
-    return load_config(in, image, err);
+    if (load_config(in, image, err) < 0)
+        return -1;
+    return found && !fits(image, platform) ? replace_image(in, image, platform, err) : 0;
 }
 
 struct build_image *build_inputs_image(struct build_inputs *in,

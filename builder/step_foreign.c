@@ -183,7 +183,8 @@ static void explain(const char *path,
 
     error_clear(err);
     error_set(err, ERROR_FAILED,
-              "%s is a program for %s and this machine is %s: %s (or compile with FROM "
+              "exec format error: %s is a program for %s and this machine is %s: %s (or "
+              "compile with FROM "
               "--platform=$BUILDPLATFORM, which needs none)",
               path, architecture, host.architecture, advice);
 }

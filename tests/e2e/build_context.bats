@@ -209,5 +209,7 @@ END
     printf 'FROM scratch\nCOPY --chmod=755 program /bin/sh\nRUN true\n' >ctx/Dockerfile
     cooper build --platform linux/arm64 ctx
     [ "$status" -eq 1 ]
-    [[ $stderr == *"Dockerfile:3"*"xec format error"* ]]
+    # Where an interpreter is registered it ends in another way.
+    [[ $stderr == *"Dockerfile:3"* ]]
+    [ -e /proc/sys/fs/binfmt_misc/qemu-aarch64 ] || [[ $stderr == *"xec format error"* ]]
 }

@@ -268,3 +268,21 @@ can_register() {
     cooper index inspect "$REGISTRY/nothing:1"
     [ "$status" -eq 1 ]
 }
+
+@test "a base that the store has for another platform is asked for; without a registry it has to do" {
+    cooper build -q --platform linux/amd64,linux/arm64 --push -t "$REGISTRY/base:1" "$ctx"
+    [ "$status" -eq 0 ]
+    printf 'FROM %s\n' "$REGISTRY/base:1" >Dockerfile
+    export COOPER_ROOT=$PWD/other
+    cooper pull -q --platform linux/amd64 "$REGISTRY/base:1"
+    cooper build --platform linux/amd64,linux/arm64 -o out .
+    [ "$status" -eq 0 ]
+    [ "$(cat out/linux_arm64/bin/program)" = 'for arm64' ]
+    [ "$(cat out/linux_amd64/bin/program)" = 'for amd64' ]
+    cooper tag "$REGISTRY/base:1" 127.0.0.1:1/base:1
+    printf 'FROM 127.0.0.1:1/base:1\n' >Dockerfile
+    cooper build --platform linux/arm64 -o alone .
+    [ "$status" -eq 0 ]
+    [[ $stderr == *'127.0.0.1:1/base:1 is taken for linux/arm64 as the store has it, for another platform'* ]]
+    [ "$(cat alone/bin/program)" = 'for amd64' ]
+}
