@@ -376,13 +376,15 @@ int registry_call_there(struct registry_client *c,
 }
 
 /* docker's registry, on a file system, lets others see a manifest or tag while it is being
- * written: what it reads then has another digest. Another try finds it whole. */
+ * written: what it reads then has another digest. Another try finds it whole. (The answer
+ * to a HEAD does not say what is wrong.) */
 static bool is_half_written(const struct registry_call *call,
                             const struct registry_http_response *r)
 {
     return r->status == 400 && call->path &&
            view_starts(view_of(call->path), "manifests/") &&
-           strstr(buf_text(&r->text), "DIGEST_INVALID") != NULL;
+           (call->method == REGISTRY_HTTP_HEAD ||
+            strstr(buf_text(&r->text), "DIGEST_INVALID") != NULL);
 }
 
 int registry_call_perform(struct registry_client *c,

@@ -193,8 +193,12 @@ static int claim_digest(const struct release_claiming *c,
         return -1;
     if (!digest_is_set(&id)) /* removed just now: the version is there */
         return 0;
-    if (release_place_get(c->place, &id, &m, err) < 0)
-        return -1;
+    if (release_place_get(c->place, &id, &m, err) < 0) {
+        if (!error_is(err, ERROR_NOT_FOUND))
+            return -1;
+        error_clear(err);
+        return 0;
+    }
     d = doc_parse(buf_view(&m.bytes), err);
     const struct doc *const text = doc_get(doc_get(d, "annotations"), CLAIM_DIGEST_KEY);
     return d ? digest_parse(doc_view(text), out, err) : -1;
@@ -234,6 +238,7 @@ static void remove_tagged(struct release_place *p, const char *tag)
         claim_remove(p, &manifest);
 }
 
+/* Of a claim that was removed while its run went on there may be any of the tags. */
 void release_claims_clear(struct release_place *p, const struct release_version *version)
 {
     CLEANUP(error_clear) struct error ignored = ERROR_INIT; /* they are only in the way */
@@ -244,8 +249,12 @@ void release_claims_clear(struct release_place *p, const struct release_version 
         return;
     release_claims_read(version, &tags, &claims);
     for (size_t i = 0; i < claims.count; i++) {
-        CLEANUP(base_freep)
-        char *tag = release_claim_tag(version, &claims.items[i], RELEASE_CLAIM_RAISED);
-        remove_tagged(p, tag);
+        for (int level = RELEASE_CLAIM_WITHDRAWN; level <= RELEASE_CLAIM_UPHELD; level++) {
+            CLEANUP(base_freep)
+            char *tag = release_claim_tag(version, &claims.items[i],
+                                          (enum release_claim_level)level);
+            if (release_names_has(&tags, tag))
+                remove_tagged(p, tag);
+        }
     }
 }

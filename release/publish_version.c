@@ -40,8 +40,12 @@ static int win(const struct release_request *r, bool *is_there, struct error *er
     *is_there = digest_eq(&now, &r->digest);
     if (*is_there)
         return 0;
-    if (digest_is_set(&now))
+    if (digest_is_set(&now)) {
+        /* Whoever made it cleared what there was before this run's claim. */
+        if (r->place->conditions == RELEASE_CONDITIONS_NONE)
+            release_claims_clear(r->place, r->version);
         return release_refuse_other(r, &now, err);
+    }
     if (won)
         return 0;
     if (digest_is_set(&winner))
