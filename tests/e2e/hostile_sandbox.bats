@@ -98,7 +98,7 @@ while True:
     c.sendall(b"HTTP/1.0 200 OK\r\nContent-Length: 8\r\n\r\nreached\n")
     c.close()
 END
-    python3 serve.py "$name" "$BATS_TEST_TMPDIR/ready" 3>&- 4>&- &
+    timeout 300 python3 serve.py "$name" "$BATS_TEST_TMPDIR/ready" 3>&- 4>&- &
     local server=$!
     for ((try = 0; try < 300; try++)); do
         [ ! -e "$BATS_TEST_TMPDIR/ready" ] || break

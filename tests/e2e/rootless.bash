@@ -21,6 +21,13 @@ rootless_single() {
 }
 
 rootless_end() {
+    local try
+
+    # Nobody is removed who still has a process.
+    for ((try = 0; try < 300; try++)); do
+        pkill -KILL -u "$BUILDER" || break
+        sleep 0.1
+    done
     "$COOPER_SOURCE_DIR/tests/account.sh" remove "$BUILDER"
     rm -rf "$PLACE"
 }
