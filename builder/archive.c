@@ -6,6 +6,7 @@
 #include "base/limits.h"
 #include "base/module.h"
 #include "builder/archive_module.h"
+#include "cas/codec.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -107,13 +108,49 @@ static const struct build_archive_module *load(struct error *err)
                             BUILD_ARCHIVE_MODULE_VERSION, err);
 }
 
+/* From the file's start, with gzip and zstd undone; NULL if it cannot be read. */
+static struct codec_reader *decoded(int fd, struct error *err)
+{
+    struct codec_reader *codec;
+
+    if (lseek(fd, 0, SEEK_SET) < 0) {
+        error_sys(err, "read the archive");
+        return NULL;
+    }
+    codec = codec_reader_new_fd(fd);
+    codec_reader_allow_rest(codec);
+    return codec;
+}
+
+/* A build_archive_source's `read`. */
+static int read_decoded(
+    void *context, void *data, size_t size, size_t *got, struct error *err)
+{
+    return codec_reader_read(context, data, size, got, err);
+}
+
 int build_archive_is_tar(int fd, bool *is_tar, struct error *err)
 {
     const struct build_archive_module *module = load(err);
+    CLEANUP(codec_reader_freep)
+    struct codec_reader *codec = module ? decoded(fd, err) : NULL;
 
-    if (!module)
+    if (!codec)
         return -1;
-    *is_tar = module->is_tar(fd);
+    *is_tar = module->is_tar(&(struct build_archive_source){read_decoded, codec});
+    return 0;
+}
+
+/* The check sum lies behind the last entry, and behind the padding of the tar. */
+static int read_rest(struct codec_reader *codec, struct error *err)
+{
+    char padding[1 << 14];
+    size_t got = 1;
+
+    while (got > 0) {
+        if (codec_reader_read(codec, padding, sizeof padding, &got, err) < 0)
+            return error_wrap(err, "damaged archive");
+    }
     return 0;
 }
 
@@ -461,14 +498,19 @@ int build_archive_unpack(int fd,
                          .spool = spool,
                          .options = options,
                          .path = BUF_INIT(LIMIT_TEXT_SIZE)};
+    CLEANUP(codec_reader_freep)
+    struct codec_reader *codec = u.module ? decoded(fd, err) : NULL;
     int status;
 
-    if (!u.module)
+    if (!codec)
         return -1;
-    u.reader = u.module->reader_new(fd, err);
+    u.reader =
+        u.module->reader_new(&(struct build_archive_source){read_decoded, codec}, err);
     if (!u.reader)
         return -1;
     status = unpack_all(&u, err);
+    if (status == 0)
+        status = read_rest(codec, err);
     u.module->reader_free(u.reader);
     buf_release(&u.path);
     return status;

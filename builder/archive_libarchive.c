@@ -6,14 +6,18 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <errno.h>
 #include <stdlib.h>
-#include <unistd.h>
 
-enum { BLOCK = 1 << 18 };
+/* The first piece is a header alone: an archive that is damaged behind it is an archive. */
+enum { FIRST = 512, BLOCK = 1 << 18 };
 
 struct build_archive_reader {
     struct archive *archive;
+    struct build_archive_source source;
     struct cas_xattr *xattrs; /* of the entry */
+    size_t piece;             /* how much is asked for next */
+    char block[BLOCK];
 };
 
 static void reader_free(struct build_archive_reader *r)
@@ -31,36 +35,47 @@ static void reader_freep(struct build_archive_reader **r)
     *r = NULL;
 }
 
-/* tar in the compressions that docker knows. */
-static struct build_archive_reader *reader_new(int fd, struct error *err)
+/* An archive_read_callback. */
+static la_ssize_t give(struct archive *a, void *context, const void **data)
 {
-    struct archive *a = archive_read_new();
+    CLEANUP(error_clear) struct error err = ERROR_INIT;
+    struct build_archive_reader *r = context;
+    size_t got;
 
-    if (lseek(fd, 0, SEEK_SET) < 0) {
-        archive_read_free(a);
-        error_sys(err, "read the archive");
-        return NULL;
+    if (r->source.read(r->source.context, r->block, r->piece, &got, &err) < 0) {
+        archive_set_error(a, EINVAL, "%s", error_text(&err));
+        return -1;
     }
-    archive_read_support_filter_gzip(a);
-    archive_read_support_filter_bzip2(a);
-    archive_read_support_filter_xz(a);
-    archive_read_support_filter_zstd(a);
-    archive_read_support_format_tar(a);
-    archive_read_set_option(a, "tar", "hdrcharset", "BINARY");
-    if (archive_read_open_fd(a, fd, BLOCK) != ARCHIVE_OK) {
-        archive_read_free(a);
-        error_set(err, ERROR_CORRUPT, "not a tar archive");
-        return NULL;
-    }
-    struct build_archive_reader *r = base_alloc(sizeof *r);
-    r->archive = a;
-    return r;
+    r->piece = BLOCK;
+    *data = r->block;
+    return (la_ssize_t)got;
 }
 
-static bool is_tar(int fd)
+/* tar in the compressions that docker knows. */
+static struct build_archive_reader *reader_new(const struct build_archive_source *source,
+                                               struct error *err)
+{
+    struct archive *a = archive_read_new();
+    struct build_archive_reader *r = base_alloc(sizeof *r);
+
+    r->archive = a;
+    r->source = *source;
+    r->piece = FIRST;
+    archive_read_support_filter_bzip2(a);
+    archive_read_support_filter_xz(a);
+    archive_read_support_format_tar(a);
+    archive_read_set_option(a, "tar", "hdrcharset", "BINARY");
+    if (archive_read_open(a, r, NULL, give, NULL) == ARCHIVE_OK)
+        return r;
+    reader_free(r);
+    error_set(err, ERROR_CORRUPT, "not a tar archive");
+    return NULL;
+}
+
+static bool is_tar(const struct build_archive_source *source)
 {
     CLEANUP(error_clear) struct error ignored = ERROR_INIT; /* no archive then */
-    CLEANUP(reader_freep) struct build_archive_reader *r = reader_new(fd, &ignored);
+    CLEANUP(reader_freep) struct build_archive_reader *r = reader_new(source, &ignored);
     struct archive_entry *entry;
 
     return r && archive_read_next_header(r->archive, &entry) >= ARCHIVE_WARN &&

@@ -15,9 +15,17 @@
 
 #define BUILD_ARCHIVE_MODULE_FILE    "libcooper-archive.so"
 #define BUILD_ARCHIVE_MODULE_SYMBOL  "build_archive_libarchive_module"
-#define BUILD_ARCHIVE_MODULE_VERSION 1u
+#define BUILD_ARCHIVE_MODULE_VERSION 2u
 
 struct build_archive_reader;
+
+/* Where an archive's bytes come from: gzip and zstd are undone already (and verified, which
+ * libarchive does not do for gzip). */
+struct build_archive_source {
+    /* Up to `size` bytes; *got 0: the end. */
+    int (*read)(void *context, void *data, size_t size, size_t *got, struct error *err);
+    void *context;
+};
 
 /* An entry as the archive has it: nothing was checked. Texts and attributes belong to the
  * reader, until its next entry. */
@@ -41,9 +49,10 @@ struct build_archive_entry {
 struct build_archive_module {
     unsigned version;
     /* Is it a tar, possibly compressed? */
-    bool (*is_tar)(int fd);
-    /* Reads from the start of the file, which is borrowed. NULL with ERROR_CORRUPT. */
-    struct build_archive_reader *(*reader_new)(int fd, struct error *err);
+    bool (*is_tar)(const struct build_archive_source *source);
+    /* Reads from where the source stands, which is copied. NULL with ERROR_CORRUPT. */
+    struct build_archive_reader *(*reader_new)(const struct build_archive_source *source,
+                                               struct error *err);
     void (*reader_free)(struct build_archive_reader *r);
     /* *end: there is no further entry. ERROR_CORRUPT. */
     int (*next)(struct build_archive_reader *r,

@@ -38,6 +38,7 @@ struct codec_reader {
     struct gzip_inflate *gzip;
     struct zstd_inflate *zstd;
     bool source_ended;
+    bool allows_rest;
     bool output_pending; /* the decompressor filled what it was given and may hold more */
     uint64_t consumed;
     struct view input; /* within buffer, not yet taken */
@@ -93,6 +94,11 @@ void codec_reader_freep(struct codec_reader **r)
     codec_reader_free(*r);
     *r = NULL;
     errno = saved;
+}
+
+void codec_reader_allow_rest(struct codec_reader *r)
+{
+    r->allows_rest = true;
 }
 
 uint64_t codec_reader_consumed(const struct codec_reader *r)
@@ -191,8 +197,13 @@ static int read_between(struct codec_reader *r, struct error *err)
         r->state = CODEC_END;
         return 0;
     }
-    if (r->gzip ? !is_gzip(r->input) : !is_zstd(r->input))
+    if (r->gzip ? !is_gzip(r->input) : !is_zstd(r->input)) {
+        if (r->allows_rest) {
+            r->state = CODEC_END;
+            return 0;
+        }
         return error_set(err, ERROR_CORRUPT, "something else follows the compressed data");
+    }
     if (r->gzip)
         gzip_inflate_reset(r->gzip);
     r->state = CODEC_MEMBER;

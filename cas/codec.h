@@ -33,6 +33,9 @@ struct codec_reader;
 struct codec_reader *codec_reader_new(codec_source_fn *source, void *context);
 /* The same over a descriptor, read with read(2) from where it stands; borrowed. */
 struct codec_reader *codec_reader_new_fd(int fd);
+/* From now on what follows the last member or frame, and is of another kind, ends the
+ * content as the end of the source does: archives that people have are padded. */
+void codec_reader_allow_rest(struct codec_reader *r);
 void codec_reader_free(struct codec_reader *r); /* NULL is fine */
 void codec_reader_freep(struct codec_reader **r);
 

@@ -407,6 +407,30 @@ static void test_something_behind_the_end_is_corrupt(void **state)
     }
 }
 
+static void test_something_behind_the_end_may_be_allowed(void **state)
+{
+    CLEANUP(error_clear) struct error err = ERROR_INIT;
+    CLEANUP(buf_release) struct buf text = {0};
+    CLEANUP(buf_release) struct buf in = BUF_INIT(ROOM);
+    struct feed f = {.piece = SIZE_MAX};
+    CLEANUP(codec_reader_freep)
+    struct codec_reader *r = codec_reader_new(feed_read, &f);
+    char data[8192];
+    size_t got;
+
+    (void)state;
+    sample(&text, 5000);
+    gzip_by_zlib(buf_view(&text), false, &in);
+    buf_append(&in, "\0\0\0\0padding", 11);
+    f.data = buf_view(&in);
+    codec_reader_allow_rest(r);
+    assert_int_equal(codec_reader_read(r, data, sizeof data, &got, &err), 0);
+    assert_int_equal(got, text.size);
+    assert_memory_equal(data, text.data, got);
+    assert_int_equal(codec_reader_read(r, data, sizeof data, &got, &err), 0);
+    assert_int_equal(got, 0);
+}
+
 static void test_the_error_of_the_source_is_given_on(void **state)
 {
     CLEANUP(error_clear) struct error err = ERROR_INIT;
@@ -460,6 +484,7 @@ int main(void)
         cmocka_unit_test(test_a_flipped_bit_never_gives_other_content),
         cmocka_unit_test(test_a_wrong_size_or_check_sum_is_corrupt),
         cmocka_unit_test(test_something_behind_the_end_is_corrupt),
+        cmocka_unit_test(test_something_behind_the_end_may_be_allowed),
         cmocka_unit_test(test_the_error_of_the_source_is_given_on),
         cmocka_unit_test(test_levels_out_of_range_are_invalid),
     };
