@@ -74,11 +74,12 @@ e2e_registry_start() {
         port=$((20000 + RANDOM % 20000))
         cat >"$BATS_FILE_TMPDIR/registry.yml" <<END
 version: 0.1
-log: {level: error}
+log: {level: info}
 storage: {filesystem: {rootdirectory: $BATS_FILE_TMPDIR/registry}, delete: {enabled: true}}
 http: {addr: 127.0.0.1:$port}
 END
-        docker-registry serve "$BATS_FILE_TMPDIR/registry.yml" 3>&- 4>&- >/dev/null 2>&1 &
+        docker-registry serve "$BATS_FILE_TMPDIR/registry.yml" 3>&- 4>&- \
+            >"$BATS_FILE_TMPDIR/registry.log" 2>&1 &
         echo $! >"$BATS_FILE_TMPDIR/registry.pid"
         export REGISTRY=127.0.0.1:$port
         e2e_registry_wait && return 0
@@ -88,12 +89,13 @@ END
     return 1
 }
 
-# True once the registry answers; false if it ended or stays silent for ten seconds.
+# True once the registry listens, by its own word: who answers on the port may be another. False
+# if it ended, or says nothing for a minute.
 e2e_registry_wait() {
     local try
 
-    for ((try = 0; try < 100; try++)); do
-        curl -sf "http://$REGISTRY/v2/" >/dev/null && return 0
+    for ((try = 0; try < 600; try++)); do
+        grep -q 'listening on' "$BATS_FILE_TMPDIR/registry.log" && return 0
         kill -0 "$(cat "$BATS_FILE_TMPDIR/registry.pid")" 2>/dev/null || return 1
         sleep 0.1
     done
