@@ -172,7 +172,8 @@ static int run_prepared(const struct debug *d,
                                                             .source = command->shell_name};
     spec.mounts = mounts;
     spec.argv = command->argv;
-    spec.tty = d->options->tty;
+    if (d->options->tty)
+        run_terminal(&spec);
     spec.stdio = stdio;
     CLEANUP(sandbox_discardp)
     struct sandbox_process *p = sandbox_spawn(d->env->sandbox, &spec, err);

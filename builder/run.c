@@ -130,7 +130,7 @@ static struct sandbox_process *spawn(const struct run *r, struct error *err)
     const char *const workdir =
         o->workdir != NULL ? o->workdir : config_text(r, "WorkingDir");
     const int stdio[] = {o->interactive ? STDIN_FILENO : -1, STDOUT_FILENO, STDERR_FILENO};
-    const struct sandbox_spec spec = {
+    struct sandbox_spec spec = {
         .root = cas_snapshot_mount(r->snapshot),
         .readonly_root = o->read_only,
         .mounts = r->mounts.items,
@@ -143,7 +143,6 @@ static struct sandbox_process *spawn(const struct run *r, struct error *err)
         .groups = r->user.groups,
         .group_count = r->user.group_count,
         .stdio = stdio,
-        .tty = o->tty,
         .network = network_is_none(r) ? SANDBOX_NETWORK_NONE : SANDBOX_NETWORK_HOST,
         .netns_fd = -1,
         .hostname = hostname_of(r),
@@ -151,6 +150,8 @@ static struct sandbox_process *spawn(const struct run *r, struct error *err)
         .resolv_conf = r->resolv_conf.size > 0 ? buf_text(&r->resolv_conf) : NULL,
     };
 
+    if (o->tty)
+        run_terminal(&spec);
     return sandbox_spawn(r->env->sandbox, &spec, err);
 }
 

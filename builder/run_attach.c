@@ -45,12 +45,28 @@ static void raw_mode_leave(struct raw_mode *raw)
     raw->active = false;
 }
 
+static bool size_read(struct winsize *size)
+{
+    return ioctl(STDOUT_FILENO, TIOCGWINSZ, size) == 0 ||
+           ioctl(STDIN_FILENO, TIOCGWINSZ, size) == 0;
+}
+
+void run_terminal(struct sandbox_spec *spec)
+{
+    struct winsize size = {0};
+
+    spec->tty = true;
+    if (size_read(&size)) {
+        spec->tty_rows = size.ws_row;
+        spec->tty_columns = size.ws_col;
+    }
+}
+
 static void size_follow(struct attach *a)
 {
     struct winsize now = {0};
 
-    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &now) < 0 &&
-        ioctl(STDIN_FILENO, TIOCGWINSZ, &now) < 0)
+    if (!size_read(&now))
         return;
     if (now.ws_row == a->size.ws_row && now.ws_col == a->size.ws_col)
         return;

@@ -10,6 +10,9 @@
 
 #include <stdbool.h>
 
+/* The step gets a terminal of the size that the user's has. */
+void run_terminal(struct sandbox_spec *spec);
+
 /*
  * Returns when the command closed its terminal (it has ended, or is about to) or *cancel is
  * set. `interactive`: standard input is passed on. The user's terminal is as before

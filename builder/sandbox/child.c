@@ -96,6 +96,8 @@ static int new_keyring(void)
 static int open_terminal(struct sandbox_child *child, const struct sandbox_op *op)
 {
     const struct sandbox_message message = {.kind = SANDBOX_MESSAGE_TTY};
+    const struct winsize size = {.ws_row = (unsigned short)(op->b >> 16),
+                                 .ws_col = (unsigned short)op->b};
     const int unlocked = 0;
     const int fd =
         openat(child->dev, "pts/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC | O_NOFOLLOW);
@@ -104,7 +106,7 @@ static int open_terminal(struct sandbox_child *child, const struct sandbox_op *o
         return -1;
     const int slave = ioctl(fd, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
     if (slave < 0 || fchown(slave, (uid_t)op->a, (gid_t)-1) < 0 ||
-        ioctl(slave, TIOCSCTTY, 0) < 0)
+        ioctl(slave, TIOCSCTTY, 0) < 0 || (op->b != 0 && ioctl(fd, TIOCSWINSZ, &size) < 0))
         return -1;
     child_send(child, &message, NULL, fd);
     close(fd);

@@ -93,7 +93,10 @@ uint64_t plan_ids(uid_t uid, gid_t gid)
 static void plan_stdio(struct sandbox_plan *plan, const struct sandbox_spec *spec)
 {
     if (spec->tty) {
-        plan_add(plan, OP_TTY)->a = spec->uid;
+        /* OP_TTY: of user `a`, with `b` / 65536 rows and the rest as columns. */
+        struct sandbox_op *const op = plan_add(plan, OP_TTY);
+        op->a = spec->uid;
+        op->b = (uint64_t)spec->tty_rows << 16 | spec->tty_columns;
         return;
     }
     /* OP_STDIO: `slot`, or /dev/null without one, becomes descriptor `number` of user `a`.

@@ -131,6 +131,8 @@ struct sandbox_spec {
     const int *stdio;
     /* A terminal inside the step's own devpts; see sandbox_tty. */
     bool tty;
+    uint16_t tty_rows; /* its size from the first moment; 0: not known */
+    uint16_t tty_columns;
 
     enum sandbox_network network;
     int netns_fd;
