@@ -36,10 +36,10 @@ struct serve_download {
     uint64_t size;  /* bytes that are there */
 };
 
-static void download_unref(struct serve_download *d)
+static void download_leave(struct serve_download *d, unsigned users)
 {
     pthread_mutex_lock(&d->lock);
-    const unsigned left = --d->users;
+    const unsigned left = d->users -= users;
     pthread_mutex_unlock(&d->lock);
     if (left > 0)
         return;
@@ -50,6 +50,11 @@ static void download_unref(struct serve_download *d)
     pthread_mutex_destroy(&d->lock);
     free(d->repository);
     free(d);
+}
+
+static void download_unref(struct serve_download *d)
+{
+    download_leave(d, 1);
 }
 
 /* --- The thread that fetches --- */
@@ -238,11 +243,12 @@ static int join_or_make_locked(struct serve_upstream *u,
     return 0;
 }
 
+/* For the caller, and for the thread that is not there; others may have joined. */
 static void give_up(struct serve_upstream *u, struct serve_download *d)
 {
     take_out(u, d);
     settle(d, DOWNLOAD_FAILED);
-    download_unref(d); /* for the thread that is not there */
+    download_leave(d, 2);
     pthread_mutex_lock(&u->lock);
     u->download_count--;
     pthread_cond_broadcast(&u->changed);
@@ -276,7 +282,6 @@ int serve_upstream_fetch(struct serve_upstream *u,
     if (start_thread(candidate, err) == 0)
         return 0;
     give_up(u, candidate);
-    download_unref(candidate);
     return -1;
 }
 
