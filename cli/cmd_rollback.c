@@ -8,6 +8,7 @@
 #include "cli/release_digest.h"
 #include "cli/release_facts.h"
 #include "cli/release_run.h"
+#include "cli/rollback_packages.h"
 #include "release/rollback.h"
 
 #include <stddef.h>
@@ -132,7 +133,9 @@ static void add_state(struct cli_table *t,
     cli_table_add(t, who);
 }
 
-static void describe(const struct release_rollback *r, struct buf *out)
+static void describe(const struct release_rollback *r,
+                     const struct cli_package_changes *packages,
+                     struct buf *out)
 {
     CLEANUP(base_freep) char *name = release_place_name(r->place);
     CLEANUP(cli_table_release) struct cli_table table;
@@ -152,6 +155,8 @@ static void describe(const struct release_rollback *r, struct buf *out)
         buf_printf(out, "layers: %zu the same, %zu removed (%s), %zu added (%s)\n",
                    layers.same, layers.removed, cli_format_size(layers.removed_size).text,
                    layers.added, cli_format_size(layers.added_size).text);
+    if (packages->text)
+        buf_append_text(out, packages->text);
 }
 
 static struct doc *state_doc(const struct release_rollback *r, const struct digest *digest)
@@ -165,7 +170,9 @@ static struct doc *state_doc(const struct release_rollback *r, const struct dige
     return d;
 }
 
-static void show_json(const struct release_rollback *r, bool changed)
+static void show_json(const struct release_rollback *r,
+                      const struct cli_package_changes *packages,
+                      bool changed)
 {
     CLEANUP(doc_unrefp) struct doc *d = doc_new_object();
     CLEANUP(base_freep) char *name = release_place_name(r->place);
@@ -183,11 +190,14 @@ static void show_json(const struct release_rollback *r, bool changed)
         doc_set_int(l, "added", (int64_t)layers.added);
         doc_set(d, "layers", l);
     }
+    if (packages->list)
+        doc_set(d, "packages", doc_ref(packages->list));
     cli_output_doc(d, DOC_WRITE_COMPACT);
 }
 
 static void show(const struct rollback_options *o,
                  const struct release_rollback *r,
+                 const struct cli_package_changes *packages,
                  enum cli_output_format format)
 {
     const bool is_done = release_rollback_is_done(r);
@@ -200,10 +210,10 @@ static void show(const struct rollback_options *o,
         return;
     }
     if (format == CLI_OUTPUT_JSON) {
-        show_json(r, !o->dry_run && !is_done);
+        show_json(r, packages, !o->dry_run && !is_done);
         return;
     }
-    describe(r, &text);
+    describe(r, packages, &text);
     if (is_done)
         buf_printf(&text, "%s points there already\n", r->tag);
     else if (o->dry_run)
@@ -217,6 +227,7 @@ static void show(const struct rollback_options *o,
 
 static int confirm(const struct rollback_options *o,
                    const struct release_rollback *r,
+                   const struct cli_package_changes *packages,
                    struct error *err)
 {
     CLEANUP(buf_release) struct buf text = BUF_INIT(LIMIT_TEXT_SIZE);
@@ -228,7 +239,7 @@ static int confirm(const struct rollback_options *o,
         return error_set(err, ERROR_USAGE,
                          "there is no terminal to ask on: say --yes, or --dry-run to see "
                          "what would change");
-    describe(r, &text);
+    describe(r, packages, &text);
     fprintf(stderr, "%sMove the tag? [y/N] ", buf_text(&text));
     fflush(stderr);
     if (fgets(answer, sizeof answer, stdin) && (answer[0] == 'y' || answer[0] == 'Y'))
@@ -238,24 +249,28 @@ static int confirm(const struct rollback_options *o,
 
 /* --- Running --- */
 
-static int roll(const struct rollback_options *o,
+static int roll(struct cli_session *session,
+                const struct rollback_options *o,
                 struct release_rollback *r,
                 enum cli_output_format format,
                 struct error *err)
 {
     CLEANUP(base_freep) char *name = release_place_name(r->place);
+    CLEANUP(cli_package_changes_release) struct cli_package_changes packages = {0};
     const char *version;
 
     if (release_rollback_plan(r, o->to, err) < 0)
         return -1;
+    if (!o->quiet)
+        cli_rollback_packages(session, &r->origin, &r->to.descriptor.digest, &packages);
     if (o->dry_run) {
-        show(o, r, format);
+        show(o, r, &packages, format);
         return 0;
     }
     if (!release_rollback_is_done(r) &&
-        (confirm(o, r, err) < 0 || release_rollback_run(r, err) < 0))
+        (confirm(o, r, &packages, err) < 0 || release_rollback_run(r, err) < 0))
         return -1;
-    show(o, r, format);
+    show(o, r, &packages, format);
     version = release_log_version(&r->log, &r->to.descriptor.digest);
     return cli_release_digests_write(&o->write_digest, name, version,
                                      &r->to.descriptor.digest, err);
@@ -285,7 +300,7 @@ static int rollback_run(struct cli_session *session,
     CLEANUP(release_rollback_release)
     struct release_rollback rollback = {
         .place = &place, .tag = target.tag, .who = who, .message = o->message};
-    return roll(o, &rollback, format, err);
+    return roll(session, o, &rollback, format, err);
 }
 
 const struct cli_command cli_command_rollback = {

@@ -79,7 +79,7 @@ static struct doc *layer_doc(const struct build_compare_layer *l)
     return out;
 }
 
-static struct doc *package_doc(const struct build_compare_package *p)
+struct doc *cli_diff_package_doc(const struct build_compare_package *p)
 {
     struct doc *const out = doc_new_object();
 
@@ -161,7 +161,7 @@ void cli_diff_report_json(const struct cli_compared sides[2], const struct build
         write_item(i, layer_doc(&c->layers[i]));
     fputs("],\n\"packages\":[", stdout);
     for (size_t i = 0; i < c->package_count; i++)
-        write_item(i, package_doc(&c->packages[i]));
+        write_item(i, cli_diff_package_doc(&c->packages[i]));
     fputs("],\n\"files\":[", stdout);
     for (size_t i = 0; i < c->file_count; i++)
         write_item(i, file_doc(&c->files[i]));

@@ -152,26 +152,29 @@ static void print_layers(struct report *r, const struct build_compare *c)
 
 /* --- Packages ----------------------------------------------------------------------- */
 
+void cli_diff_package_text(const struct build_compare_package *p, struct buf *out)
+{
+    buf_printf(out, "  %c %s ", sign_of(p->change), p->kind);
+    append_quoted(out, view_of(p->name));
+    if (p->architecture != NULL) {
+        buf_append_char(out, ':');
+        append_quoted(out, view_of(p->architecture));
+    }
+    buf_append_text(out, "  ");
+    if (p->before != NULL)
+        append_quoted(out, view_of(p->before));
+    if (p->change == BUILD_CHANGE_CHANGED)
+        buf_append_text(out, " -> ");
+    if (p->after != NULL)
+        append_quoted(out, view_of(p->after));
+}
+
 static void print_packages(struct report *r, const struct build_compare *c)
 {
     if (c->package_count > 0)
         print_title(r, "packages:");
     for (size_t i = 0; i < c->package_count; i++) {
-        const struct build_compare_package *const p = &c->packages[i];
-
-        buf_printf(&r->text, "  %c %s ", sign_of(p->change), p->kind);
-        append_quoted(&r->text, view_of(p->name));
-        if (p->architecture != NULL) {
-            buf_append_char(&r->text, ':');
-            append_quoted(&r->text, view_of(p->architecture));
-        }
-        buf_append_text(&r->text, "  ");
-        if (p->before != NULL)
-            append_quoted(&r->text, view_of(p->before));
-        if (p->change == BUILD_CHANGE_CHANGED)
-            buf_append_text(&r->text, " -> ");
-        if (p->after != NULL)
-            append_quoted(&r->text, view_of(p->after));
+        cli_diff_package_text(&c->packages[i], &r->text);
         end_line(r);
     }
 }

@@ -1,6 +1,8 @@
 /* What `cooper diff` prints. */
 #pragma once
 
+#include "base/buf.h"
+#include "base/doc.h"
 #include "builder/compare/compare.h"
 #include "cli/compared.h"
 
@@ -11,6 +13,10 @@
  */
 void cli_diff_report_text(const struct cli_compared sides[2],
                           const struct build_compare *c);
+/* Its line about a package, without what ends a line; as it is quoted there. */
+void cli_diff_package_text(const struct build_compare_package *p, struct buf *out);
+/* What its document has of a package; the caller's. */
+struct doc *cli_diff_package_doc(const struct build_compare_package *p);
 /* For programs: one document; see docs/diff.md. */
 void cli_diff_report_json(const struct cli_compared sides[2],
                           const struct build_compare *c);

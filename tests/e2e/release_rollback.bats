@@ -72,6 +72,28 @@ refusals() {
     [[ $output == *"points there already"* ]]
 }
 
+@test "the packages that change are told where the store has both images" {
+    local n
+
+    R=$REGISTRY/$BATS_TEST_NUMBER/app
+    for n in 1 2; do
+        mkdir -p "root.$n/var/lib/dpkg"
+        printf 'Package: curl\nStatus: install ok installed\nArchitecture: amd64\nVersion: 8.%d\n\n' "$n" \
+            >"root.$n/var/lib/dpkg/status"
+        "$COOPER" import "root.$n" "packed:$n" >/dev/null
+        "$COOPER" release -q "packed:$n" "$R" "$n.0.0"
+    done
+    cooper rollback --dry-run "$R"
+    [ "$status" -eq 0 ]
+    [[ $output == *"packages:"*"~ dpkg curl:amd64  8.2 -> 8.1"* ]]
+    cooper rollback --dry-run --format json "$R"
+    [ "$(jq -r '.packages[0] | .name + .before + .after' <<<"$output")" = curl8.28.1 ]
+    # Nothing is fetched to tell it.
+    cooper --root "$PWD/other" rollback --dry-run "$R"
+    [ "$status" -eq 0 ]
+    [[ $output != *"packages"* ]]
+}
+
 @test "versions do not move, and what is not there is no target" {
     both refusals
 }
