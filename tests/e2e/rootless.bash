@@ -9,7 +9,7 @@ rootless_begin() {
     export PLACE
     chmod 755 "$PLACE"
     mkdir "$PLACE/bin"
-    cp -r "$(dirname "$COOPER")"/{cooper,*.so} "$PLACE/bin/"
+    cp -r "$(dirname "$COOPER")"/{cooper,libcooper-*.so} "$PLACE/bin/"
     "$COOPER_SOURCE_DIR/tests/account.sh" subids "$BUILDER" "$PLACE/home"
     install -d -o "$BUILDER" -g "$BUILDER" "$PLACE/home"
 }

@@ -22,7 +22,7 @@ container_root() {
     [ ! -d root ] || return 0
     cp -r "$PLACE/busybox" root
     mkdir root/{proc,sys,dev,run,store}
-    for file in cooper $(cd "$PLACE/bin" && ls ./*.so); do
+    for file in cooper $(cd "$PLACE/bin" && ls ./libcooper-*.so); do
         cp "$PLACE/bin/$file" root/bin/
         ldd "$PLACE/bin/$file" | grep -o '/[^ ]*' >>libraries
     done
