@@ -86,7 +86,7 @@ static int debug_open(struct debug *d, struct error *err)
                                  : build_kept_latest(store, err);
 
     if (!id || (d->hold_fd = build_builds_hold(store, id, err)) < 0 ||
-        build_kept_open(store, id, &d->kept, err) < 0)
+        build_kept_open(d->env, id, &d->kept, err) < 0)
         return -1;
     solver_make(d);
     return 0;

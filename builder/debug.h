@@ -1,5 +1,5 @@
 /*
- * Looking at the state in which a RUN failed: its files, environment, directory, user,
+ * Looking at the state in which a step failed: its files, environment, directory, user,
  * mounts and network, with a shell or another command in place of its own. `cooper debug`.
  */
 #pragma once

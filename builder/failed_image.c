@@ -25,10 +25,13 @@ static struct doc *env_doc(const struct build_run_op *op)
     return list;
 }
 
-/* A here-document is not there any more when the image starts: its shell is. */
-static struct doc *command_doc(const struct build_run_op *op)
+/* A here-document is not there any more when the image starts: its shell is. And of a step
+ * that runs nothing there is a shell alone. */
+static struct doc *command_doc(const struct build_node *n)
 {
-    const size_t count = op->script && op->argc > 1 ? 1 : op->argc;
+    const struct build_run_op *op = build_node_command(n);
+    const bool is_shell = op->script || n->op != BUILD_OP_RUN;
+    const size_t count = is_shell && op->argc > 1 ? 1 : op->argc;
     struct doc *list = doc_new_array();
 
     for (size_t i = 0; i < count; i++)
@@ -87,7 +90,7 @@ static int rootfs_set(const struct build_failed_image *image,
 
 static struct doc *config_make(const struct build_failed_image *image, struct error *err)
 {
-    const struct build_run_op *op = &image->node->run;
+    const struct build_run_op *op = build_node_command(image->node);
     CLEANUP(build_config_release) struct build_config config = {0};
     CLEANUP(base_freep) char *created = time_text(image->time_ns);
     struct doc *inner;
@@ -95,7 +98,7 @@ static struct doc *config_make(const struct build_failed_image *image, struct er
     build_config_init_empty(&config, image->platform);
     inner = build_config_inner(&config);
     doc_set(inner, "Env", env_doc(op));
-    doc_set(inner, "Cmd", command_doc(op));
+    doc_set(inner, "Cmd", command_doc(image->node));
     doc_set_text(inner, "WorkingDir", op->workdir ? op->workdir : "/");
     if (op->user)
         doc_set_text(inner, "User", op->user);

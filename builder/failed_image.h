@@ -1,6 +1,7 @@
 /*
- * The state of a failed RUN as an image: its files as they were left, and a config that
- * starts the same command in the same place. `--on-failure image=NAME`.
+ * The state of a failed step as an image: of a RUN the files as it left them, and a config
+ * that starts the same command in the same place; of COPY, ADD and WORKDIR the files that
+ * they were to change, and a shell. `--on-failure image=NAME`.
  *
  * Build arguments whose name says that they are secret are left out of the environment: an
  * image travels.
@@ -19,7 +20,7 @@
 #include <stdint.h>
 
 struct build_failed_image {
-    const struct build_node *node; /* the RUN */
+    const struct build_node *node; /* with a command: see build_node_command */
     const struct registry_platform *platform;
     struct cas_layer *const *layers; /* the last one holds what the step did, if anything */
     size_t count;

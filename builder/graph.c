@@ -95,6 +95,9 @@ static void node_free(struct build_node *n)
         run_release(&n->run);
         break;
     }
+    if (n->beside)
+        run_release(n->beside);
+    free(n->beside);
     free(n->title);
     free(n);
 }
@@ -118,6 +121,11 @@ void build_graph_release(struct build_graph *g)
     free(g->nodes);
     free(g->images);
     *g = (struct build_graph){0};
+}
+
+const struct build_run_op *build_node_command(const struct build_node *n)
+{
+    return n->op == BUILD_OP_RUN ? &n->run : n->beside;
 }
 
 void build_node_inputs(const struct build_node *n,

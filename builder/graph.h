@@ -142,6 +142,9 @@ struct build_node {
     struct source_pos pos;
     struct build_node *base; /* NULL: the empty tree */
     bool no_cache;
+    /* COPY, ADD and WORKDIR of a stage: a RUN in their place, with the stage's shell alone
+     * as its command; owned. For those who look at a step that failed. NULL: none. */
+    struct build_run_op *beside;
     union {
         struct build_image *image; /* SOURCE; owned by the graph */
         struct build_copy_op copy;
@@ -167,6 +170,9 @@ struct build_node *build_graph_add(struct build_graph *g,
 /* Takes ownership of `image`. */
 void build_graph_add_image(struct build_graph *g, struct build_image *image);
 void build_graph_release(struct build_graph *g); /* idempotent */
+
+/* The node's own RUN, or the one beside it; NULL if there is none. */
+const struct build_run_op *build_node_command(const struct build_node *n);
 
 /* Calls `visit` for each node that `n` directly needs: base, copy sources, mounts. */
 void build_node_inputs(const struct build_node *n,

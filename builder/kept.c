@@ -7,6 +7,7 @@
 #include "builder/builds.h"
 #include "builder/journal.h"
 #include "cas/note.h"
+#include "registry/pull.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -47,7 +48,49 @@ static char **texts_of(const struct doc *list, size_t *count)
 
 /* --- Stacks --- */
 
-static int stack_open(struct cas_store *s,
+/* Where layers are that the store lacked. */
+struct build_kept_source {
+    const struct build_environment *env;
+    struct registry_reference ref;
+};
+
+static int fetch_layer(void *context,
+                       const struct descriptor *blob,
+                       struct cas_arrival *arrival,
+                       struct error *err)
+{
+    const struct build_kept_source *from = context;
+    const struct registry_progress progress = {.sink = &from->env->sink};
+
+    return registry_fetch_followed(from->env->registry, from->env->store, &from->ref, blob,
+                                   arrival, &progress, err);
+}
+
+/* A stack has one image at most. */
+static int source_open(const struct build_environment *env,
+                       const struct doc *layer,
+                       struct build_kept_stack *out,
+                       struct error *err)
+{
+    const struct doc *from = doc_get(layer, "from");
+
+    if (!from || out->source)
+        return 0;
+    out->source = base_alloc(sizeof *out->source);
+    out->source->env = env;
+    return registry_reference_parse(doc_view(from), &out->source->ref, err) < 0
+               ? damaged(err)
+               : 0;
+}
+
+static void source_free(struct build_kept_source *from)
+{
+    if (from)
+        registry_reference_release(&from->ref);
+    free(from);
+}
+
+static int stack_open(const struct build_environment *env,
                       const struct doc *list,
                       struct build_kept_stack *out,
                       struct error *err)
@@ -63,12 +106,17 @@ static int stack_open(struct cas_store *s,
                 0 ||
             descriptor_parse(doc_get(doc_at(list, i), "blob"), &blob, err) < 0)
             return damaged(err);
-        out->layers[out->count++] = cas_layer_new(s, &diff_id, &blob, NULL, NULL);
+        if (source_open(env, doc_at(list, i), out, err) < 0)
+            return -1;
+        out->layers[out->count++] = cas_layer_new(
+            env->store, &diff_id, &blob, out->source ? fetch_layer : NULL, out->source);
     }
     return 0;
 }
 
-static int stacks_open(struct cas_store *s, struct build_kept *k, struct error *err)
+static int stacks_open(const struct build_environment *env,
+                       struct build_kept *k,
+                       struct error *err)
 {
     const struct doc *stacks = doc_get(k->doc, "stacks");
     const struct source_pos nowhere = {0};
@@ -81,7 +129,7 @@ static int stacks_open(struct cas_store *s, struct build_kept *k, struct error *
 
         n->title = base_strdup("");
         k->stack_count++;
-        if (stack_open(s, doc_at(stacks, i), &k->stacks[i], err) < 0)
+        if (stack_open(env, doc_at(stacks, i), &k->stacks[i], err) < 0)
             return -1;
     }
     return 0;
@@ -253,8 +301,8 @@ static int doc_read(struct cas_store *s,
         return -1;
     if (!found)
         return error_set(err, ERROR_NOT_FOUND,
-                         "build %s keeps no state: only a RUN that failed leaves one, and "
-                         "only the newest %u stay",
+                         "build %s keeps no state: only a step that failed leaves one, "
+                         "and only the newest %u stay",
                          id, BUILD_KEPT_COUNT);
     k->doc = doc_parse(buf_view(&text), err);
     return k->doc && number_of(k->doc, "version", 1000) == BUILD_KEPT_VERSION
@@ -279,13 +327,13 @@ char *build_kept_latest(struct cas_store *s, struct error *err)
     return NULL;
 }
 
-int build_kept_open(struct cas_store *s,
+int build_kept_open(const struct build_environment *env,
                     const char *id,
                     struct build_kept *out,
                     struct error *err)
 {
     *out = (struct build_kept){0};
-    if (doc_read(s, id, out, err) < 0 || stacks_open(s, out, err) < 0 ||
+    if (doc_read(env->store, id, out, err) < 0 || stacks_open(env, out, err) < 0 ||
         run_read(out, err) < 0) {
         build_kept_release(out);
         return -1;
@@ -304,6 +352,7 @@ void build_kept_release(struct build_kept *k)
         for (size_t n = 0; n < k->stacks[i].count; n++)
             cas_layer_unref(k->stacks[i].layers[n]);
         free(k->stacks[i].layers);
+        source_free(k->stacks[i].source);
     }
     /* Sources without an image. */
     build_graph_release(&k->graph);

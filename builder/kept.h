@@ -1,9 +1,11 @@
 /*
- * The state of a failed RUN as the journal keeps it, builds/ID/state.json:
+ * The state of a failed step as the journal keeps it, builds/ID/state.json. A step that is
+ * no RUN has that of a RUN in its place, on what lies below it, without files of its own.
  *
  *     {"version":1,"step":N,"name":"[2/3] RUN make","line":3,"error":"...",
  *      "form":"t","files":true,                 builds/ID/fs, see cas_snapshot_keep
- *      "stacks":[[{"diff_id":D,"blob":{...}}]], layers: the step's base, then of mounts
+ *      "stacks":[[{"diff_id":D,"blob":{...},  layers: the step's base, then of mounts
+ *                  "from":"REGISTRY/NAME@..."}]], where the store had no such blob yet
  *      "run":{"argv":[...],"env":[...],"mounts":[{"from":1,...}],...},
  *      "hosts":[["NAME","ADDRESS"]],"shm_size":N}
  *
@@ -28,10 +30,13 @@
 #define BUILD_KEPT_FILES   "fs"
 #define BUILD_KEPT_VERSION 1
 
+struct build_kept_source;
+
 /* Layers, bottom first. */
 struct build_kept_stack {
     struct cas_layer **layers;
     size_t count;
+    struct build_kept_source *source; /* of those that the store lacks, or NULL */
 };
 
 /* --- Writing --- */
@@ -43,9 +48,12 @@ struct doc *build_kept_describe(const struct build_node *n,
                                 size_t (*from_stack)(void *context,
                                                      const struct build_node *n),
                                 void *context);
-/* A stack as the document has it. Waits for layers that are still being written. */
+/* A stack as the document has it. Waits for layers that are still being written. What the
+ * store lacks of `image` (NULL: none), with whose layers the stack begins, is fetched when
+ * the state is opened; what else it lacks is fetched now. */
 MUST_CHECK struct doc *build_kept_stack_doc(struct cas_layer *const *layers,
                                             size_t count,
+                                            const struct build_image *image,
                                             struct error *err);
 /* Removes the oldest states until BUILD_KEPT_COUNT are left. */
 MUST_CHECK int build_kept_prune(struct cas_store *s, struct error *err);
@@ -70,8 +78,9 @@ struct build_kept {
     uint64_t shm_size;
 };
 
-/* Errors: ERROR_NOT_FOUND if the build keeps no state; ERROR_CORRUPT. */
-MUST_CHECK int build_kept_open(struct cas_store *s,
+/* `env` is borrowed as long as the layers are used.
+ * Errors: ERROR_NOT_FOUND if the build keeps no state; ERROR_CORRUPT. */
+MUST_CHECK int build_kept_open(const struct build_environment *env,
                                const char *id,
                                struct build_kept *out,
                                struct error *err);

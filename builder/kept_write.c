@@ -139,7 +139,7 @@ struct doc *build_kept_describe(const struct build_node *n,
     doc_set_int(d, "version", BUILD_KEPT_VERSION);
     doc_set(d, "name", doc_new_text(view_of(n->title)));
     doc_set_int(d, "line", n->pos.line);
-    doc_set(d, "run", run_doc(&n->run, from_stack, context));
+    doc_set(d, "run", run_doc(build_node_command(n), from_stack, context));
     doc_set(d, "hosts", hosts_doc(request));
     if (request->ca.size > 0)
         doc_set_view(d, "ca", request->ca);
@@ -147,20 +147,36 @@ struct doc *build_kept_describe(const struct build_node *n,
     return d;
 }
 
+static struct doc *layer_doc(struct cas_layer *layer, const char *from, struct error *err)
+{
+    bool is_here = false;
+    struct doc *d;
+
+    if (cas_layer_wait(layer, err) < 0 || cas_layer_is_here(layer, &is_here, err) < 0 ||
+        (!is_here && !from && cas_layer_require_blob(layer, err) < 0))
+        return NULL;
+    d = doc_new_object();
+    doc_set_text(d, "diff_id", digest_format(cas_layer_diff_id(layer)).text);
+    doc_set(d, "blob", descriptor_doc(cas_layer_blob(layer)));
+    if (!is_here && from)
+        doc_set_text(d, "from", from);
+    return d;
+}
+
 struct doc *build_kept_stack_doc(struct cas_layer *const *layers,
                                  size_t count,
+                                 const struct build_image *image,
                                  struct error *err)
 {
     CLEANUP(doc_unrefp) struct doc *stack = doc_new_array();
+    CLEANUP(base_freep) char *from = image ? registry_reference_text(&image->ref) : NULL;
 
     for (size_t i = 0; i < count; i++) {
-        struct doc *d;
+        const bool is_image = image && i < image->image.layer_count;
+        struct doc *d = layer_doc(layers[i], is_image ? from : NULL, err);
 
-        if (cas_layer_wait(layers[i], err) < 0)
+        if (!d)
             return NULL;
-        d = doc_new_object();
-        doc_set_text(d, "diff_id", digest_format(cas_layer_diff_id(layers[i])).text);
-        doc_set(d, "blob", descriptor_doc(cas_layer_blob(layers[i])));
         doc_append(stack, d);
     }
     return doc_ref(stack);

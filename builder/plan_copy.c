@@ -259,6 +259,7 @@ int plan_copy(struct planner *p,
             return -1;
     if (set_origin(p, s, c, op, err) < 0)
         return -1;
+    plan_run_beside(p, s, build_config_text(&s->config, "WorkingDir"), n);
     append_history(s, c->instruction, op, dest);
     s->node = n;
     return 0;

@@ -367,6 +367,8 @@ static int meta_workdir(struct planner *p,
     CLEANUP(buf_release) struct buf text = BUF_INIT(LIMIT_TEXT_SIZE);
     CLEANUP(base_freep) char *typed = plan_expand(p, s, c->instruction->word->text, err);
     CLEANUP(base_freep) char *path = NULL;
+    CLEANUP(base_freep)
+    char *before = base_strdup(build_config_text(&s->config, "WorkingDir"));
     const bool has_layer = typed && (path = workdir_of(s, typed)) && strcmp(path, "/") != 0;
 
     if (!typed)
@@ -378,6 +380,7 @@ static int meta_workdir(struct planner *p,
 
         n->mkdir.path = path_clean_rooted(view_of(path));
         n->mkdir.user = *user ? base_strdup(user) : NULL;
+        plan_run_beside(p, s, before, n);
         s->node = n;
     }
     buf_printf(&text, "WORKDIR %s", path);

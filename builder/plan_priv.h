@@ -140,6 +140,11 @@ int plan_run(struct planner *p,
              struct plan_stage *s,
              const struct plan_command *c,
              struct error *err);
+/* Tells the node of a COPY or WORKDIR what a RUN in its place would have. */
+void plan_run_beside(const struct planner *p,
+                     const struct plan_stage *s,
+                     const char *workdir,
+                     struct build_node *n);
 int plan_meta(struct planner *p,
               struct plan_stage *s,
               const struct plan_command *c,

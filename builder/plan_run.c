@@ -15,26 +15,32 @@
 
 /* --- What is run --- */
 
-static void set_argv(const struct plan_stage *s,
-                     const struct dockerfile_run *run,
-                     struct build_run_op *op)
+/* Leaves room for two words more. */
+static void set_shell(const struct plan_stage *s, struct build_run_op *op)
 {
     const struct doc *shell = doc_get(doc_get(s->config.root, "config"), "Shell");
     const size_t shell_count = doc_count(shell);
 
+    op->argv = base_alloc_array(shell_count + 4, sizeof(char *));
+    for (size_t i = 0; i < shell_count; i++)
+        op->argv[op->argc++] = view_dup(doc_view(doc_at(shell, i)));
+    if (shell_count > 0)
+        return;
+    op->argv[op->argc++] = base_strdup("/bin/sh");
+    op->argv[op->argc++] = base_strdup("-c");
+}
+
+static void set_argv(const struct plan_stage *s,
+                     const struct dockerfile_run *run,
+                     struct build_run_op *op)
+{
     if (run->form == DOCKERFILE_RUN_EXEC) {
         op->argv = base_alloc_array(run->command.args.count + 1, sizeof(char *));
         for (size_t i = 0; i < run->command.args.count; i++)
             op->argv[op->argc++] = view_dup(run->command.args.items[i].text);
         return;
     }
-    op->argv = base_alloc_array(shell_count + 4, sizeof(char *));
-    for (size_t i = 0; i < shell_count; i++)
-        op->argv[op->argc++] = view_dup(doc_view(doc_at(shell, i)));
-    if (shell_count == 0) {
-        op->argv[op->argc++] = base_strdup("/bin/sh");
-        op->argv[op->argc++] = base_strdup("-c");
-    }
+    set_shell(s, op);
     if (run->form == DOCKERFILE_RUN_SCRIPT) {
         op->script = view_dup(run->script);
         op->script_name = view_dup(run->script_name);
@@ -331,14 +337,40 @@ static void append_history(struct plan_stage *s, const struct build_run_op *op)
     build_config_history(&s->config, buf_text(&text), false);
 }
 
+/* What every command of the stage has. */
+static void set_stage(const struct planner *p,
+                      const struct plan_stage *s,
+                      const char *workdir,
+                      struct build_run_op *op)
+{
+    const char *user = build_config_text(&s->config, "User");
+
+    set_env(s, op);
+    set_proxies(p, op);
+    op->hostname = build_request_arg(p->request, "BUILDKIT_SANDBOX_HOSTNAME");
+    op->ulimits = p->request->ulimits;
+    op->ulimit_count = p->request->ulimit_count;
+    op->user = *user ? base_strdup(user) : NULL;
+    op->workdir = base_strdup(*workdir ? workdir : "/");
+    op->platform = *plan_stage_platform(p, s);
+}
+
+void plan_run_beside(const struct planner *p,
+                     const struct plan_stage *s,
+                     const char *workdir,
+                     struct build_node *n)
+{
+    n->beside = base_alloc(sizeof *n->beside);
+    set_shell(s, n->beside);
+    set_stage(p, s, workdir, n->beside);
+}
+
 int plan_run(struct planner *p,
              struct plan_stage *s,
              const struct plan_command *c,
              struct error *err)
 {
     const struct dockerfile_run *run = c->instruction->run;
-    const char *user = build_config_text(&s->config, "User");
-    const char *workdir = build_config_text(&s->config, "WorkingDir");
     struct build_run_op op = {.network = network_of(p, run), .insecure = run->insecure};
     struct build_node *n;
     int status = check_rights(p, run, err);
@@ -348,15 +380,8 @@ int plan_run(struct planner *p,
         status = set_mounts(p, s, c, &op, err);
     n = plan_add_node(p, s, c, BUILD_OP_RUN);
     set_argv(s, run, &op);
-    set_env(s, &op);
-    set_proxies(p, &op);
+    set_stage(p, s, build_config_text(&s->config, "WorkingDir"), &op);
     set_devices(p, run, &op);
-    op.hostname = build_request_arg(p->request, "BUILDKIT_SANDBOX_HOSTNAME");
-    op.ulimits = p->request->ulimits;
-    op.ulimit_count = p->request->ulimit_count;
-    op.user = *user ? base_strdup(user) : NULL;
-    op.workdir = base_strdup(*workdir ? workdir : "/");
-    op.platform = *plan_stage_platform(p, s);
     n->run = op;
     if (status < 0)
         return -1;

@@ -72,6 +72,7 @@ static void work(void *arg)
 
     if (solve_node(n, &n->error) < 0) {
         error_locate(&n->error, n->node->pos);
+        solve_failed_note(n, &n->error);
         solve_unclaim(n);
         solve_event(n, EVENT_STEP_FAILED, error_text(&n->error));
     }

@@ -11,14 +11,11 @@
 
 #include <stdlib.h>
 
-void solve_failed_take(struct solve_node *n,
-                       struct cas_snapshot *root,
-                       const struct error *why)
+/* Of several the first; consumes `root`. */
+static void take(struct solve_node *n, struct cas_snapshot *root, const struct error *why)
 {
     struct solver *s = n->solver;
 
-    if (!root)
-        return;
     pthread_mutex_lock(&s->lock);
     if (!s->failed) {
         s->failed = n;
@@ -28,6 +25,20 @@ void solve_failed_take(struct solve_node *n,
     }
     pthread_mutex_unlock(&s->lock);
     cas_snapshot_discard(root);
+}
+
+void solve_failed_take(struct solve_node *n,
+                       struct cas_snapshot *root,
+                       const struct error *why)
+{
+    if (root)
+        take(n, root, why);
+}
+
+void solve_failed_note(struct solve_node *n, const struct error *why)
+{
+    if (n->node->op != BUILD_OP_RUN && n->node->beside && !error_is(why, ERROR_CANCELLED))
+        take(n, NULL, why);
 }
 
 void solve_failed_drop(struct solver *s)
@@ -57,6 +68,14 @@ static size_t stack_of(void *context, const struct build_node *n)
     return s->count++;
 }
 
+/* The image that a stack begins with; NULL: none, or one that is not elsewhere. */
+static const struct build_image *image_of(const struct build_node *n)
+{
+    while (n && n->base)
+        n = n->base;
+    return n && n->op == BUILD_OP_SOURCE && n->image->ref.host ? n->image : NULL;
+}
+
 /* `layers` of stack 0 may be more than its node's: --on-failure adds one. */
 static struct doc *stacks_doc(const struct stacks *s,
                               struct cas_layer *const *layers,
@@ -67,8 +86,9 @@ static struct doc *stacks_doc(const struct stacks *s,
 
     for (size_t i = 0; i < s->count; i++) {
         const struct solve_node *n = i > 0 ? solve_of(s->solver, s->nodes[i]) : NULL;
-        struct doc *stack = n ? build_kept_stack_doc(n->layers, n->count, err)
-                              : build_kept_stack_doc(layers, count, err);
+        const struct build_node *top = n ? n->node : s->solver->failed->node->base;
+        struct doc *stack = build_kept_stack_doc(n ? n->layers : layers,
+                                                 n ? n->count : count, image_of(top), err);
 
         if (!stack)
             return NULL;
@@ -111,18 +131,19 @@ static int make_image(struct solver *s, struct state *st, struct error *err)
 {
     const struct cas_layer_options options = solve_layer_options(s->failed);
     struct cas_snapshot *root = s->failed_root;
-    struct cas_layer *layer;
+    struct cas_layer *layer = NULL;
     bool changed;
 
     s->failed_root = NULL;
-    layer = cas_snapshot_commit(root, &options, &changed, err);
+    if (root)
+        layer = cas_snapshot_commit(root, &options, &changed, err);
     if (!layer && err->code != ERROR_NONE)
         return -1;
     if (layer)
         st->layers[st->count++] = layer;
     const struct build_failed_image image = {
         .node = s->failed->node,
-        .platform = &s->failed->node->run.platform,
+        .platform = &build_node_command(s->failed->node)->platform,
         .layers = st->layers,
         .count = st->count,
         .name = s->request->on_failure,
@@ -154,7 +175,7 @@ static int write_state(struct solver *s,
     CLEANUP(buf_release) struct buf text = BUF_INIT(LIMIT_TEXT_SIZE);
     CLEANUP(base_freep)
     const struct build_node **nodes =
-        base_alloc_array(node->run.mount_count + 2, sizeof *nodes);
+        base_alloc_array(build_node_command(node)->mount_count + 2, sizeof *nodes);
     struct stacks stacks = {.solver = s, .nodes = nodes, .count = 1};
     CLEANUP(doc_unrefp)
     struct doc *d = build_kept_describe(node, s->request, stack_of, &stacks);
@@ -196,7 +217,7 @@ void solve_failed_keep(struct solver *s)
     CLEANUP(error_clear) struct error err = ERROR_INIT;
     CLEANUP(state_release) struct state st = {0};
 
-    if (!s->failed_root || solve_is_interrupted(s))
+    if (!s->failed || solve_is_interrupted(s))
         return;
     state_init(&st, s);
     if (keep(s, &st, &err) == 0)

@@ -1,6 +1,7 @@
 /*
- * The state of the RUN that made a build fail, kept so that people can look at it: in the
- * journal (builder/kept.h), or as an image (--on-failure). For builder/solve*.c and
+ * The state of the step that made a build fail, kept so that people can look at it: in the
+ * journal (builder/kept.h), or as an image (--on-failure): of a RUN the files as it left
+ * them, of COPY, ADD and WORKDIR those that it was to change. For builder/solve*.c and
  * builder/step_run.c.
  */
 #pragma once
@@ -12,6 +13,9 @@
 void solve_failed_take(struct solve_node *n,
                        struct cas_snapshot *root,
                        const struct error *why);
+
+/* The step failed: unless it is a RUN, what lies below it is its state. Any thread. */
+void solve_failed_note(struct solve_node *n, const struct error *why);
 
 /* When nothing runs any more and the build has failed. What goes wrong is told as a note:
  * the build's own failure is the news. */

@@ -89,8 +89,8 @@ struct solver {
     struct error record_error; /* the recorder's; read after it has ended */
     struct solve_last *last;   /* what is known of the last build, when a step misses */
     struct build_mask *mask;   /* the secrets' values, once a step has run */
-    struct solve_node *failed; /* the first RUN that failed, and its files */
-    struct cas_snapshot *failed_root;
+    struct solve_node *failed; /* the first step that failed and can be looked at */
+    struct cas_snapshot *failed_root; /* of a RUN: its files; NULL: those below the step */
     char *failed_why;
     pthread_mutex_t lock; /* guards next_step, mask, failed */
     uint32_t next_step;

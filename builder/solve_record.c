@@ -242,6 +242,17 @@ void solve_identify(struct solve_node *n)
         n->operation = build_key_operation(n->node, &n->solver->variant);
 }
 
+/* What is not there is the step's own failure, when it is its turn: then there is a state
+ * to look at. */
+static int select_failed(struct solve_node *n, struct error *err)
+{
+    if (n->solver->is_dry || !error_is(err, ERROR_NOT_FOUND))
+        return -1;
+    error_clear(err);
+    n->has_records = false;
+    return 0;
+}
+
 int solve_prepare(struct solve_node *n, struct error *err)
 {
     if (n->node->op == BUILD_OP_SOURCE)
@@ -253,7 +264,7 @@ int solve_prepare(struct solve_node *n, struct error *err)
         if (!n->has_records || !is_cacheable(n))
             return 0;
         if (step_copy_selection(n, &n->selection, err) < 0)
-            return -1;
+            return select_failed(n, err);
     }
     if (solve_make_definition(n, solve_definition_of, &n->definition, err) < 0)
         return -1;

@@ -63,9 +63,10 @@ void cli_build_failure_hints(const struct cli_session *session,
                              const struct error *err,
                              struct buf *out)
 {
-    if (err->code != ERROR_FAILED || result->build[0] == '\0')
+    if (result->build[0] == '\0')
         return;
-    command_append(session, result, "all that it printed:", "logs", out);
+    if (err->code == ERROR_FAILED)
+        command_append(session, result, "all that it printed:", "logs", out);
     if (!result->is_kept)
         return;
     command_append(session, result, "a shell in its state:", "debug", out);

@@ -71,8 +71,11 @@ const struct cli_command cli_command_debug = {
     .details =
         "BUILD is an ID of 'cooper builds' or its beginning; without it, the newest build\n"
         "that keeps a state. The shell, or COMMAND, has the files as the failed RUN left\n"
-        "them, its environment, directory, user, mounts and network. An image without a\n"
-        "shell is lent a static busybox of this machine. Changes are thrown away.",
+        "them, its environment, directory, user, mounts and network; of a failed COPY, "
+        "ADD\n"
+        "or WORKDIR, what a RUN in its place would have. An image without a shell is lent "
+        "a\n"
+        "static busybox of this machine. Changes are thrown away.",
     CLI_OPTIONS(options, struct debug_options),
     .argument_max = CLI_ARGUMENTS_ANY,
     .flags = CLI_ARGS_PARSE_STOP,

@@ -100,10 +100,10 @@ END
     cooper debug '^6' true
     [ "$status" -eq 1 ]
     [[ $stderr == *'keeps no state'* ]]
-    printf 'FROM busybox\nCOPY nothing /\n' >ctx/Dockerfile
+    printf 'FROM busybox\nNONSENSE\n' >ctx/Dockerfile
     run ! "$COOPER" build -q ctx
     cooper debug latest true
-    [[ $stderr == *'only a RUN that failed leaves one'* ]]
+    [[ $stderr == *'only a step that failed leaves one'* ]]
 }
 
 @test "what a kept state lies on survives garbage collection" {
@@ -163,4 +163,79 @@ END
     [ "$status" -eq 0 ]
     cooper inspect unneeded
     [ "$status" -eq 1 ]
+}
+
+@test "a COPY that fails leaves what it was to change: files, environment, directory, user" {
+    cat >ctx/Dockerfile <<'END'
+FROM busybox
+ARG WHAT=argument
+ENV FROM_ENV=environment
+WORKDIR /work
+RUN echo below >/below; chown bob /work
+USER bob
+COPY nothing /there/
+END
+    fail
+    [[ $stderr == *'a shell in its state:'*'cooper debug '* ]]
+    [[ $stderr != *'all that it printed:'* ]]
+    cooper debug latest -- sh -c 'echo $(id -un) $PWD $(cat /below) $WHAT $FROM_ENV; ls -d /there'
+    [ "$output" = 'bob /work below argument environment' ]
+    [[ $stderr == *'COPY nothing /there/'*'not found'* ]]
+    run --separate-stderr "$COOPER" debug <<<'pwd; exit 4'
+    [ "$status" -eq 4 ]
+    [ "$output" = /work ]
+}
+
+@test "so it is when the build before had the file, and of ADD and WORKDIR" {
+    echo was >ctx/file
+    printf 'FROM busybox\nRUN echo below >/below\nADD file /file\n' >ctx/Dockerfile
+    "$COOPER" build -q ctx
+    rm ctx/file
+    fail
+    cooper debug latest cat /below
+    [ "$output" = below ]
+    "$COOPER" builds rm --all >/dev/null
+    printf 'FROM busybox\nWORKDIR /first\nRUN echo below >/below\nWORKDIR /below/sub\n' >ctx/Dockerfile
+    fail
+    [[ $stderr == *'WORKDIR /below/sub'* ]]
+    cooper debug latest sh -c 'cat /below; pwd'
+    [ "$(xargs <<<"$output")" = 'below /first' ]
+    # Steps that failed before there was anything.
+    printf 'FROM scratch\nCOPY nothing /\n' >ctx/Dockerfile
+    fail
+    run --separate-stderr "$COOPER" debug <<<'echo "$0"; ls -A / | grep -c nothing; exit 7'
+    [ "$status" -eq 7 ]
+}
+
+@test "--on-failure image= keeps what a COPY was to change, with a shell" {
+    cat >ctx/Dockerfile <<'END'
+FROM busybox
+ARG API_TOKEN=never-in-an-image
+WORKDIR /work
+RUN echo below >below
+COPY nothing /
+END
+    fail --on-failure image=kept:copy
+    [[ $stderr == *'its state as an image: kept:copy'* ]]
+    cooper run kept:copy cat below
+    [ "$output" = below ]
+    [ "$("$COOPER" inspect kept:copy | jq -c '.. | .Cmd? // empty' | head -n1)" = '["/bin/sh"]' ]
+    run ! bash -c '"$COOPER" inspect kept:copy | grep -q never-in-an-image'
+    "$COOPER" save kept:copy -o kept.tar
+}
+
+@test "a base that is still elsewhere is fetched when its state is looked at" {
+    e2e_registry_start
+    "$COOPER" tag busybox "$REGISTRY/base:1"
+    "$COOPER" push "$REGISTRY/base:1"
+    printf 'FROM %s/base:1\nCOPY nothing /\n' "$REGISTRY" >ctx/Dockerfile
+    export COOPER_ROOT=$BATS_TEST_TMPDIR/fresh
+    fail
+    # No layer was needed to fail: manifests and config only.
+    [ "$(find "$COOPER_ROOT/blobs" -type f -size +100k | wc -l)" -eq 0 ]
+    cooper debug latest /bin/busybox echo inside
+    [ "$output" = inside ]
+    fail --on-failure image=kept:lazy
+    cooper run kept:lazy echo inside
+    [ "$output" = inside ]
 }

@@ -143,7 +143,9 @@ static void expect_damaged(struct rig *r, const char *state)
     assert_int_equal(
         cas_note_write(r->store, "builds/500000000000/state.json", view_of(state), &r->err),
         0);
-    assert_int_equal(build_kept_open(r->store, "500000000000", &kept, &r->err), -1);
+    assert_int_equal(build_kept_open(&(const struct build_environment){.store = r->store},
+                                     "500000000000", &kept, &r->err),
+                     -1);
     error_clear(&r->err);
 }
 
@@ -154,7 +156,9 @@ static void test_a_damaged_state_is_refused(void **state)
     struct rig *r = *state;
     struct build_kept kept;
 
-    assert_int_equal(build_kept_open(r->store, "500000000000", &kept, &r->err), -1);
+    assert_int_equal(build_kept_open(&(const struct build_environment){.store = r->store},
+                                     "500000000000", &kept, &r->err),
+                     -1);
     assert_int_equal(r->err.code, ERROR_NOT_FOUND);
     error_clear(&r->err);
     expect_damaged(r, "{}");
@@ -169,7 +173,9 @@ static void test_a_damaged_state_is_refused(void **state)
                        VIEW_LIT("{\"version\":1," STACKS ",\"run\":{\"argv\":[\"a\"]}}"),
                        &r->err),
         0);
-    assert_int_equal(build_kept_open(r->store, "500000000000", &kept, &r->err), 0);
+    assert_int_equal(build_kept_open(&(const struct build_environment){.store = r->store},
+                                     "500000000000", &kept, &r->err),
+                     0);
     assert_int_equal(kept.graph.count, 2);
     assert_string_equal(kept.graph.nodes[1]->run.argv[0], "a");
     build_kept_release(&kept);
