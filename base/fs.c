@@ -173,6 +173,25 @@ int fs_write_all(int fd, const void *data, size_t size, struct error *err)
     return 0;
 }
 
+int fs_write_all_at(
+    int fd, const void *data, size_t size, uint64_t offset, struct error *err)
+{
+    const char *at = data;
+
+    while (size > 0) {
+        const ssize_t put = pwrite(fd, at, size, (off_t)offset);
+
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put < 0)
+            return error_sys(err, "write");
+        at += put;
+        offset += (uint64_t)put;
+        size -= (size_t)put;
+    }
+    return 0;
+}
+
 int fs_sync(int fd, const char *what, struct error *err)
 {
     if (fsync(fd) < 0)

@@ -51,6 +51,9 @@ MUST_CHECK int fs_read_file_at(int dir_fd,
                                struct error *err);
 /* Writes everything, through short writes and EINTR. */
 MUST_CHECK int fs_write_all(int fd, const void *data, size_t size, struct error *err);
+/* The same at a place, whatever the descriptor's own is. */
+MUST_CHECK int fs_write_all_at(
+    int fd, const void *data, size_t size, uint64_t offset, struct error *err);
 /* Writes a temporary file beside `path`, fsyncs it, renames it over `path` and fsyncs the
  * directory. */
 MUST_CHECK int fs_replace_file_at(

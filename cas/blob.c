@@ -183,6 +183,18 @@ int cas_blob_writer_write(struct cas_blob_writer *w,
     return cas_ingest_write(w->ingest, data, size, err);
 }
 
+int cas_blob_writer_reserve(struct cas_blob_writer *w, uint64_t size, struct error *err)
+{
+    return cas_ingest_reserve(w->ingest, size, err);
+}
+
+void cas_blob_writer_took(struct cas_blob_writer *w, const void *data, size_t size)
+{
+    if (w->hasher)
+        hasher_update(w->hasher, data, size);
+    cas_ingest_took(w->ingest, size);
+}
+
 int cas_blob_writer_rehash(struct cas_blob_writer *w,
                            enum digest_alg alg,
                            struct error *err)

@@ -61,6 +61,16 @@ MUST_CHECK int cas_blob_writer_write(struct cas_blob_writer *w,
                                      const void *data,
                                      size_t size,
                                      struct error *err);
+/*
+ * For a blob whose parts come at once. Room for so many more bytes is taken; the descriptor
+ * (borrowed until commit or abort) may be written and read at any place, by any thread. The
+ * bytes are part of the blob when `took` was given them, in their order. One thread at a
+ * time calls these two, and writes nothing by cas_blob_writer_write meanwhile.
+ */
+MUST_CHECK int cas_blob_writer_reserve(struct cas_blob_writer *w,
+                                       uint64_t size,
+                                       struct error *err);
+void cas_blob_writer_took(struct cas_blob_writer *w, const void *data, size_t size);
 /* Hashes with `alg` from now on, and what was written so far, which is read again. */
 MUST_CHECK int cas_blob_writer_rehash(struct cas_blob_writer *w,
                                       enum digest_alg alg,

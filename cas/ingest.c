@@ -39,7 +39,7 @@ struct cas_ingest *cas_ingest_new(struct cas_store *s, struct error *err)
     g->store = s;
     g->name = cas_ingest_name(s);
     /* Read-only for everyone who opens it later. */
-    g->fd = openat(s->fd, g->name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
+    g->fd = openat(s->fd, g->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
     if (g->fd >= 0)
         return g;
     error_sys(err, "create %s in the store", g->name);
@@ -67,19 +67,43 @@ static void start_writing(struct cas_ingest *g)
     g->started = g->size;
 }
 
-int cas_ingest_write(struct cas_ingest *g, const void *data, size_t size, struct error *err)
+static int admit(struct cas_store *s, uint64_t size, struct error *err)
 {
-    const unsigned long long allowed = atomic_load(&g->store->allowed);
+    const unsigned long long allowed = atomic_load(&s->allowed);
 
-    if (allowed != 0 && atomic_load(&g->store->written) + size > allowed &&
-        cas_limit_admit(g->store, size, err) < 0)
+    if (allowed != 0 && atomic_load(&s->written) + size > allowed &&
+        cas_limit_admit(s, size, err) < 0)
         return -1;
-    atomic_fetch_add(&g->store->written, size);
-    if (fs_write_all(g->fd, data, size, err) < 0)
-        return error_wrap(err, "write to the store %s", g->store->path);
+    atomic_fetch_add(&s->written, size);
+    return 0;
+}
+
+static void grow(struct cas_ingest *g, uint64_t size)
+{
     g->size += size;
     start_writing(g);
+}
+
+int cas_ingest_write(struct cas_ingest *g, const void *data, size_t size, struct error *err)
+{
+    if (admit(g->store, size, err) < 0)
+        return -1;
+    if (fs_write_all(g->fd, data, size, err) < 0)
+        return error_wrap(err, "write to the store %s", g->store->path);
+    grow(g, size);
     return 0;
+}
+
+int cas_ingest_reserve(struct cas_ingest *g, uint64_t size, struct error *err)
+{
+    return admit(g->store, size, err) < 0 ? -1 : g->fd;
+}
+
+/* The file's own place, where the next write goes, stays at its end. */
+void cas_ingest_took(struct cas_ingest *g, uint64_t size)
+{
+    (void)lseek(g->fd, (off_t)size, SEEK_CUR);
+    grow(g, size);
 }
 
 uint64_t cas_ingest_size(const struct cas_ingest *g)

@@ -24,6 +24,13 @@ MUST_CHECK int cas_ingest_write(struct cas_ingest *g,
                                 const void *data,
                                 size_t size,
                                 struct error *err);
+/*
+ * The other way to fill it, for bytes that come in any order: so many more are to be kept,
+ * and the descriptor (borrowed) is there to be written and read at any place, by any
+ * thread. They count from when `took` says that they follow what was taken before.
+ */
+MUST_CHECK int cas_ingest_reserve(struct cas_ingest *g, uint64_t size, struct error *err);
+void cas_ingest_took(struct cas_ingest *g, uint64_t size);
 uint64_t cas_ingest_size(const struct cas_ingest *g);
 /* A read-only descriptor of what was written so far; the caller's. */
 MUST_CHECK int cas_ingest_reader(const struct cas_ingest *g, struct error *err);

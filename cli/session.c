@@ -21,6 +21,9 @@
 /* Seconds after which a transfer that stands still ends. */
 #define ENV_STALL   "COOPER_STALL_TIMEOUT"
 #define STALL_MAX_S 3600u
+/* Blobs, and parts of them, at once. */
+#define ENV_TRANSFERS "COOPER_TRANSFERS"
+#define TRANSFERS_MAX 64u
 
 void cli_session_init(struct cli_session *s)
 {
@@ -131,18 +134,18 @@ int cli_session_trust(struct cli_session *s, struct view ca, struct error *err)
     return fs_write_all(s->ca_fd, all.data, all.size, err);
 }
 
-/* 0: the default. */
-static uint32_t stall_timeout_ms(void)
+/* A number from 1 to `max` of this variable; 0: the default. */
+static uint32_t env_number(const char *variable, uint32_t max, const char *unit)
 {
-    const char *const given = getenv(ENV_STALL);
-    uint64_t seconds = 0;
+    const char *const given = getenv(variable);
+    uint64_t number = 0;
 
     if (given == NULL || given[0] == '\0')
         return 0;
-    if (view_to_u64(view_of(given), &seconds) && seconds >= 1 && seconds <= STALL_MAX_S)
-        return (uint32_t)seconds * 1000;
-    cli_message_warning(ENV_STALL " is not from 1 to %u (seconds): its default is used",
-                        STALL_MAX_S);
+    if (view_to_u64(view_of(given), &number) && number >= 1 && number <= max)
+        return (uint32_t)number;
+    cli_message_warning("%s is not from 1 to %u%s: its default is used", variable, max,
+                        unit);
     return 0;
 }
 
@@ -179,9 +182,10 @@ struct registry_client *cli_session_registry(struct cli_session *s)
                 .insecure_hosts = insecure.items,
                 .insecure_host_count = insecure.count,
                 .ca_file = s->ca_file,
-                .stall_timeout_ms = stall_timeout_ms(),
+                .stall_timeout_ms = env_number(ENV_STALL, STALL_MAX_S, " (seconds)") * 1000,
                 .cancelled = cli_interrupt_atomic(),
             },
+        .parallel = env_number(ENV_TRANSFERS, TRANSFERS_MAX, ""),
     };
     s->registry = registry_client_new(&options);
     return s->registry;

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define PARALLEL     6u
+#define PART_SIZE    ((uint64_t)8 << 20)
 #define ATTEMPTS     5u
 #define BACKOFF_MS   250u
 #define HUB_HOST     "docker.io"
@@ -31,6 +32,8 @@ struct registry_client {
     struct registry_auth *auth;
     struct registry_retry_policy retry;
     unsigned parallel;
+    uint64_t part_size;
+    atomic_uint lanes;    /* blobs, and parts of blobs, that are being fetched */
     pthread_mutex_t lock; /* guards schemes */
     struct host_scheme *schemes;
 };
@@ -47,6 +50,7 @@ struct registry_client *registry_client_new(const struct registry_client_options
         .cancelled = o->http.cancelled,
     };
     c->parallel = o->parallel ? o->parallel : PARALLEL;
+    c->part_size = o->part_size ? o->part_size : PART_SIZE;
     struct registry_http_options http = o->http;
     c->hosts = registry_hosts_new(&o->hosts);
     http.hosts = c->hosts;
@@ -83,6 +87,31 @@ void registry_client_freep(struct registry_client **c)
 unsigned registry_client_parallel(const struct registry_client *c)
 {
     return c->parallel;
+}
+
+uint64_t registry_client_part_size(const struct registry_client *c)
+{
+    return c->part_size;
+}
+
+void registry_client_lane_begin(struct registry_client *c)
+{
+    atomic_fetch_add(&c->lanes, 1);
+}
+
+bool registry_client_lane_try(struct registry_client *c)
+{
+    unsigned lanes = atomic_load(&c->lanes);
+
+    while (lanes < c->parallel)
+        if (atomic_compare_exchange_weak(&c->lanes, &lanes, lanes + 1))
+            return true;
+    return false;
+}
+
+void registry_client_lane_end(struct registry_client *c)
+{
+    atomic_fetch_sub(&c->lanes, 1);
 }
 
 struct registry_config *registry_client_config(struct registry_client *c)
@@ -259,6 +288,7 @@ static int send(struct registry_client *c,
         .body = call->body,
         .size_expected = call->size_expected,
         .sink = call->sink,
+        .stop = call->stop,
         .progress = call->progress,
         .progress_context = call->progress_context,
     };

@@ -33,9 +33,12 @@ struct registry_client_options {
     struct registry_http_options http;     /* insecure hosts, CA, time-outs, cancellation */
     struct registry_config_options config; /* where credentials are */
     struct registry_hosts_options hosts;   /* where registries are configured */
-    unsigned parallel;                     /* transfers at once of one pull or push; 0: 6 */
-    unsigned attempts;                     /* tries of one request; 0: 5 */
-    uint32_t backoff_ms;                   /* before the first retry, doubling; 0: 250 */
+    unsigned parallel;   /* transfers at once of one pull or push; 0: 6. With 1 no blob is
+                            fetched in parts */
+    uint64_t part_size;  /* of large blobs, which come in parts; 0: 8 MiB. Large is what has
+                            eight of them */
+    unsigned attempts;   /* tries of one request; 0: 5 */
+    uint32_t backoff_ms; /* before the first retry, doubling; 0: 250 */
 };
 
 /* `options` may be NULL. Opens no connection and loads nothing yet. */
@@ -138,10 +141,21 @@ struct registry_blob_sink {
     void *context;
     bool is_verifying; /* the receiver checks the digest (a store's writer does): not done
                           twice */
+    /*
+     * Both or none: a receiver who keeps the bytes in a file takes a large blob in several
+     * parts at once. `reserve` is asked before a part, of so many bytes, is fetched; it
+     * returns the file (borrowed), where the blob's first byte is at 0 since the last
+     * restart and bytes are written and read at any place, or -1. `took` is told, in place
+     * of `write`, which bytes, in their order, are there. Neither is called by two threads
+     * at a time.
+     */
+    int (*reserve)(void *context, uint64_t size, struct error *err);
+    int (*took)(void *context, const void *data, size_t size, struct error *err);
 };
 /* At most desc->size bytes are passed on; fewer is ERROR_CORRUPT, as is a wrong digest;
  * neither is known before the end, so the receiver keeps everything hidden until this
- * returned 0. A transfer that breaks off continues by a Range request. */
+ * returned 0. A transfer that breaks off continues by a Range request. A large blob comes
+ * in parts, several at once, where receiver and registry can do that. */
 MUST_CHECK int registry_blob_get(struct registry_client *c,
                                  const struct registry_reference *repository,
                                  const struct descriptor *desc,

@@ -25,11 +25,21 @@ struct registry_call {
     const struct registry_http_body *body;
     uint64_t size_expected; /* of the answer; see struct registry_http_request */
     struct registry_http_sink sink;
+    const atomic_bool *stop; /* or NULL; see struct registry_http_request */
     void (*progress)(void *context, uint64_t sent, uint64_t received);
     void *progress_context;
 };
 
 const struct registry_retry_policy *registry_client_retry(const struct registry_client *c);
+
+/*
+ * Connections for blobs that are fetched. One is had for the asking; further ones, for
+ * parts of a large blob, as long as all of them are fewer than registry_client_parallel.
+ */
+void registry_client_lane_begin(struct registry_client *c);
+bool registry_client_lane_try(struct registry_client *c);
+void registry_client_lane_end(struct registry_client *c);
+uint64_t registry_client_part_size(const struct registry_client *c);
 
 struct registry_hosts *registry_client_hosts(struct registry_client *c);
 

@@ -163,6 +163,24 @@ static int incoming_write(void *context, const void *data, size_t size, struct e
     return fs_write_all(in->fd, data, size, err);
 }
 
+static int incoming_reserve(void *context, uint64_t size, struct error *err)
+{
+    const struct incoming *in = context;
+
+    (void)size;
+    (void)err;
+    return in->fd;
+}
+
+/* The file's own place, where the next write goes, stays at its end. */
+static int incoming_took(void *context, const void *data, size_t size, struct error *err)
+{
+    const struct incoming *in = context;
+
+    (void)data;
+    return lseek(in->fd, (off_t)size, SEEK_CUR) < 0 ? error_sys(err, "seek") : 0;
+}
+
 static int receive(const struct target *t,
                    const struct copy_source *from,
                    const struct descriptor *d,
@@ -177,6 +195,8 @@ static int receive(const struct target *t,
         .write = incoming_write,
         .context = &in,
         .is_verifying = true,
+        .reserve = incoming_reserve,
+        .took = incoming_took,
     };
 
     if (fd < 0)

@@ -62,39 +62,56 @@ static int on_restart(void *context, struct error *err)
     return 0;
 }
 
-static int write_at(
-    int fd, const char *data, size_t size, uint64_t offset, struct error *err)
+/* Where the next byte belongs; ERROR_CANCELLED if nobody wants it. */
+static int next_place(struct copy_spool *s, uint64_t *offset, struct error *err)
 {
-    while (size > 0) {
-        const ssize_t n = pwrite(fd, data, size, (off_t)offset);
+    pthread_mutex_lock(&s->lock);
+    *offset = s->size;
+    const bool stop = s->stop;
+    pthread_mutex_unlock(&s->lock);
+    return stop ? error_set(err, ERROR_CANCELLED, "nobody wants the rest") : 0;
+}
 
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return error_sys(err, "write a temporary file");
-        data += n;
-        offset += (uint64_t)n;
-        size -= (size_t)n;
-    }
-    return 0;
+static void take(struct copy_spool *s, uint64_t size)
+{
+    pthread_mutex_lock(&s->lock);
+    s->size = size;
+    pthread_cond_broadcast(&s->moved);
+    pthread_mutex_unlock(&s->lock);
 }
 
 static int on_write(void *context, const void *data, size_t size, struct error *err)
 {
     struct copy_spool *s = context;
+    uint64_t offset;
 
-    pthread_mutex_lock(&s->lock);
-    const uint64_t offset = s->size;
-    const bool stop = s->stop;
-    pthread_mutex_unlock(&s->lock);
-    if (stop)
-        return error_set(err, ERROR_CANCELLED, "nobody wants the rest");
-    if (write_at(s->fd, data, size, offset, err) < 0)
+    if (next_place(s, &offset, err) < 0)
         return -1;
-    pthread_mutex_lock(&s->lock);
-    s->size = offset + size;
-    pthread_cond_broadcast(&s->moved);
-    pthread_mutex_unlock(&s->lock);
+    if (fs_write_all_at(s->fd, data, size, offset, err) < 0)
+        return error_wrap(err, "a temporary file");
+    take(s, offset + size);
+    return 0;
+}
+
+/* Parts that come at once. */
+static int on_reserve(void *context, uint64_t size, struct error *err)
+{
+    const struct copy_spool *s = context;
+
+    (void)size;
+    (void)err;
+    return s->fd;
+}
+
+static int on_took(void *context, const void *data, size_t size, struct error *err)
+{
+    struct copy_spool *s = context;
+    uint64_t offset;
+
+    (void)data;
+    if (next_place(s, &offset, err) < 0)
+        return -1;
+    take(s, offset + size);
     return 0;
 }
 
@@ -102,7 +119,12 @@ static void *read_all(void *context)
 {
     struct copy_spool *s = context;
     const struct registry_blob_sink sink = {
-        .restart = on_restart, .write = on_write, .context = s};
+        .restart = on_restart,
+        .write = on_write,
+        .context = s,
+        .reserve = on_reserve,
+        .took = on_took,
+    };
     struct error failure = ERROR_INIT;
     const int rc = s->from->blob(s->from->self, s->desc, &sink, s->progress, &failure);
 

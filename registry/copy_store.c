@@ -112,6 +112,22 @@ static int ingest_write(void *context, const void *data, size_t size, struct err
     return cas_blob_writer_write(in->writer, data, size, err);
 }
 
+static int ingest_reserve(void *context, uint64_t size, struct error *err)
+{
+    const struct ingest *in = context;
+
+    return cas_blob_writer_reserve(in->writer, size, err);
+}
+
+static int ingest_took(void *context, const void *data, size_t size, struct error *err)
+{
+    const struct ingest *in = context;
+
+    (void)err;
+    cas_blob_writer_took(in->writer, data, size);
+    return 0;
+}
+
 int copy_store_blob_in(struct cas_store *store,
                        const struct copy_source *from,
                        const struct descriptor *d,
@@ -125,6 +141,8 @@ int copy_store_blob_in(struct cas_store *store,
         .write = ingest_write,
         .context = &in,
         .is_verifying = true,
+        .reserve = ingest_reserve,
+        .took = ingest_took,
     };
     bool found;
 

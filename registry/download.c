@@ -2,13 +2,17 @@
  * Blobs out of a registry. What breaks off is resumed where it stopped, with a Range
  * request; a registry that ignores it and sends the whole is started over with.
  *
+ * A large blob begins with a small part. A registry that sends that, and says how much
+ * there is, is asked for the rest in parts (registry/download_parts.c); one that sends the
+ * whole instead has answered the question in its own way.
+ *
  * Spec: OCI distribution-spec "Pulling blobs"; RFC 9110 section 14.
  */
-#include "registry/client_priv.h"
+#include "registry/download_priv.h"
 
 #include "base/alloc.h"
 #include "base/limits.h"
-#include "registry/meter.h"
+#include "registry/range.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -16,17 +20,8 @@
 
 /* Each resumption made progress, and still it has to end some time. */
 #define RESUMPTIONS_MAX 64u
-
-struct download {
-    const struct descriptor *desc;
-    const struct registry_blob_sink *sink;
-    struct registry_http_response *response;
-    struct hasher *hasher; /* NULL: the receiver verifies */
-    uint64_t offset;       /* bytes passed on so far */
-    bool is_open;          /* this answer's place was checked */
-    struct registry_meter meter;
-    struct error failure; /* why the transfer was ended from this side */
-};
+/* So much of a part is asked for first, to see whether there are any. */
+#define FIRST_PART_SHARE 8u
 
 static int restart(struct download *d)
 {
@@ -38,29 +33,40 @@ static int restart(struct download *d)
     return d->sink->restart(d->sink->context, &d->failure);
 }
 
-/* "bytes 500-999/1000" must begin where we stopped. */
+/* "bytes 500-999/1000" must begin where we stopped, end where we asked it to, and be of
+ * something of the right size. */
 static bool range_fits(const struct download *d)
 {
-    struct view value, first, rest;
-    uint64_t at;
+    struct view value;
+    struct registry_range r;
 
-    if (!registry_http_header(d->response, "Content-Range", 0, &value) ||
-        !view_starts(value, "bytes "))
-        return false;
-    (void)view_cut(view_sub(value, 6, value.size), '-', &first, &rest);
-    return view_to_u64(first, &at) && at == d->offset;
+    return registry_http_header(d->response, "Content-Range", 0, &value) &&
+           registry_range_parse(value, &r) && r.first == d->offset && r.end <= d->until &&
+           (!r.has_total || r.total == d->desc->size);
+}
+
+static void keep_etag(struct download *d)
+{
+    struct view value;
+
+    base_freep(&d->etag);
+    if (registry_http_header(d->response, "ETag", 0, &value))
+        d->etag = view_dup(value);
 }
 
 /* Before the first byte of an answer. */
 static int open_answer(struct download *d)
 {
     d->is_open = true;
-    if (d->response->status != 206)
+    if (d->response->status != 206) {
+        d->until = d->desc->size;
         return restart(d);
+    }
     if (!range_fits(d))
         return error_set(&d->failure, ERROR_INVALID,
                          "the registry sends another part than asked for");
-    return 0;
+    keep_etag(d);
+    return d->offset == 0 ? restart(d) : 0;
 }
 
 static int on_data(void *context, const void *data, size_t size)
@@ -69,10 +75,10 @@ static int on_data(void *context, const void *data, size_t size)
 
     if (!d->is_open && open_answer(d) < 0)
         return -1;
-    if (size > d->desc->size - d->offset)
+    if (size > d->until - d->offset)
         return error_set(&d->failure, ERROR_CORRUPT,
                          "the blob is longer than the %" PRIu64 " bytes it should have",
-                         d->desc->size);
+                         d->until);
     if (d->hasher)
         hasher_update(d->hasher, data, size);
     if (d->sink->write(d->sink->context, data, size, &d->failure) < 0)
@@ -82,34 +88,44 @@ static int on_data(void *context, const void *data, size_t size)
     return 0;
 }
 
-static int try_once(struct registry_client *c,
-                    const struct registry_reference *repository,
-                    struct download *d,
-                    struct error *err)
+char *download_path(const struct download *d)
 {
-    CLEANUP(base_freep)
-    char *path = base_format("blobs/%s", digest_format(&d->desc->digest).text);
-    CLEANUP(base_freep) char *range = base_format("Range: bytes=%" PRIu64 "-", d->offset);
+    return base_format("blobs/%s", digest_format(&d->desc->digest).text);
+}
+
+/* NULL where the whole is wanted. */
+static char *range_header(const struct download *d)
+{
+    if (d->until < d->desc->size)
+        return base_format("Range: bytes=%" PRIu64 "-%" PRIu64, d->offset, d->until - 1);
+    return d->offset > 0 ? base_format("Range: bytes=%" PRIu64 "-", d->offset) : NULL;
+}
+
+static int try_once(struct download *d, struct error *err)
+{
+    CLEANUP(base_freep) char *path = download_path(d);
+    CLEANUP(base_freep) char *range = range_header(d);
     const char *const headers[] = {range};
     const struct registry_call call = {
-        .repository = repository,
+        .repository = d->repository,
         .method = REGISTRY_HTTP_GET,
         .path = path,
         .headers = headers,
-        .header_count = d->offset > 0 ? 1 : 0,
+        .header_count = range ? 1 : 0,
+        /* Of a part the whole may come. */
         .size_expected = d->desc->size - d->offset,
         .sink = {.write = on_data, .context = d},
     };
 
     d->is_open = false;
-    if (registry_call_once(c, &call, d->response, err) < 0)
+    if (registry_call_once(d->client, &call, d->response, err) < 0)
         return d->failure.code != ERROR_NONE ? error_move(err, &d->failure) : -1;
     if (d->response->status != 200 && d->response->status != 206)
         return registry_call_failed(&call, d->response, err);
     /* An empty blob has no byte that would open it. */
     if (!d->is_open && open_answer(d) < 0)
         return error_move(err, &d->failure);
-    if (d->offset < d->desc->size)
+    if (d->offset < d->until)
         return error_set(err, ERROR_CORRUPT,
                          "the blob ends after %" PRIu64 " of %" PRIu64 " bytes", d->offset,
                          d->desc->size);
@@ -117,18 +133,15 @@ static int try_once(struct registry_client *c,
 }
 
 /* A failed try that got further than the one before does not count against the attempts. */
-static int try_until_whole(struct registry_client *c,
-                           const struct registry_reference *repository,
-                           struct download *d,
-                           struct error *err)
+static int try_until_there(struct download *d, struct error *err)
 {
-    struct registry_retry retry = {.policy = registry_client_retry(c)};
+    struct registry_retry retry = {.policy = registry_client_retry(d->client)};
 
     for (unsigned tries = 0;; tries++) {
         const uint64_t before = d->offset;
         struct view after = {"", 0};
 
-        if (try_once(c, repository, d, err) == 0)
+        if (try_once(d, err) == 0)
             return 0;
         if (!registry_retry_is_error(err) || tries >= RESUMPTIONS_MAX)
             return -1;
@@ -139,6 +152,47 @@ static int try_until_whole(struct registry_client *c,
             return -1;
         error_clear(err);
     }
+}
+
+/* Would a plain request fare better where one for a part failed? Not if nobody answered, or
+ * if the answer had nothing to do with parts. */
+static bool refuses_parts(const struct download *d, const struct error *err)
+{
+    const int status = d->response->status;
+
+    if (error_is(err, ERROR_CANCELLED) || error_is(err, ERROR_NETWORK))
+        return false;
+    return status == 206 || (status >= 400 && status != 401 && status != 404);
+}
+
+/* As much of a large blob as comes in parts; the rest is for one stream. */
+static int get_parts(struct download *d, struct error *err)
+{
+    enum download_outcome outcome = DOWNLOAD_ANEW;
+
+    d->until = registry_client_part_size(d->client) / FIRST_PART_SHARE;
+    if (try_until_there(d, err) < 0) {
+        if (!refuses_parts(d, err))
+            return -1;
+        error_clear(err);
+    } else if (d->until == d->desc->size) {
+        return 0; /* it sent the whole */
+    } else if (download_parts(d, &outcome, err) < 0) {
+        return -1;
+    }
+    if (outcome == DOWNLOAD_ANEW)
+        d->offset = 0;
+    return 0;
+}
+
+static int get(struct download *d, struct error *err)
+{
+    if (download_is_large(d) && get_parts(d, err) < 0)
+        return -1;
+    d->until = d->desc->size;
+    if (d->offset == d->desc->size && d->offset > 0)
+        return 0;
+    return try_until_there(d, err);
 }
 
 static int check_digest(struct download *d, struct error *err)
@@ -166,6 +220,8 @@ int registry_blob_get(struct registry_client *c,
     CLEANUP(hasher_freep)
     struct hasher *hasher = sink->is_verifying ? NULL : hasher_new(desc->digest.alg);
     struct download d = {
+        .client = c,
+        .repository = repository,
         .desc = desc,
         .sink = sink,
         .response = &response,
@@ -173,8 +229,11 @@ int registry_blob_get(struct registry_client *c,
     };
 
     registry_meter_init(&d.meter, progress, "pull", desc);
-    const int rc = try_until_whole(c, repository, &d, err) < 0 ? -1 : check_digest(&d, err);
+    registry_client_lane_begin(c);
+    const int rc = get(&d, err) < 0 ? -1 : check_digest(&d, err);
+    registry_client_lane_end(c);
     error_clear(&d.failure);
+    free(d.etag);
     return rc < 0 ? error_wrap(err, "blob %s", digest_format(&desc->digest).text) : 0;
 }
 

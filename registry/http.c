@@ -370,6 +370,7 @@ static int exchange(struct registry_http *h,
         .read_at = on_read_at,
         .header = on_header,
         .body = on_body,
+        .stop = q->stop,
         .progress = q->progress ? on_progress : NULL,
     };
     log_debug("http: %s %s", t.method, origin);

@@ -98,6 +98,7 @@ struct registry_http_request {
     /* Receives the body of a 2xx answer; the body of any other goes into response->text.
      * With a NULL write every body goes there, as far as response->text.max allows. */
     struct registry_http_sink sink;
+    const atomic_bool *stop; /* or NULL: a flag that ends this request (ERROR_CANCELLED) */
     void (*progress)(void *context, uint64_t sent, uint64_t received); /* or NULL */
     void *progress_context;
 };

@@ -215,6 +215,11 @@ static size_t on_body(char *data, size_t size, size_t count, void *context)
                                                                             : 0;
 }
 
+static bool is_set(const atomic_bool *flag)
+{
+    return flag && atomic_load(flag);
+}
+
 static int on_progress(void *context,
                        curl_off_t download_total,
                        curl_off_t downloaded,
@@ -228,7 +233,7 @@ static int on_progress(void *context,
     if (r->transfer->progress && downloaded >= 0 && uploaded >= 0)
         r->transfer->progress(r->transfer->context, (uint64_t)uploaded,
                               (uint64_t)downloaded);
-    return r->engine->cancelled && atomic_load(r->engine->cancelled);
+    return is_set(r->engine->cancelled) || is_set(r->transfer->stop);
 }
 
 /* Names are looked at as addresses: they may lead anywhere. */

@@ -14,7 +14,7 @@
 
 #define REGISTRY_HTTP_MODULE_FILE    "libcooper-http.so"
 #define REGISTRY_HTTP_MODULE_SYMBOL  "registry_http_curl_module"
-#define REGISTRY_HTTP_MODULE_VERSION 5u
+#define REGISTRY_HTTP_MODULE_VERSION 6u
 
 struct registry_http_engine;
 
@@ -43,8 +43,9 @@ struct registry_http_transfer {
     const char *ca_file;   /* in place of the engine's, or NULL */
     const char *cert_file; /* what we show, or NULL */
     const char *key_file;
-    uint64_t deadline_ms; /* in all; 0: none */
-    uint64_t body_size;   /* UINT64_MAX: until read_at gives 0; sent in chunks */
+    uint64_t deadline_ms;    /* in all; 0: none */
+    uint64_t body_size;      /* UINT64_MAX: until read_at gives 0; sent in chunks */
+    const atomic_bool *stop; /* or NULL: ends the transfer, as the engine's flag does */
     void *context;
     ptrdiff_t (*read_at)(void *context, uint64_t offset, void *out, size_t size);
     /* One header line as it came, with its line end; status lines too. */

@@ -1,6 +1,7 @@
 #include "registry/location.h"
 
 #include "base/alloc.h"
+#include "base/macros.h"
 #include "registry/layout.h"
 
 #include <stdlib.h>
@@ -71,10 +72,15 @@ static int parse_archive(struct view rest,
     return 0;
 }
 
+static bool is_digest(struct view text)
+{
+    return view_starts(text, "sha256:") || view_starts(text, "sha512:");
+}
+
 static int parse_store(struct view rest, struct registry_location *out, struct error *err)
 {
     (void)cut_prefix(&rest, "//");
-    if (view_starts(rest, "sha256:") || view_starts(rest, "sha512:"))
+    if (is_digest(rest))
         return digest_parse(rest, &out->digest, err);
     if (parse_reference(rest, out, err) < 0)
         return -1;
@@ -82,30 +88,46 @@ static int parse_store(struct view rest, struct registry_location *out, struct e
     return 0;
 }
 
+/* Longer ones before those that they begin with. */
+static const struct {
+    const char *prefix;
+    enum registry_location_kind kind;
+} kinds[] = {
+    {"oci-layout://", REGISTRY_LOCATION_LAYOUT},
+    {"oci-layout:", REGISTRY_LOCATION_LAYOUT},
+    {"oci:", REGISTRY_LOCATION_LAYOUT},
+    {"oci-archive:", REGISTRY_LOCATION_OCI_ARCHIVE},
+    {"docker-archive:", REGISTRY_LOCATION_DOCKER_ARCHIVE},
+    {"store:", REGISTRY_LOCATION_STORE},
+    {"docker://", REGISTRY_LOCATION_REGISTRY},
+};
+
+/* What stands without a prefix is a registry's. */
+static enum registry_location_kind cut_kind(struct view *text)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(kinds); i++)
+        if (cut_prefix(text, kinds[i].prefix))
+            return kinds[i].kind;
+    return REGISTRY_LOCATION_REGISTRY;
+}
+
 static int parse(struct view text, struct registry_location *out, struct error *err)
 {
     struct view rest = text;
 
-    if (cut_prefix(&rest, "oci-layout://") || cut_prefix(&rest, "oci-layout:") ||
-        cut_prefix(&rest, "oci:")) {
-        out->kind = REGISTRY_LOCATION_LAYOUT;
+    out->kind = cut_kind(&rest);
+    switch (out->kind) {
+    case REGISTRY_LOCATION_LAYOUT:
         return parse_layout(rest, out, err);
-    }
-    if (cut_prefix(&rest, "oci-archive:")) {
-        out->kind = REGISTRY_LOCATION_OCI_ARCHIVE;
+    case REGISTRY_LOCATION_OCI_ARCHIVE:
+    case REGISTRY_LOCATION_DOCKER_ARCHIVE:
         return parse_archive(rest, text, out, err);
-    }
-    if (cut_prefix(&rest, "docker-archive:")) {
-        out->kind = REGISTRY_LOCATION_DOCKER_ARCHIVE;
-        return parse_archive(rest, text, out, err);
-    }
-    if (cut_prefix(&rest, "store:")) {
-        out->kind = REGISTRY_LOCATION_STORE;
+    case REGISTRY_LOCATION_STORE:
         return parse_store(rest, out, err);
+    case REGISTRY_LOCATION_REGISTRY:
+        return parse_reference(rest, out, err);
     }
-    (void)cut_prefix(&rest, "docker://");
-    out->kind = REGISTRY_LOCATION_REGISTRY;
-    return parse_reference(rest, out, err);
+    abort();
 }
 
 int registry_location_parse(struct view text,
@@ -136,14 +158,29 @@ static char *store_text(const struct registry_location *l)
     if (!l->reference.host)
         return base_format("store:%s", digest_format(&l->digest).text);
     CLEANUP(base_freep) char *name = registry_reference_familiar(&l->reference);
-    return base_format("store:%s", name);
+    CLEANUP(base_freep) char *full = registry_reference_text(&l->reference);
+    /* An image can be called "sha256", too. */
+    return base_format("store:%s", is_digest(view_of(name)) ? full : name);
+}
+
+/* An image that is called "oci" or "store" would be taken for something else. */
+static char *registry_text(const struct registry_location *l)
+{
+    char *const name = registry_reference_familiar(&l->reference);
+    struct view rest = view_of(name);
+
+    if (cut_kind(&rest) == REGISTRY_LOCATION_REGISTRY)
+        return name;
+    char *const full = base_format("docker://%s", name);
+    free(name);
+    return full;
 }
 
 char *registry_location_text(const struct registry_location *l)
 {
     switch (l->kind) {
     case REGISTRY_LOCATION_REGISTRY:
-        return registry_reference_familiar(&l->reference);
+        return registry_text(l);
     case REGISTRY_LOCATION_LAYOUT:
         return with_name("oci-layout://", l);
     case REGISTRY_LOCATION_OCI_ARCHIVE:

@@ -36,6 +36,21 @@ static int ingest_write(void *context, const void *data, size_t size, struct err
     return cas_arrival_grown(in->arrival, in->writer, err);
 }
 
+static int ingest_reserve(void *context, uint64_t size, struct error *err)
+{
+    const struct ingest *in = context;
+
+    return cas_blob_writer_reserve(in->writer, size, err);
+}
+
+static int ingest_took(void *context, const void *data, size_t size, struct error *err)
+{
+    const struct ingest *in = context;
+
+    cas_blob_writer_took(in->writer, data, size);
+    return cas_arrival_grown(in->arrival, in->writer, err);
+}
+
 static int download(struct registry_client *client,
                     struct cas_store *store,
                     const struct registry_reference *repository,
@@ -50,6 +65,8 @@ static int download(struct registry_client *client,
         .write = ingest_write,
         .context = &in,
         .is_verifying = true,
+        .reserve = ingest_reserve,
+        .took = ingest_took,
     };
 
     if (registry_blob_get(client, repository, blob, &sink, progress, err) < 0) {

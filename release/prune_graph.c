@@ -142,7 +142,8 @@ static int read_config(struct prune_graph *g,
                        struct error *err)
 {
     CLEANUP(buf_release) struct buf text = BUF_INIT(LIMIT_CONFIG_SIZE);
-    const struct registry_blob_sink sink = {collect_anew, collect, &text, false};
+    const struct registry_blob_sink sink = {
+        .restart = collect_anew, .write = collect, .context = &text};
 
     if (config->size > LIMIT_CONFIG_SIZE)
         return error_set(err, ERROR_LIMIT, "a config of %ju bytes",
