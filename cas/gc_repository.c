@@ -2,6 +2,7 @@
 
 #include "base/alloc.h"
 #include "cas/repository.h"
+#include "cas/sparse.h"
 #include "cas/store_priv.h"
 
 #include <errno.h>
@@ -200,7 +201,8 @@ int gc_repository_forget(struct cas_store *s, struct error *err)
         return -1;
     for (size_t i = 0; i < count; i++) {
         if (forget(m, sql_forget_blob, &gone[i], err) < 0 ||
-            forget(m, sql_forget_manifest, &gone[i], err) < 0)
+            forget(m, sql_forget_manifest, &gone[i], err) < 0 ||
+            cas_sparse_forget_locked(m, &gone[i], err) < 0)
             return -1;
     }
     return cas_meta_commit(m, err);

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SCHEMA_VERSION 3
+#define SCHEMA_VERSION 4
 #define BUSY_MS        30000
 /* Of 4 KiB: less is not worth writing the whole database anew. */
 #define SHRINK_PAGES 1024
@@ -56,6 +56,13 @@ static const char *const upgrades[SCHEMA_VERSION] = {
           "CREATE INDEX repository_manifest_subject"
           " ON repository_manifest(subject, repository, digest) WHERE subject IS NOT NULL;"
           "PRAGMA user_version = 3;",
+    /* cas/sparse.h */
+    [3] = "CREATE TABLE repository_sparse(repository INTEGER NOT NULL, manifest BLOB NOT "
+          "NULL,"
+          " digest BLOB NOT NULL, PRIMARY KEY(repository, manifest, digest)) WITHOUT "
+          "ROWID;"
+          "CREATE INDEX repository_sparse_manifest ON repository_sparse(manifest);"
+          "PRAGMA user_version = 4;",
 };
 
 struct cas_stmt {

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/macros.h"
 #include "cas/descriptor.h"
+#include "cas/digest_set.h"
 #include "cas/store.h"
 
 #include <stdbool.h>
@@ -24,7 +25,9 @@ enum cas_reach_flags {
     CAS_REACH_PEEK = 1, /* they do not: for those who only take stock */
 };
 
-/* ERROR_LIMIT for indexes nested deeper than 8; ERROR_INVALID for a malformed manifest. */
+/* What a manifest was pushed without (cas/sparse.h) is visited if it is there by now and is
+ * what the manifest takes it for. ERROR_LIMIT for indexes nested deeper than 8;
+ * ERROR_INVALID for a malformed manifest. */
 MUST_CHECK int cas_reach_walk(struct cas_store *s,
                               const struct descriptor *target,
                               enum cas_reach_flags flags,
@@ -52,3 +55,8 @@ bool cas_reach_may_be_absent(const char *media_type);
 MUST_CHECK int cas_reach_check(struct cas_store *s,
                                const struct descriptor *target,
                                struct error *err);
+/* The same, but what `target` itself names of `absent` is not asked for. */
+MUST_CHECK int cas_reach_check_but(struct cas_store *s,
+                                   const struct descriptor *target,
+                                   const struct digest_set *absent,
+                                   struct error *err);

@@ -4,6 +4,7 @@
 #include "base/limits.h"
 #include "cas/reach.h"
 #include "cas/ref_priv.h"
+#include "cas/sparse.h"
 #include "cas/store_priv.h"
 
 #include <stdlib.h>
@@ -261,11 +262,13 @@ static int put_manifest(struct cas_meta *m,
 static int put_all(struct cas_meta *m, const void *context, struct error *err)
 {
     const struct cas_repository_put *put = context;
+    const struct digest *d = &put->manifest->target.digest;
 
     if (add_repository(m, put->repository, err) < 0 ||
         put_manifest(m, put->repository, put->manifest, err) < 0 ||
-        put_blob(m, put->repository, &put->manifest->target.digest, CAS_REPOSITORY_REMOVED,
-                 put->is_private, err) < 0)
+        put_blob(m, put->repository, d, CAS_REPOSITORY_REMOVED, put->is_private, err) < 0 ||
+        cas_sparse_set_locked(m, put->repository, d, put->absent, put->absent_count, err) <
+            0)
         return -1;
     for (size_t i = 0; i < put->blob_count; i++) {
         if (put_blob(m, put->repository, &put->blobs[i], CAS_REPOSITORY_MEMBER, false,
@@ -281,6 +284,7 @@ int cas_repository_put_manifest(struct cas_store *s,
                                 struct error *err)
 {
     CLEANUP(descriptor_release) struct descriptor target = {0};
+    CLEANUP(digest_set_release) struct digest_set absent = {0};
     const struct cas_ref_change change = {
         .names = put->names,
         .count = put->name_count,
@@ -295,7 +299,9 @@ int cas_repository_put_manifest(struct cas_store *s,
     /* Refs carry no annotations of what they point to. */
     descriptor_init(&target, put->manifest->target.media_type,
                     &put->manifest->target.digest, put->manifest->target.size);
-    if (cas_reach_check(s, &target, err) < 0)
+    for (size_t i = 0; i < put->absent_count; i++)
+        digest_set_add(&absent, &put->absent[i]);
+    if (cas_reach_check_but(s, &target, &absent, err) < 0)
         return -1;
     return cas_ref_apply(s, &change, verdict, err);
 }

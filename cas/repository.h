@@ -91,6 +91,8 @@ struct cas_repository_put {
     bool is_private;            /* its file came with this push */
     const struct digest *blobs; /* that it names: they become members */
     size_t blob_count;
+    const struct digest *absent; /* that it names, and the repository does not have */
+    size_t absent_count;
     /* Refs that are to point to it, in the same transaction; see cas_ref_change. */
     const char *const *names;
     const struct cas_ref_guard *guards;
@@ -98,9 +100,9 @@ struct cas_repository_put {
     const char *why;
 };
 
-/* Checks that all the manifest needs is in the store, then adds it and moves the names: all
- * or nothing. Errors: ERROR_EXISTS with *verdict if a guard refused; ERROR_NOT_FOUND if
- * something is missing. */
+/* Checks that all the manifest needs but what is `absent` (cas/sparse.h) is in the store,
+ * then adds it and moves the names: all or nothing. Errors: ERROR_EXISTS with *verdict if a
+ * guard refused; ERROR_NOT_FOUND if something is missing. */
 MUST_CHECK int cas_repository_put_manifest(struct cas_store *s,
                                            const struct cas_repository_put *put,
                                            struct cas_ref_verdict *verdict,

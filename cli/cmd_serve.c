@@ -24,6 +24,7 @@ struct serve_options {
     const char *name;
     bool readonly;
     bool pushed_only;
+    bool no_sparse;
     const char *tls_cert;
     const char *tls_key;
     const char *auth;
@@ -47,6 +48,9 @@ static const struct cli_option options[] = {
     {0, "pushed-only", CLI_OPTION_SWITCH, NULL,
      "Do not show images of the store that were not pushed",
      offsetof(struct serve_options, pushed_only)},
+    {0, "no-sparse", CLI_OPTION_SWITCH, NULL,
+     "Refuse manifests that name images or layers that are not there",
+     offsetof(struct serve_options, no_sparse)},
     {0, "tls-cert", CLI_OPTION_TEXT, "FILE", "Speak TLS with this certificate chain (PEM)",
      offsetof(struct serve_options, tls_cert)},
     {0, "tls-key", CLI_OPTION_TEXT, "FILE", "The certificate's private key (PEM)",
@@ -188,6 +192,7 @@ static int serve_run(struct cli_session *session,
         .htpasswd = o->auth,
         .is_readonly = o->readonly,
         .is_pushed_only = o->pushed_only,
+        .is_whole_only = o->no_sparse,
         .immutable = o->immutable.items,
         .immutable_count = o->immutable.count,
         .upstream = o->upstream,

@@ -10,12 +10,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct checking {
-    struct serve_exchange *x;
-    struct digest *blobs;
+struct digests {
+    struct digest *items;
     size_t count;
     size_t capacity;
 };
+
+struct checking {
+    struct serve_exchange *x;
+    struct digests blobs;
+    struct digests absent;
+};
+
+/* What a manifest names a thing as. */
+enum part { PART_ENTRY, PART_CONFIG, PART_LAYER };
+
+static void add_digest(struct digests *list, const struct digest *d)
+{
+    list->items = base_grow(list->items, list->count, &list->capacity, sizeof *list->items);
+    list->items[list->count++] = *d;
+}
 
 /* Every refusal answers the request, so the functions here return false with it. */
 static bool invalid(struct serve_exchange *x, const char *text)
@@ -89,7 +103,17 @@ static bool bring_named(struct checking *k,
     return true;
 }
 
-static bool check_named(struct checking *k, const struct doc *entry, bool is_entry)
+/* An image that was copied for some platforms only, or without layers that everybody has
+ * (cas/sparse.h). Without its config nobody could tell what it is. */
+static bool accept_absent(struct checking *k, const struct descriptor *d, enum part part)
+{
+    if (part == PART_CONFIG || k->x->serve->options.is_whole_only)
+        return cas_reach_may_be_absent(d->media_type) || unknown(k->x, &d->digest);
+    add_digest(&k->absent, &d->digest);
+    return true;
+}
+
+static bool check_named(struct checking *k, const struct doc *entry, enum part part)
 {
     CLEANUP(descriptor_release) struct descriptor d = {0};
     CLEANUP(error_clear) struct error err = ERROR_INIT;
@@ -99,31 +123,29 @@ static bool check_named(struct checking *k, const struct doc *entry, bool is_ent
 
     if (descriptor_parse(entry, &d, &err) < 0)
         return invalid(k->x, error_text(&err));
-    if (find_named(k, &d, is_entry, &found, &is_blob, &size, &err) < 0)
+    if (find_named(k, &d, part == PART_ENTRY, &found, &is_blob, &size, &err) < 0)
         return fail(k->x, &err);
     if (is_blob && k->x->serve->upstream && !bring_named(k, &d, &found, &is_blob, &size))
         return false;
     if (!found)
-        return cas_reach_may_be_absent(d.media_type) || unknown(k->x, &d.digest);
+        return accept_absent(k, &d, part);
     if (size != d.size) {
         CLEANUP(base_freep)
         char *text = base_format("%s has %ju bytes, not %ju", digest_format(&d.digest).text,
                                  (uintmax_t)size, (uintmax_t)d.size);
         return invalid(k->x, text);
     }
-    if (is_blob) {
-        k->blobs = base_grow(k->blobs, k->count, &k->capacity, sizeof *k->blobs);
-        k->blobs[k->count++] = d.digest;
-    }
+    if (is_blob)
+        add_digest(&k->blobs, &d.digest);
     return true;
 }
 
-static bool check_all(struct checking *k, const struct doc *list, bool is_entry)
+static bool check_all(struct checking *k, const struct doc *list, enum part part)
 {
     if (list && doc_type(list) != DOC_ARRAY)
         return invalid(k->x, "the manifest's list is no array");
     for (size_t i = 0; i < doc_count(list); i++) {
-        if (!check_named(k, doc_at(list, i), is_entry))
+        if (!check_named(k, doc_at(list, i), part))
             return false;
     }
     return true;
@@ -132,9 +154,9 @@ static bool check_all(struct checking *k, const struct doc *list, bool is_entry)
 static bool check_content(struct checking *k, const struct doc *doc, const char *type)
 {
     if (registry_media_is_index(type))
-        return check_all(k, doc_get(doc, "manifests"), true);
-    return check_named(k, doc_get(doc, "config"), false) &&
-           check_all(k, doc_get(doc, "layers"), false);
+        return check_all(k, doc_get(doc, "manifests"), PART_ENTRY);
+    return check_named(k, doc_get(doc, "config"), PART_CONFIG) &&
+           check_all(k, doc_get(doc, "layers"), PART_LAYER);
 }
 
 /* --- What referrers list --- */
@@ -211,9 +233,7 @@ static const char *media_type_of(struct serve_exchange *x,
 
 bool serve_check_manifest(struct serve_exchange *x,
                           enum digest_alg alg,
-                          struct cas_repository_manifest *record,
-                          struct digest **blobs,
-                          size_t *blob_count)
+                          struct serve_manifest *out)
 {
     CLEANUP(error_clear) struct error err = ERROR_INIT;
     const struct view text = buf_view(&x->body);
@@ -224,12 +244,19 @@ bool serve_check_manifest(struct serve_exchange *x,
     if (!type)
         return invalid(x, error_text(&err));
     const struct digest d = digest_of(alg, text);
-    descriptor_init(&record->target, type, &d, text.size);
-    if (!describe(x, doc, record) || !check_content(&k, doc, type)) {
-        free(k.blobs);
-        return false;
-    }
-    *blobs = k.blobs;
-    *blob_count = k.count;
-    return true;
+    descriptor_init(&out->record.target, type, &d, text.size);
+    const bool is_good = describe(x, doc, &out->record) && check_content(&k, doc, type);
+    out->blobs = k.blobs.items;
+    out->blob_count = k.blobs.count;
+    out->absent = k.absent.items;
+    out->absent_count = k.absent.count;
+    return is_good;
+}
+
+void serve_manifest_release(struct serve_manifest *m)
+{
+    cas_repository_manifest_release(&m->record);
+    free(m->blobs);
+    free(m->absent);
+    *m = (struct serve_manifest){0};
 }

@@ -87,9 +87,7 @@ static void get_manifest(struct serve_exchange *x)
 /* --- Writing --- */
 
 struct put {
-    struct cas_repository_manifest record;
-    struct digest *blobs;
-    size_t blob_count;
+    struct serve_manifest manifest;
     char *tags[TAGS_MAX];
     char *names[TAGS_MAX];
     char *stand_ins[TAGS_MAX];
@@ -100,8 +98,7 @@ struct put {
 
 static void put_release(struct put *p)
 {
-    cas_repository_manifest_release(&p->record);
-    free(p->blobs);
+    serve_manifest_release(&p->manifest);
     for (size_t i = 0; i < p->tag_count; i++) {
         free(p->tags[i]);
         free(p->names[i]);
@@ -210,14 +207,15 @@ static void refuse_move(struct serve_exchange *x,
 
 static void acknowledge(struct serve_exchange *x, const struct put *p)
 {
-    const struct digest *d = &p->record.target.digest;
+    const struct cas_repository_manifest *record = &p->manifest.record;
+    const struct digest *d = &record->target.digest;
 
     serve_reply(x, 201);
     serve_reply_header(x, "Location", "/v2/%s/manifests/%s", x->target.repository,
                        digest_format(d).text);
     name_manifest(x, d);
-    if (digest_is_set(&p->record.subject))
-        serve_reply_header(x, "OCI-Subject", "%s", digest_format(&p->record.subject).text);
+    if (digest_is_set(&record->subject))
+        serve_reply_header(x, "OCI-Subject", "%s", digest_format(&record->subject).text);
     if (p->has_param) {
         CLEANUP(buf_release) struct buf tags = BUF_INIT(LIMIT_TEXT_SIZE);
         for (size_t i = 0; i < p->tag_count; i++)
@@ -227,27 +225,34 @@ static void acknowledge(struct serve_exchange *x, const struct put *p)
     atomic_fetch_add(&x->serve->stats.manifests, 1);
 }
 
-/* *is_new: the store did not have these bytes. */
-static int store_bytes(struct serve_exchange *x,
-                       const struct digest *d,
-                       bool *is_new,
-                       struct error *err)
+static int write_bytes(struct serve_exchange *x, const struct digest *d, struct error *err)
 {
-    struct cas_store *const store = x->serve->store;
-    bool found;
-
-    if (cas_blob_find(store, d, &found, NULL, err) < 0)
-        return -1;
-    *is_new = !found;
-    if (found)
-        return 0;
     CLEANUP(cas_blob_writer_abortp)
-    struct cas_blob_writer *w = cas_blob_writer_new(store, d->alg, err);
+    struct cas_blob_writer *w = cas_blob_writer_new(x->serve->store, d->alg, err);
+
     if (!w || cas_blob_writer_write(w, x->body.data, x->body.size, err) < 0)
         return -1;
     struct cas_blob_writer *whole = w;
     w = NULL;
     return cas_blob_writer_commit(whole, d, x->body.size, NULL, NULL, err);
+}
+
+/* *is_new: the store did not have these bytes. Answers itself unless it returns true. */
+static bool store_bytes(struct serve_exchange *x, const struct digest *d, bool *is_new)
+{
+    CLEANUP(error_clear) struct error err = ERROR_INIT;
+    bool found;
+
+    if (cas_blob_find(x->serve->store, d, &found, NULL, &err) == 0 &&
+        (found || write_bytes(x, d, &err) == 0)) {
+        *is_new = !found;
+        return true;
+    }
+    if (error_is(&err, ERROR_LIMIT))
+        serve_refuse_limit(x, &err);
+    else
+        serve_fail(x, &err);
+    return false;
 }
 
 static void store_manifest(struct serve_exchange *x, struct put *p)
@@ -259,17 +264,20 @@ static void store_manifest(struct serve_exchange *x, struct put *p)
     struct cas_ref_verdict verdict = {.refusal = CAS_REF_GRANTED};
     struct cas_repository_put put = {
         .repository = x->target.repository,
-        .manifest = &p->record,
-        .blobs = p->blobs,
-        .blob_count = p->blob_count,
+        .manifest = &p->manifest.record,
+        .blobs = p->manifest.blobs,
+        .blob_count = p->manifest.blob_count,
+        .absent = p->manifest.absent,
+        .absent_count = p->manifest.absent_count,
         .names = (const char *const *)p->names,
         .guards = p->guards,
         .name_count = p->tag_count,
         .why = why,
     };
 
-    if (store_bytes(x, &p->record.target.digest, &put.is_private, &err) == 0 &&
-        cas_repository_put_manifest(x->serve->store, &put, &verdict, &err) == 0)
+    if (!store_bytes(x, &p->manifest.record.target.digest, &put.is_private))
+        return;
+    if (cas_repository_put_manifest(x->serve->store, &put, &verdict, &err) == 0)
         acknowledge(x, p);
     else if (verdict.refusal != CAS_REF_GRANTED)
         refuse_move(x, p, &verdict);
@@ -288,13 +296,13 @@ static void put_manifest(struct serve_exchange *x)
     struct digest want;
 
     if (!read_names(x, &p, &want) ||
-        !serve_check_manifest(x, digest_is_set(&want) ? want.alg : DIGEST_SHA256, &p.record,
-                              &p.blobs, &p.blob_count))
+        !serve_check_manifest(x, digest_is_set(&want) ? want.alg : DIGEST_SHA256,
+                              &p.manifest))
         return;
-    if (digest_is_set(&want) && !digest_eq(&want, &p.record.target.digest)) {
+    const struct digest *got = &p.manifest.record.target.digest;
+    if (digest_is_set(&want) && !digest_eq(&want, got)) {
         serve_refuse(x, 400, "DIGEST_INVALID", "the manifest has digest %s, not %s",
-                     digest_format(&p.record.target.digest).text,
-                     digest_format(&want).text);
+                     digest_format(got).text, digest_format(&want).text);
         return;
     }
     store_manifest(x, &p);

@@ -88,6 +88,31 @@ static void put_platform(const struct doc *platform, struct buf *out)
         buf_append_text(out, "-");
 }
 
+/* What nobody pushed can be named only, unless the upstream has it. */
+static void put_entry(struct serve *s,
+                      const char *repository,
+                      const struct descriptor *d,
+                      struct buf *out)
+{
+    CLEANUP(error_clear) struct error ignored = ERROR_INIT;
+    CLEANUP(descriptor_release) struct descriptor target = {0};
+    bool found;
+
+    if (serve_manifest_find(s, repository, &d->digest, &found, NULL, &target, &ignored) < 0)
+        found = false;
+    const bool is_to_be_had = found || s->upstream;
+    buf_append_text(out, "</td><td>");
+    if (is_to_be_had)
+        html_link(out, repository, NULL, digest_format(&d->digest).text);
+    html_digest(out, &d->digest);
+    buf_append_text(out, is_to_be_had ? "</a></td><td>" : "</td><td>");
+    if (found)
+        page_summary(s, &target, out);
+    else
+        buf_append_text(out, s->upstream ? "at the upstream" : "not here");
+    buf_append_text(out, "</td></tr>\n");
+}
+
 static void put_index(struct serve_exchange *x,
                       const char *repository,
                       const struct doc *index,
@@ -105,12 +130,7 @@ static void put_index(struct serve_exchange *x,
             continue;
         buf_append_text(out, "<tr><td>");
         put_platform(d.platform, out);
-        buf_append_text(out, "</td><td>");
-        html_link(out, repository, NULL, digest_format(&d.digest).text);
-        html_digest(out, &d.digest);
-        buf_append_text(out, "</a></td><td>");
-        page_summary(x->serve, &d, out);
-        buf_append_text(out, "</td></tr>\n");
+        put_entry(x->serve, repository, &d, out);
     }
     buf_append_text(out, "</tbody></table>\n");
     page_more(out, PAGE_ROWS_MAX, count);
@@ -217,23 +237,30 @@ static struct view next_step(const struct doc *history, size_t *at)
     return (struct view){0};
 }
 
-static void put_layer(const char *repository,
+static void put_layer(struct serve *s,
+                      const char *repository,
                       const struct descriptor *d,
                       struct view step,
                       struct buf *out)
 {
+    CLEANUP(error_clear) struct error ignored = ERROR_INIT;
     const struct digest_text digest = digest_format(&d->digest);
+    bool found;
 
+    if (serve_blob_find(s, repository, &d->digest, &found, NULL, &ignored) < 0)
+        found = false;
     html_put(out, "<td><a href=\"/v2/%s/blobs/%s\">", repository, digest.text);
     html_digest(out, &d->digest);
-    buf_append_text(out, "</a></td><td class=\"number\">");
+    buf_append_text(out, found || s->upstream ? "</a>" : "</a> not here");
+    buf_append_text(out, "</td><td class=\"number\">");
     html_size(out, d->size);
     html_put(out, "</td><td class=\"soft\">%s</td><td><code>", d->media_type);
     html_text(out, step);
     buf_append_text(out, "</code></td></tr>\n");
 }
 
-static void put_layers(const char *repository,
+static void put_layers(struct serve *s,
+                       const char *repository,
                        const struct doc *manifest,
                        const struct doc *history,
                        struct buf *out)
@@ -250,7 +277,7 @@ static void put_layers(const char *repository,
         if (!read_descriptor(doc_at(layers, i), &d))
             continue;
         buf_printf(out, "<tr><td class=\"number\">%zu</td>", i + 1);
-        put_layer(repository, &d, step, out);
+        put_layer(s, repository, &d, step, out);
     }
     buf_append_text(out, "</tbody></table>\n<p>In all ");
     html_size(out, image_size(manifest));
@@ -283,7 +310,7 @@ static void put_manifest(struct serve_exchange *x,
                              ? read_config(x->serve, repository, &d)
                              : NULL;
 
-    put_layers(repository, manifest, doc_get(config, "history"), out);
+    put_layers(x->serve, repository, manifest, doc_get(config, "history"), out);
     if (config)
         put_config(config, out);
 }

@@ -36,15 +36,17 @@ static void upload_failed(struct serve_exchange *x, struct error *err)
     case ERROR_EXISTS:
         serve_refuse(x, 409, "BLOB_UPLOAD_INVALID", "%s", error_text(err));
         return;
+    case ERROR_DENIED:
+        serve_refuse(x, 403, "DENIED", "%s", error_text(err));
+        return;
     case ERROR_LIMIT:
-        serve_refuse(x, 413, "SIZE_INVALID", "%s", error_text(err));
+        serve_refuse_limit(x, err);
         return;
     case ERROR_CORRUPT:
         serve_refuse(x, 400, "DIGEST_INVALID", "%s", error_text(err));
         return;
     case ERROR_NONE:
     case ERROR_INVALID:
-    case ERROR_DENIED:
     case ERROR_UNSUPPORTED:
     case ERROR_SYSTEM:
     case ERROR_NETWORK:

@@ -135,10 +135,9 @@ void serve_refuse(
 }
 
 /* Paths and the like are nobody's business but the owner's. */
-void serve_fail(struct serve_exchange *x, struct error *err)
+static void tell_owner(struct serve_exchange *x, struct error *err)
 {
     const struct registry_server_options *o = &x->serve->options;
-    const bool is_full = err->sys == ENOSPC || err->sys == EDQUOT;
 
     if (o->complain) {
         CLEANUP(base_freep)
@@ -147,10 +146,25 @@ void serve_fail(struct serve_exchange *x, struct error *err)
         o->complain(o->complain_context, text);
     }
     error_clear(err);
+}
+
+void serve_fail(struct serve_exchange *x, struct error *err)
+{
+    const bool is_full = err->sys == ENOSPC || err->sys == EDQUOT;
+
+    tell_owner(x, err);
     if (is_full)
         serve_refuse(x, 507, "UNKNOWN", "the registry's disk is full");
     else
         serve_refuse(x, 500, "UNKNOWN", "the registry failed; its log says why");
+}
+
+void serve_refuse_limit(struct serve_exchange *x, struct error *err)
+{
+    tell_owner(x, err);
+    serve_refuse(x, 403, "DENIED",
+                 "the registry's storage has reached its limit; its owner can raise it or "
+                 "remove images");
 }
 
 bool serve_digest_read(struct serve_exchange *x, const char *text, struct digest *out)

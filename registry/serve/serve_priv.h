@@ -133,6 +133,9 @@ void serve_refuse_detail(struct serve_exchange *x,
 /* Something failed in here: 507 for a full disk, else 500. The owner is told what, the
  * client only that. */
 void serve_fail(struct serve_exchange *x, struct error *err);
+/* The store may not grow: 403, which no client tries again, or takes for a reason to send
+ * the same in pieces as 413 is. The owner is told what. */
+void serve_refuse_limit(struct serve_exchange *x, struct error *err);
 
 /* --- Names (names.c) --- */
 
@@ -222,13 +225,20 @@ MUST_CHECK bool serve_blob_head(struct serve_exchange *x,
 
 /* --- Manifests that are pushed (check.c) --- */
 
+struct serve_manifest {
+    struct cas_repository_manifest record;
+    struct digest *blobs; /* that it names */
+    size_t blob_count;
+    struct digest *absent; /* that it names, and the repository does not have */
+    size_t absent_count;
+};
+void serve_manifest_release(struct serve_manifest *m); /* idempotent */
+
 /* Reads the bytes at x->body and answers with an error if they are no manifest that the
- * repository can have. On success *record is filled in and *blobs is malloc'ed. */
+ * repository can have. *out is to be released in both cases. */
 MUST_CHECK bool serve_check_manifest(struct serve_exchange *x,
                                      enum digest_alg alg,
-                                     struct cas_repository_manifest *record,
-                                     struct digest **blobs,
-                                     size_t *blob_count);
+                                     struct serve_manifest *out);
 
 /* --- Routes; each table ends with route SERVE_ROUTE_UNKNOWN --- */
 

@@ -38,6 +38,7 @@ struct registry_server_options {
     const char *htpasswd; /* a file of USER:BCRYPT lines; NULL: everybody may do all */
     bool is_readonly;
     bool is_pushed_only;          /* the store's own images are not shown */
+    bool is_whole_only;           /* manifests that name what is not there are refused */
     const char *const *immutable; /* patterns of tags, or of REPOSITORY:TAG */
     size_t immutable_count;
     const char *upstream; /* URL of the registry behind this one; NULL: none */

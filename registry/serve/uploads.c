@@ -234,7 +234,7 @@ int serve_upload_write(struct serve_upload *up,
     const uint64_t max = up->all->size_max;
 
     if (size > max || serve_upload_size(up) > max - size)
-        return error_set(err, ERROR_LIMIT, "blobs may have %ju bytes at most",
+        return error_set(err, ERROR_DENIED, "blobs may have %ju bytes at most",
                          (uintmax_t)max);
     return cas_blob_writer_write(up->writer, data, size, err);
 }

@@ -47,7 +47,8 @@ void serve_upload_end(struct serve_upload *up);
 
 const char *serve_upload_id(const struct serve_upload *up);
 uint64_t serve_upload_size(const struct serve_upload *up);
-/* ERROR_LIMIT past the largest size. The session is still to be ended or released. */
+/* ERROR_DENIED past the largest size, ERROR_LIMIT past the store's limit. The session is
+ * still to be ended or released. */
 MUST_CHECK int serve_upload_write(struct serve_upload *up,
                                   const void *data,
                                   size_t size,

@@ -4,11 +4,13 @@
 #include "base/limits.h"
 #include "cas/blob.h"
 #include "cas/ref.h"
+#include "cas/sparse.h"
 #include "registry/image.h"
 
 /* What refs of a repository reach: a walk that ends when the digest is found. */
 struct search {
     struct cas_store *store;
+    const char *repository;
     const struct digest *wanted;
     bool manifests_only;
     bool found;
@@ -26,18 +28,23 @@ static void meet(struct search *q, const struct descriptor *d)
 
 static void search_document(struct search *q, const struct descriptor *d, unsigned depth);
 
-static void search_entry(struct search *q, const struct doc *entry, unsigned depth)
+/* Nothing is seen for having been named by somebody who did not have it. */
+static void search_entry(struct search *q,
+                         const struct doc *entry,
+                         const struct digest_set *sparse,
+                         unsigned depth)
 {
     CLEANUP(descriptor_release) struct descriptor d = {0};
     CLEANUP(error_clear) struct error ignored = ERROR_INIT; /* odd entries show nothing */
 
-    if (descriptor_parse(entry, &d, &ignored) == 0)
+    if (descriptor_parse(entry, &d, &ignored) == 0 && !digest_set_has(sparse, &d.digest))
         search_document(q, &d, depth);
 }
 
 static void search_document(struct search *q, const struct descriptor *d, unsigned depth)
 {
     CLEANUP(error_clear) struct error ignored = ERROR_INIT; /* what is gone shows nothing */
+    CLEANUP(digest_set_release) struct digest_set sparse = {0};
     const bool is_index = registry_media_is_index(d->media_type);
     const bool is_manifest = registry_media_is_manifest(d->media_type);
 
@@ -49,10 +56,12 @@ static void search_document(struct search *q, const struct descriptor *d, unsign
     CLEANUP(doc_unrefp)
     struct doc *doc = cas_blob_read_doc(q->store, d, LIMIT_MANIFEST_SIZE, &ignored);
     const struct doc *entries = doc_get(doc, is_index ? "manifests" : "layers");
-    if (is_manifest && doc)
-        search_entry(q, doc_get(doc, "config"), depth + 1);
+    if (!doc || cas_sparse_find(q->store, q->repository, &d->digest, &sparse, &ignored) < 0)
+        return;
+    if (is_manifest)
+        search_entry(q, doc_get(doc, "config"), &sparse, depth + 1);
     for (size_t i = 0; i < doc_count(entries) && !q->found; i++)
-        search_entry(q, doc_at(entries, i), depth + 1);
+        search_entry(q, doc_at(entries, i), &sparse, depth + 1);
 }
 
 static int search_refs(struct search *q, const char *prefix, struct error *err)
@@ -88,7 +97,7 @@ int serve_blob_find(struct serve *s,
                     uint64_t *size,
                     struct error *err)
 {
-    struct search q = {.store = s->store, .wanted = d};
+    struct search q = {.store = s->store, .repository = repository, .wanted = d};
     enum cas_repository_state state;
     bool is_private;
     bool own;
@@ -139,7 +148,11 @@ int serve_manifest_find(struct serve *s,
                         struct descriptor *out,
                         struct error *err)
 {
-    struct search q = {.store = s->store, .wanted = d, .manifests_only = true, .out = out};
+    struct search q = {.store = s->store,
+                       .repository = repository,
+                       .wanted = d,
+                       .manifests_only = true,
+                       .out = out};
     bool is_own = false;
 
     if (cas_repository_find_manifest(s->store, repository, d, found, out, err) < 0)

@@ -40,6 +40,45 @@ fetch() { # STATUS CURL-ARGUMENT...: fails unless the answer has that status; th
     }
 }
 
+@test "sparse manifests are no damage, keep nothing back, and are refused where that is asked for" {
+    local blob repository tag
+    export COOPER_ROOT=$PWD/store
+    registry_serve
+    "$COOPER_SOURCE_DIR/tests/e2e/serve_conformance.py" "$SERVED" --only sparse
+    fetch 200 "http://$SERVED/v2/_catalog"
+    repository=$(jq -r '.repositories[0]' <<<"$body")
+    registry_stop
+    # Nobody takes what never came for lost.
+    cooper fsck
+    [ "$status" -eq 0 ]
+    [[ $output == *"The store is whole."* ]]
+    "$COOPER" tag "$SERVE_NAME/$repository:index" mine:1
+    "$COOPER" prune -f -a >/dev/null
+    "$COOPER" df >/dev/null
+    registry_serve --no-sparse
+    fetch 200 "http://$SERVED/v2/$repository/manifests/index"
+    # What is there of it is kept with it, what came later too.
+    for blob in $(jq -r '.manifests[].digest' <<<"$body"); do
+        fetch 200 "http://$SERVED/v2/$repository/manifests/$blob"
+    done
+    fetch 200 "http://$SERVED/?repository=$repository&tag=index"
+    run "$COOPER_SOURCE_DIR/tests/e2e/serve_conformance.py" "$SERVED" --only sparse
+    [ "$status" -eq 1 ]
+    [[ $output == *404*MANIFEST_BLOB_UNKNOWN* ]]
+    for tag in index sig; do "$COOPER" rmi "$SERVE_NAME/$repository:$tag" >/dev/null; done
+    "$COOPER" rmi mine:1 >/dev/null
+    # What else is named there is lost if it goes.
+    "$COOPER" --root "$PWD/elsewhere" import "$BATS_FILE_TMPDIR/busybox" "$SERVED/lost:1" -m "$PWD" >/dev/null
+    "$COOPER" --root "$PWD/elsewhere" push -q "$SERVED/lost:1"
+    fetch 200 "http://$SERVED/v2/lost/manifests/1"
+    blob=$(jq -r '.config.digest' <<<"$body")
+    rm -f "$COOPER_ROOT/blobs/sha256/${blob#*:}"
+    cooper fsck
+    [ "$status" -eq 1 ]
+    [[ $output == *"lost:1"*"is missing"* ]]
+    "$COOPER" rmi "$SERVE_NAME/lost:1" >/dev/null
+}
+
 @test "images of the store are pulled without having been pushed" {
     "$COOPER" tag busybox quay.example/org/x:7
     registry_serve
@@ -236,12 +275,12 @@ fetch() { # STATUS CURL-ARGUMENT...: fails unless the answer has that status; th
     head -c 3000000 /dev/zero >zeros
     for how in "Content-Length: 3000000" "Transfer-Encoding: chunked"; do
         path=$(where)
-        fetch 413 -X PATCH -H "$how" -H Expect: --data-binary @zeros "http://$SERVED$path"
-        [[ $body == *SIZE_INVALID* ]]
+        fetch 403 -X PATCH -H "$how" -H Expect: --data-binary @zeros "http://$SERVED$path"
+        [[ $body == *DENIED*"1048576 bytes at most"* ]]
         fetch 404 "http://$SERVED$path"
     done
     [ "$(find "$COOPER_ROOT/ingest" -type f | wc -l)" -eq 0 ]
-    fetch 413 -X POST --data-binary @zeros "http://$SERVED/v2/big/blobs/uploads/?digest=sha256:$(sha256sum zeros | cut -d' ' -f1)"
+    fetch 403 -X POST --data-binary @zeros "http://$SERVED/v2/big/blobs/uploads/?digest=sha256:$(sha256sum zeros | cut -d' ' -f1)"
     [ "$(find "$COOPER_ROOT/ingest" -type f | wc -l)" -eq 0 ]
 }
 

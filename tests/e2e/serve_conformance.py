@@ -455,19 +455,71 @@ def indexes_and_indexes_of_indexes_are_taken(r):
 
 
 @promise
-def manifests_that_name_what_is_missing_are_refused(r):
+def an_image_without_its_config_is_refused(r):
     repo, other = new_repo(), new_repo()
     image = r.image(repo)
-    for change in ({"config": descriptor(CONFIG, b"absent")},
-                   {"layers": [descriptor(LAYER, b"absent")]}):
-        a = r.manifest(repo, "x", dict(image, **change), expect=(400, 404))
-        need(a.error() == "MANIFEST_BLOB_UNKNOWN", a.body)
+    a = r.manifest(repo, "x", dict(image, config=descriptor(CONFIG, b"absent")), expect=(400, 404))
+    need(a.error() == "MANIFEST_BLOB_UNKNOWN", a.body)
+    r.do("GET", f"/v2/{repo}/manifests/x", expect=404)
     # It is in the registry, but not in this repository.
     a = r.manifest(other, "x", image, expect=(400, 404))
     need(a.error() == "MANIFEST_BLOB_UNKNOWN", a.body)
-    index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [descriptor(IMAGE, b"absent")]}
-    need(r.manifest(repo, "x", index, expect=(400, 404)).error() == "MANIFEST_BLOB_UNKNOWN")
-    r.do("GET", f"/v2/{repo}/manifests/x", expect=404)
+
+
+@promise
+def sparse_manifests_are_taken_and_completed(r):
+    repo = new_repo()
+    image = r.image(repo)
+    missing = secrets.token_bytes(300)
+    image["layers"].append(descriptor(LAYER, missing))
+    text = as_bytes(image)
+    r.manifest(repo, "image", text)
+    r.do("HEAD", f"/v2/{repo}/blobs/{sha256(missing)}", expect=404)
+    other = as_bytes(r.image(repo))
+    entries = [{**descriptor(IMAGE, data), "platform": {"os": "linux", "architecture": arch}}
+               for data, arch in ((text, "amd64"), (other, "arm64"))]
+    index = as_bytes({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries})
+    r.manifest(repo, "index", index)
+    for reference, data in (("image", text), ("index", index), (sha256(text), text),
+                            (sha256(index), index)):
+        need(r.do("GET", f"/v2/{repo}/manifests/{reference}", expect=200).body == data)
+    r.do("HEAD", f"/v2/{repo}/manifests/{sha256(other)}", expect=404)
+    need(r.do("GET", f"/v2/{repo}/tags/list", expect=200).json()["tags"] == ["image", "index"])
+    # What was missing comes later, or an image above it.
+    r.blob(repo, missing)
+    need(r.do("GET", f"/v2/{repo}/blobs/{sha256(missing)}", expect=200).body == missing)
+    r.manifest(repo, sha256(other), other)
+    need(r.do("GET", f"/v2/{repo}/manifests/{sha256(other)}", expect=200).body == other)
+    outer = {"schemaVersion": 2, "mediaType": INDEX,
+             "manifests": [descriptor(INDEX, index), descriptor(INDEX, b"no index")]}
+    r.manifest(repo, "outer", outer)
+    # It speaks of something else, and is deleted like any other.
+    r.manifest(repo, "sig", r.image(repo, subject=descriptor(INDEX, as_bytes(outer))))
+    listed = r.do("GET", f"/v2/{repo}/referrers/{sha256(as_bytes(outer))}", expect=200).json()
+    need(len(listed["manifests"]) == 1, listed)
+    for reference in ("image", sha256(as_bytes(outer))):
+        r.do("DELETE", f"/v2/{repo}/manifests/{reference}", expect=202)
+        r.do("GET", f"/v2/{repo}/manifests/{reference}", expect=404)
+
+
+@promise
+def naming_what_others_pushed_shows_nothing_of_it(r):
+    repo, other = new_repo(), new_repo()
+    theirs = as_bytes(r.image(other))
+    r.manifest(other, "1", theirs)
+    layer = json.loads(theirs)["layers"][0]
+    mine = r.image(repo)
+    mine["layers"].append(layer)
+    r.manifest(repo, "image", mine)
+    # A wrong size is nobody's to correct.
+    r.manifest(repo, "wrong", dict(mine, layers=[dict(layer, size=1)]))
+    r.manifest(repo, "index", {"schemaVersion": 2, "mediaType": INDEX, "manifests": [
+        descriptor(IMAGE, theirs), descriptor(INDEX, b"nothing")]})
+    for path in (f"blobs/{layer['digest']}", f"blobs/{sha256(theirs)}",
+                 f"manifests/{sha256(theirs)}"):
+        r.do("GET", f"/v2/{repo}/{path}", expect=404)
+        r.do("HEAD", f"/v2/{repo}/{path}", expect=404)
+    r.do("GET", f"/v2/{other}/manifests/{sha256(theirs)}", expect=200)
 
 
 @promise

@@ -219,7 +219,7 @@ pull() { # NAME: through the mirror
     upstream
     COOPER_STORAGE_LIMIT=20m mirror
     where="http://$SERVED/v2/x/blobs/uploads/?digest=sha256:$(sha256sum data | cut -d' ' -f1)"
-    [ "$(status_of -X POST --data-binary @data "$where")" = 413 ]
+    [ "$(status_of -X POST --data-binary @data "$where")" = 403 ]
     [ "$(find mirror/store/ingest -type f | wc -l)" -eq 0 ]
     pull busybox
 }
