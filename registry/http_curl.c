@@ -3,6 +3,14 @@
  * ones, preferring that which last spoke to the same origin, so that its connection is used
  * again; each handle has one user at a time and its own connections, and what is shared
  * between them (names, TLS sessions) is behind locks of our own.
+ *
+ * Why not one multi handle for all, with HTTP/2's streams side by side on one connection?
+ * Bodies are made and consumed by the requesting threads, which wait for compression, hash
+ * and write to disk: with one thread for all transfers each of these would hold up the
+ * others, or bytes would be copied between threads once more. And large transfers side by
+ * side are faster over connections of their own, each with a window for what is under way.
+ * There are as many connections as transfers at once, and no more. (libcurl 7.88 cannot
+ * share connections between threads.)
  */
 #include "registry/http_module.h"
 
@@ -273,6 +281,8 @@ static bool set_limits(CURL *easy, const struct registry_http_engine *e)
     SET(CURLOPT_USERAGENT, e->user_agent);
     SET(CURLOPT_SHARE, e->share);
     SET(CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
+    /* libcurl's default, where it can. */
+    (void)curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
     return ok;
 }
 
