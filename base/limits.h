@@ -70,6 +70,9 @@
 #define LIMIT_INDEX_DEPTH 4
 /* Entries of one index: tens of platforms, attestations double that. */
 #define LIMIT_INDEX_ENTRIES ((size_t)4096)
+/* Layers that a cache's manifest names: some 250 bytes each of its 4 MiB; an index of them
+ * has one entry more, the config. */
+#define LIMIT_CACHE_LAYERS (LIMIT_INDEX_ENTRIES - 1)
 /* Layers of one image: overlayfs mounts at most 500. */
 #define LIMIT_LAYERS 500
 /* JSON nesting: deeper documents are hostile. */

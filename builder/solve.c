@@ -145,30 +145,6 @@ static int stop_recorder(struct solver *s, struct error *err)
 
 /* --- The scheduler --- */
 
-static void need_input(void *context, struct build_node *input)
-{
-    solve_of(context, input)->is_needed = true;
-}
-
-/* What the target needs. What a cached node was copied from is not needed; its base is, for
- * the layers below. Inputs come before their users, so one pass backwards sees them all. */
-static void mark_needed(struct solver *s)
-{
-    for (size_t i = 0; i < s->plans->count; i++)
-        if (s->plans->items[i].result)
-            solve_of(s, s->plans->items[i].result)->is_needed = true;
-    for (size_t i = s->count; i-- > 0;) {
-        struct solve_node *n = &s->nodes[i];
-
-        if (!n->is_needed)
-            continue;
-        if (!n->is_hit)
-            build_node_inputs(n->node, need_input, s);
-        else if (n->node->base)
-            need_input(s, n->node->base);
-    }
-}
-
 static void mark_files(struct solver *s, const struct build_node *node)
 {
     for (; node && !solve_of(s, node)->needs_files; node = node->base)
@@ -299,60 +275,6 @@ static int run_all(struct solver *s, struct error *err)
     return first.code == ERROR_NONE ? 0 : error_move(err, &first);
 }
 
-/* Nobody mounts or accepts more layers; and each node holds the list of all of its own. */
-static int check_depth(struct solver *s, struct solve_node *n, struct error *err)
-{
-    const struct build_node *node = n->node;
-
-    n->depth = node->op == BUILD_OP_SOURCE ? node->image->image.layer_count : 1;
-    if (node->base)
-        n->depth += solve_of(s, node->base)->depth;
-    return n->depth <= LIMIT_LAYERS
-               ? 0
-               : error_set(err, ERROR_LIMIT, "more than %d layers: join some of the steps",
-                           LIMIT_LAYERS);
-}
-
-static void follow(void *context, struct build_node *input)
-{
-    solve_of(context, input)->is_followed = true;
-}
-
-/* Twins are found before anything is looked up. */
-static int identify(struct solver *s, struct error *err)
-{
-    struct solve_twins *twins = solve_twins_new(s->count);
-    int status = 0;
-
-    for (size_t i = 0; status == 0 && i < s->count; i++) {
-        struct solve_node *n = &s->nodes[i];
-
-        n->node = s->plans->graph.nodes[i];
-        n->solver = s;
-        status = check_depth(s, n, err);
-        if (status < 0)
-            error_locate(err, n->node->pos);
-        solve_identify(n);
-        build_node_inputs(n->node, follow, s);
-        n->twin = solve_twins_add(twins, n);
-    }
-    solve_twins_free(twins);
-    return status;
-}
-
-static int prepare(struct solver *s, struct error *err)
-{
-    if (identify(s, err) < 0)
-        return -1;
-    for (size_t i = 0; i < s->count; i++) {
-        struct solve_node *n = &s->nodes[i];
-
-        if (!n->twin && solve_prepare(n, err) < 0)
-            return error_locate(err, n->node->pos);
-    }
-    return 0;
-}
-
 /* A step that will miss wants to know what it was the last time. */
 static void recall(struct solver *s)
 {
@@ -465,9 +387,9 @@ int build_solve(const struct build_environment *env,
     for (size_t i = 0; i < plans->count; i++)
         out[i] = (struct build_solution){0};
     solver_init(&s, env, request, plans);
-    status = prepare(&s, err);
+    status = solve_begin(&s, err);
     if (status == 0 && build_plans_have_result(plans)) {
-        mark_needed(&s);
+        solve_mark_needed(&s);
         mark_all_files(&s);
         expect_runs(&s);
         recall(&s);
@@ -499,9 +421,9 @@ int build_solve_explain(const struct build_environment *env,
     *out = (struct build_explanation){0};
     solver_init(&s, env, request, plans);
     s.is_dry = true;
-    status = prepare(&s, err);
+    status = solve_begin(&s, err);
     if (status == 0 && build_plans_have_result(plans)) {
-        mark_needed(&s);
+        solve_mark_needed(&s);
         solve_last_load(&s);
         status = solve_explain(&s, out, err);
     }

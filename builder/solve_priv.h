@@ -98,6 +98,11 @@ struct solver {
     bool is_dry; /* nothing is run and nothing fetched: build_solve_explain */
 };
 
+/* solve_begin.c */
+/* Nodes with their keys as far as they can be known, and the hits among them. */
+int solve_begin(struct solver *s, struct error *err);
+void solve_mark_needed(struct solver *s);
+
 /* solve_twin.c */
 struct solve_twins;
 struct solve_twins *solve_twins_new(size_t count);

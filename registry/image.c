@@ -96,10 +96,13 @@ static int parse_layers(const struct doc *layers,
                         struct error *err)
 {
     const size_t count = doc_count(layers);
+    CLEANUP(error_clear) struct error ignored = ERROR_INIT;
+    const bool is_image = registry_image_check(out, &ignored) == 0;
+    const size_t max = is_image ? LIMIT_LAYERS : LIMIT_INDEX_ENTRIES;
 
-    if (count > LIMIT_LAYERS)
-        return error_set(err, ERROR_LIMIT, "the image has %zu layers, more than %d", count,
-                         LIMIT_LAYERS);
+    if (count > max)
+        return error_set(err, ERROR_LIMIT, "the %s has %zu layers, more than %zu",
+                         is_image ? "image" : "artifact", count, max);
     out->layers = count ? base_alloc_array(count, sizeof *out->layers) : NULL;
     for (size_t i = 0; i < count; i++) {
         if (descriptor_parse(doc_at(layers, i), &out->layers[i], err) < 0)

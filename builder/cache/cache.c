@@ -1,44 +1,16 @@
-#include "builder/cache/cache.h"
+#include "builder/cache/cache_priv.h"
 
 #include "base/alloc.h"
 #include "builder/build.h"
-#include "builder/cache/source.h"
 #include "builder/solve.h"
 #include "cas/blob.h"
-#include "cas/digest_set.h"
 #include "cas/layer.h"
 #include "cas/layer_scan.h"
 #include "cas/record.h"
-#include "registry/platform.h"
 #include "registry/store_blob.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* A layer of a cache that was handed out. */
-struct build_cache_layer {
-    struct build_cache_layer *next;
-    struct build_cache *cache;
-    const struct build_cache_source *source;
-    struct digest diff_id;
-    struct digest outcome;
-    const char *maker; /* the bundle's */
-};
-
-struct build_cache {
-    const struct build_environment *env;
-    const struct build_cache_from *from;
-    struct registry_platform platform;
-    size_t count;
-
-    pthread_mutex_t lock; /* guards all below; held while the caches are read */
-    bool is_read;
-    struct build_cache_source *sources; /* constant once they are read */
-    struct digest_set there;            /* blobs that were asked for */
-    struct digest_set bad;
-    struct build_cache_layer *layers;
-};
 
 struct build_cache *build_cache_new(const struct build_environment *env,
                                     const struct build_cache_from *from,
@@ -54,6 +26,11 @@ struct build_cache *build_cache_new(const struct build_environment *env,
     c->sources = base_alloc_array(count + 1, sizeof *c->sources);
     pthread_mutex_init(&c->lock, NULL);
     return c;
+}
+
+bool build_cache_is_empty(const struct build_cache *c)
+{
+    return !c || c->count == 0;
 }
 
 void build_cache_free(struct build_cache *c)
@@ -73,29 +50,37 @@ void build_cache_free(struct build_cache *c)
     free(c);
 }
 
-static void warn(const struct build_cache *c, const char *name, const struct error *err)
-{
-    CLEANUP(base_freep)
-    char *text = base_format("cache %s is not used: %s", name, error_text(err));
-
-    event_send(&c->env->sink,
-               (struct event){.type = EVENT_WARNING, .name = "", .text = text});
-}
-
 /* --- Reading --- */
+
+struct reading {
+    struct build_cache *cache;
+    size_t i;
+};
+
+static void read_one(void *arg)
+{
+    CLEANUP(error_clear) struct error failure = ERROR_INIT;
+    const struct reading *r = arg;
+    struct build_cache *c = r->cache;
+
+    if (build_cache_source_open(c->env, &c->from[r->i], &c->platform, &c->sources[r->i],
+                                &failure) < 0)
+        build_cache_warn(c, c->from[r->i].place, &failure);
+}
 
 /* The sources, all of them read, when somebody first asks. */
 static void read_all(struct build_cache *c)
 {
     pthread_mutex_lock(&c->lock);
-    for (size_t i = 0; !c->is_read && i < c->count; i++) {
-        CLEANUP(error_clear) struct error failure = ERROR_INIT;
+    if (!c->is_read) {
+        CLEANUP(base_freep)
+        struct reading *all = base_alloc_array(c->count, sizeof *all);
 
-        if (build_cache_source_open(c->env, &c->from[i], &c->platform, &c->sources[i],
-                                    &failure) < 0)
-            warn(c, c->from[i].place, &failure);
+        for (size_t i = 0; i < c->count; i++)
+            all[i] = (struct reading){c, i};
+        build_cache_each(c, read_one, all, sizeof *all, c->count);
+        c->is_read = true;
     }
-    c->is_read = true;
     pthread_mutex_unlock(&c->lock);
 }
 
@@ -224,31 +209,6 @@ void build_cache_adopt(const struct build_environment *env,
 
 /* --- Layers --- */
 
-/* Asks once. A blob that is not there, or cannot be asked for, is bad. */
-static bool is_there(struct build_cache *c,
-                     const struct build_cache_source *s,
-                     const struct descriptor *blob)
-{
-    CLEANUP(error_clear) struct error failure = ERROR_INIT;
-    bool found = false;
-
-    pthread_mutex_lock(&c->lock);
-    const bool is_bad = digest_set_has(&c->bad, &blob->digest);
-    const bool is_known = digest_set_has(&c->there, &blob->digest);
-    pthread_mutex_unlock(&c->lock);
-    if (is_bad || is_known)
-        return is_known && !is_bad;
-    if (build_cache_source_has(s, blob, &found, &failure) == 0 && !found)
-        error_set(&failure, ERROR_NOT_FOUND, "layer %s is not there",
-                  digest_format(&blob->digest).text);
-    if (!found)
-        warn(c, s->name, &failure);
-    pthread_mutex_lock(&c->lock);
-    digest_set_add(found ? &c->there : &c->bad, &blob->digest);
-    pthread_mutex_unlock(&c->lock);
-    return found;
-}
-
 /* Two records of different outcomes cannot have one layer: one of them lies, and a layer is
  * verified for him only who fetches it. */
 static bool is_contradicted(struct build_cache *c,
@@ -303,7 +263,7 @@ void build_cache_find_layer(struct build_cache *c,
             const struct descriptor *d = build_cache_source_blob(s, &l->blob);
 
             if (!d || (maker && (!l->maker || strcmp(maker, l->maker) != 0)) ||
-                is_contradicted(c, diff_id, outcome) || !is_there(c, s, d))
+                is_contradicted(c, diff_id, outcome) || !build_cache_is_there(c, s, d))
                 continue;
             descriptor_copy(blob, d);
             *out = add_layer(c, s, l, outcome);

@@ -35,6 +35,8 @@ struct build_cache *build_cache_new(const struct build_environment *env,
                                     size_t count,
                                     const struct registry_platform *platform);
 void build_cache_free(struct build_cache *c); /* NULL is fine */
+/* Is there no other cache at all? */
+bool build_cache_is_empty(const struct build_cache *c);
 
 /* --- Records --- */
 
@@ -58,6 +60,14 @@ void build_cache_find_layer(struct build_cache *c,
                             bool *found,
                             struct descriptor *blob,
                             struct build_cache_layer **out);
+/* While a cache trusts, its layers are taken to be there without being asked for. */
+void build_cache_trust(struct build_cache *c, bool trusts);
+/* Asks for these layers and their blobs, several at once: are all there? Those that are not
+ * are bad, and told as warnings. */
+bool build_cache_ask(struct build_cache *c,
+                     struct build_cache_layer *const *layers,
+                     const struct descriptor *const *blobs,
+                     size_t count);
 /* For cas_layer_new; `context` is a struct build_cache_layer. The layer is verified whole,
  * diffID and outcome, and gets its layer record and index; if it cannot be had, or is not
  * what the record says, it is bad. Nobody can follow: it is whole before it counts. */

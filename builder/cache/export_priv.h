@@ -15,6 +15,7 @@
 struct build_cache_files {
     struct descriptor *layers;
     size_t layer_count;
+    size_t left_out; /* layers that the manifest has no room for */
     struct descriptor config;
     struct descriptor manifest; /* that of an image, also if `index` is set */
     struct descriptor index;    /* image-manifest=false; media type NULL: none */

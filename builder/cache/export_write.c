@@ -99,12 +99,16 @@ static int add_layers(const struct build_environment *env,
     CLEANUP(pool_freep) struct pool *pool = to->has_compression ? pool_new(0) : NULL;
 
     files->layers = base_alloc_array(x->layer_count + 1, sizeof *files->layers);
-    /* A manifest may have no more than an image's; the result's come first. */
-    for (size_t i = 0; i < x->layer_count && files->layer_count < LIMIT_LAYERS; i++) {
+    /* The result's come first, and those in the order of the graph. */
+    for (size_t i = 0; i < x->layer_count; i++) {
         struct descriptor *d = &files->layers[files->layer_count];
 
         if (!goes_along(env, to, &x->layers[i]))
             continue;
+        if (files->layer_count == LIMIT_CACHE_LAYERS) {
+            files->left_out++;
+            continue;
+        }
         if (make_blob(env, to, &x->layers[i], pool, d, err) < 0)
             return -1;
         files->layer_count++;
@@ -265,6 +269,21 @@ static int write_registry(const struct build_environment *env,
 
 /* --- All of them --- */
 
+/* Steps whose layers are not there will run again. */
+static void warn_of_left_out(const struct build_environment *env,
+                             const struct build_cache_to *to,
+                             const struct build_cache_files *files)
+{
+    CLEANUP(base_freep) char *text = NULL;
+
+    if (files->left_out == 0)
+        return;
+    text = base_format("cache %s: a manifest names at most %zu layers, %zu are left out: "
+                       "their steps will run again (mode=min needs fewer)",
+                       to->place, LIMIT_CACHE_LAYERS, files->left_out);
+    event_send(&env->sink, (struct event){.type = EVENT_WARNING, .name = "", .text = text});
+}
+
 static int write_one(const struct build_environment *env,
                      const struct build_cache_to *to,
                      struct build_cache_export *x,
@@ -287,6 +306,7 @@ static int write_one(const struct build_environment *env,
     text = base_format("cache written to %s: %zu steps, %zu layers", to->place,
                        x->record_count, files.layer_count);
     event_send(&env->sink, (struct event){.type = EVENT_NOTE, .name = "", .text = text});
+    warn_of_left_out(env, to, &files);
     return 0;
 }
 

@@ -39,7 +39,7 @@ int build_cache_source_has(const struct build_cache_source *s,
         return 0;
     if (s->layout)
         return registry_layout_has_blob(s->layout, blob, found, err);
-    if (registry_blob_head(s->env->registry, &s->ref, &blob->digest, found, &size, err) < 0)
+    if (registry_blob_find(s->env->registry, &s->ref, &blob->digest, found, &size, err) < 0)
         return -1;
     *found = *found && size == blob->size;
     return 0;
