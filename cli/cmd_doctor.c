@@ -32,7 +32,7 @@ struct finding {
     const char *better; /* what one change would give a better one; NULL: nothing */
 };
 
-enum { FINDINGS = 4 };
+enum { FINDINGS = 5 };
 
 /* --- Isolation --- */
 
@@ -132,6 +132,25 @@ static struct finding look_at_limits(const struct buf *controllers)
         "have one delegated: systemd-run --user --scope -p Delegate=yes cooper build ..."};
 }
 
+static struct finding look_at_processes(const struct cli_session *s,
+                                        uint32_t max,
+                                        const struct buf *count)
+{
+    if (max > 0)
+        return (struct finding){
+            "Processes", "processes", buf_text(count),
+            "a step may have so many processes and threads at once, also without limits",
+            NULL};
+    if (s->grade == SANDBOX_GRADE_NONE)
+        return (struct finding){"Processes", "processes", "unlimited",
+                                "a step may start as many processes as this user",
+                                "a better isolation comes first"};
+    return (struct finding){
+        "Processes", "processes", "unlimited",
+        "a step may start as many processes as this user, unless --resource pids=N",
+        "Linux 6.14 or newer, with a /proc/sys that can be written"};
+}
+
 /* --- Telling --- */
 
 static void print_table(const struct finding *findings)
@@ -161,8 +180,9 @@ static void print_json(const struct finding *findings)
     cli_output_doc(doc, DOC_WRITE_COMPACT);
 }
 
-/* A grade may be there in name only: the helper is started as for a build. */
-static void try_sandbox(struct cli_session *s)
+/* A grade may be there in name only: the helper is started as for a build. *process_max is
+ * what it knows of this kernel. */
+static void try_sandbox(struct cli_session *s, uint32_t *process_max)
 {
     CLEANUP(error_clear) struct error err = ERROR_INIT;
     struct sandbox_helper *helper = NULL;
@@ -170,7 +190,9 @@ static void try_sandbox(struct cli_session *s)
     if (s->grade == SANDBOX_GRADE_NONE)
         return;
     helper = sandbox_helper_start(s->grade, &err);
-    if (helper == NULL) {
+    if (helper != NULL) {
+        *process_max = sandbox_helper_process_max(helper);
+    } else {
         s->grade = SANDBOX_GRADE_NONE;
         s->grade_why = "namespaces are refused to this process, though it is root";
     }
@@ -184,18 +206,22 @@ static int doctor_run(struct cli_session *session,
 {
     const struct doctor_options *const o = opaque;
     CLEANUP(buf_release) struct buf controllers = BUF_INIT(LIMIT_TEXT_SIZE);
+    CLEANUP(buf_release) struct buf count = BUF_INIT(LIMIT_TEXT_SIZE);
     enum cli_output_format format;
+    uint32_t process_max = 0;
 
     (void)arguments;
     if (cli_output_format_parse(o->format, &format, err) < 0 ||
         cli_session_enter(session, err) < 0)
         return -1;
-    try_sandbox(session);
+    try_sandbox(session, &process_max);
     list_controllers(&controllers);
+    buf_printf(&count, "%u", process_max);
     const struct finding findings[FINDINGS] = {
         look_at_isolation(session),
         look_at_network(session),
         look_at_limits(&controllers),
+        look_at_processes(session, process_max, &count),
         look_at_tracer(),
     };
     if (format == CLI_OUTPUT_JSON)

@@ -82,6 +82,32 @@ static int join_cgroup(struct sandbox_child *child, const struct sandbox_op *op)
     return write(child->slots[op->slot], "0", 1) == 1 ? 0 : -1;
 }
 
+/* What this process may not write, or this kernel does not have, bounds nothing. */
+static void write_setting(const char *path, const char *value)
+{
+    const int fd = value ? open(path, O_WRONLY | O_CLOEXEC) : -1;
+    size_t size = 0;
+
+    if (fd < 0)
+        return;
+    while (value[size])
+        size++;
+    (void)!write(fd, value, size);
+    close(fd);
+}
+
+/*
+ * The number of processes is that of the step's own pid namespace: sandbox_host_look knows
+ * that this kernel has one for each, or the plan has none to be written. When memory runs
+ * out the kernel looks at a step first, rather than at whoever else the machine serves.
+ */
+static int bound_processes(const struct sandbox_child *child, const struct sandbox_op *op)
+{
+    write_setting("/proc/sys/kernel/pid_max", child_text(child, op->text));
+    write_setting("/proc/self/oom_score_adj", child_text(child, op->target));
+    return 0;
+}
+
 /* A step must not hold the keys of whoever started cooper. Where keys cannot be had at all
  * (no such kernel, a filter around cooper, no quota) keyctl is out of reach for the step by
  * its own filter too. */
@@ -337,6 +363,8 @@ static int carry_out(struct sandbox_child *child, const struct sandbox_op *op)
         return join_cgroup(child, op);
     case OP_CGROUP_NAMESPACE:
         return unshare(CLONE_NEWCGROUP);
+    case OP_PROCESSES:
+        return bound_processes(child, op);
     case OP_NOTIFY:
         return install_notifier(child, op);
     case OP_NETWORK:

@@ -7,6 +7,7 @@
 static const char *const doing[] = {
     [OP_CGROUP] = "join the control group of the step",
     [OP_CGROUP_NAMESPACE] = "create a control group namespace",
+    [OP_PROCESSES] = "bound the number of processes",
     [OP_NOTIFY] = "have owners recorded",
     [OP_NETWORK] = "create a network namespace",
     [OP_OVERLAY] = "mount the layers as overlay",

@@ -130,3 +130,8 @@ bool sandbox_helper_is_nested(const struct sandbox_helper *helper)
 {
     return helper->host.user_namespace;
 }
+
+uint32_t sandbox_helper_process_max(const struct sandbox_helper *helper)
+{
+    return helper->host.process_max;
+}

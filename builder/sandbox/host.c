@@ -8,11 +8,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <stdio.h>
 #include <sys/mount.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
-enum { TTY_GROUP = 5 };
+enum {
+    TTY_GROUP = 5,
+    PROCESSES_LEAST = 512, /* the kernel takes nothing below 301 */
+};
 
 /* Configures an overlay without making it. Layers by descriptor are the youngest part
  * (Linux 6.13); who has them has the rest, unless a filter around us forbids it. */
@@ -68,6 +74,29 @@ static bool map_holds(const char *path, uint64_t id, uint64_t *largest)
     return held;
 }
 
+/*
+ * Half of what the machine has, at most. From Linux 6.14 on the number is one of the pid
+ * namespace that writes it. Before, it was everybody's: nothing may be written there then.
+ */
+static uint32_t process_max(void)
+{
+    const char *const path = "/proc/sys/kernel/pid_max";
+    CLEANUP(buf_release) struct buf text = BUF_INIT(LIMIT_PATH_SIZE);
+    struct utsname kernel;
+    struct statvfs st;
+    unsigned major = 0, minor = 0;
+    uint64_t all = 0;
+
+    if (uname(&kernel) < 0 || sscanf(kernel.release, "%u.%u", &major, &minor) != 2 ||
+        major < 6 || (major == 6 && minor < 14))
+        return 0;
+    if (statvfs(path, &st) < 0 || (st.f_flag & ST_RDONLY) || !read_proc(path, &text) ||
+        !view_to_u64(view_trim(buf_view(&text)), &all) || all / 2 < PROCESSES_LEAST)
+        return 0;
+    return all / 2 < SANDBOX_PROCESSES_DEFAULT ? (uint32_t)(all / 2)
+                                               : SANDBOX_PROCESSES_DEFAULT;
+}
+
 struct sandbox_host sandbox_host_look(void)
 {
     struct sandbox_host host = {.new_mounts = has_new_mounts()};
@@ -78,6 +107,7 @@ struct sandbox_host sandbox_host_look(void)
     host.user_namespace = largest != UINT32_MAX;
     host.mknod = !host.user_namespace && fs_capable(CAP_MKNOD);
     host.tty_group = map_holds("/proc/self/gid_map", TTY_GROUP, &largest);
+    host.process_max = process_max();
     host.setgroups =
         !read_proc("/proc/self/setgroups", &text) || !view_starts(buf_view(&text), "deny");
     return host;

@@ -4,6 +4,11 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
+
+/* The processes and threads of a step, where the machine has at least twice as many. It was
+ * the number of a whole machine for long, so that no build expects more. */
+#define SANDBOX_PROCESSES_DEFAULT 32768u
 
 struct sandbox_host {
     bool new_mounts;     /* overlay layers by descriptor, open_tree, mount_setattr */
@@ -12,6 +17,7 @@ struct sandbox_host {
     bool mknod;
     bool tty_group; /* gid 5 is mapped */
     bool setgroups;
+    uint32_t process_max; /* for each step; 0: this kernel cannot bound them */
 };
 
 /* Looks; never fails. About 0.1 ms. */

@@ -22,13 +22,14 @@
 enum sandbox_opcode {
     OP_CGROUP = 1,       /* joins the cgroup whose cgroup.procs is slot */
     OP_CGROUP_NAMESPACE, /* that is then the root of what it sees of cgroups */
-    OP_NOTIFY,  /* calls about owners are stopped from here on, and answered by cooper */
-    OP_NETWORK, /* a service's: makes a network namespace, stays out of it, names it */
-    OP_OVERLAY, /* mounts slots as overlay, attached nowhere yet */
-    OP_TREE,    /* slot: a detached copy of the mounts beneath it */
-    OP_NETNS,   /* joins the network namespace of slot */
-    OP_UNSHARE, /* a mount namespace of its own, cut off from the host's */
-    OP_REOPEN,  /* slots of the host's mount namespace, as they are in the new one */
+    OP_PROCESSES, /* bounds how many, and has them killed before others of the machine */
+    OP_NOTIFY,    /* calls about owners are stopped from here on, and answered by cooper */
+    OP_NETWORK,   /* a service's: makes a network namespace, stays out of it, names it */
+    OP_OVERLAY,   /* mounts slots as overlay, attached nowhere yet */
+    OP_TREE,      /* slot: a detached copy of the mounts beneath it */
+    OP_NETNS,     /* joins the network namespace of slot */
+    OP_UNSHARE,   /* a mount namespace of its own, cut off from the host's */
+    OP_REOPEN,    /* slots of the host's mount namespace, as they are in the new one */
     OP_CLASSIC_OVERLAY, /* OP_OVERLAY by mount(2), on its own upper directory */
     OP_CLASSIC_SELF,    /* slot: bound on itself, to be a root */
     OP_STAGE,           /* attaches a detached overlay where pivot_root leaves it behind */

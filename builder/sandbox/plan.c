@@ -11,6 +11,7 @@
 
 #include <assert.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -151,6 +152,21 @@ static void plan_cgroups(struct sandbox_plan *plan, const struct sandbox_spec *s
         plan_add(plan, OP_CGROUP)->slot = (int32_t)plan_add_slot(plan, spec->cgroup_fds[i]);
     if (spec->cgroup_count > 0)
         plan_add(plan, OP_CGROUP_NAMESPACE);
+}
+
+/* OP_PROCESSES: `text` is how many, none for any; `target` how much sooner than others they
+ * are killed when memory runs out, of 1000. Before /proc becomes the step's. */
+static void plan_processes(struct sandbox_plan *plan,
+                           const struct sandbox_spec *spec,
+                           const struct sandbox_host *host)
+{
+    struct sandbox_op *const op = plan_add(plan, OP_PROCESSES);
+    char count[16];
+
+    snprintf(count, sizeof count, "%u",
+             spec->process_max ? spec->process_max : host->process_max);
+    op->text = host->process_max ? plan_add_text(plan, count) : 0;
+    op->target = plan_add_text(plan, "500");
 }
 
 /* OP_NOTIFY: `count` instructions at `data`; the listener goes to `slot`. First of all, so
@@ -327,6 +343,7 @@ int sandbox_plan_make(struct sandbox_plan *plan,
                   spec->cgroup_count,
               clone_flags(spec));
     plan_cgroups(plan, spec);
+    plan_processes(plan, spec, host);
     if (spec->root.owners && plan_notify(plan, notify_socket, false, err) < 0)
         return -1;
     plan_file_systems(plan, spec, host);

@@ -48,6 +48,10 @@ pid_t sandbox_helper_pid(const struct sandbox_helper *helper);
 const char *sandbox_helper_isolation(const struct sandbox_helper *helper);
 /* Are steps shut in at all? */
 bool sandbox_helper_is_plain(const struct sandbox_helper *helper);
+/* How many processes a step may have without limits by cgroups; 0: as many as whoever runs
+ * cooper, as this kernel (before 6.14) or the container around cooper does not bound them.
+ */
+uint32_t sandbox_helper_process_max(const struct sandbox_helper *helper);
 /* Does it, and cooper, live in a user namespace that is not the first one? */
 bool sandbox_helper_is_nested(const struct sandbox_helper *helper);
 
@@ -147,6 +151,8 @@ struct sandbox_spec {
     bool insecure; /* no seccomp filter, nothing masked, /sys writable; all capabilities */
     bool no_new_privileges;
 
+    uint32_t process_max; /* processes and threads at once, where this kernel can bound them
+                           * (sandbox_helper_process_max); 0: that */
     const struct sandbox_rlimit *rlimits;
     size_t rlimit_count;
     uint64_t shm_size; /* of /dev/shm, in bytes; 0: 64 MiB */
