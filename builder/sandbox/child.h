@@ -1,8 +1,8 @@
 /*
  * The child of the helper: carries out a plan and becomes the step's program. What runs
  * here allocates nothing, takes no lock, logs nothing and calls nobody but the kernel; it
- * is child.c (the switch), child_overlay.c and child_mount.c (mounts), child_target.c
- * (paths inside the root), child_network.c.
+ * is child.c (the switch), child_root.c, child_overlay.c and child_mount.c (mounts),
+ * child_target.c (paths inside the root), child_network.c.
  */
 #pragma once
 
@@ -83,10 +83,7 @@ int child_classic_self(struct sandbox_child *child, const struct sandbox_op *op)
 /* --- child_mount.c: 0; -1 and errno --- */
 
 int child_tree(struct sandbox_child *child, const struct sandbox_op *op);
-int child_unshare(void);
-int child_stage(struct sandbox_child *child, const struct sandbox_op *op);
 int child_subtree(struct sandbox_child *child, const struct sandbox_op *op);
-int child_root(struct sandbox_child *child, const struct sandbox_op *op);
 int child_mount(struct sandbox_child *child, const struct sandbox_op *op);
 int child_bind(struct sandbox_child *child, const struct sandbox_op *op);
 int child_dev(struct sandbox_child *child, const struct sandbox_op *op);
@@ -95,6 +92,13 @@ int child_socket(struct sandbox_child *child, const struct sandbox_op *op);
 int child_attach(struct sandbox_child *child, const struct sandbox_op *op);
 int child_mask(struct sandbox_child *child, const struct sandbox_op *op);
 int child_readonly(struct sandbox_child *child, const struct sandbox_op *op);
+
+/* --- child_root.c: 0; -1 and errno --- */
+
+/* A mount namespace, in which this process is at the root of all. */
+int child_unshare(void);
+int child_stage(struct sandbox_child *child, const struct sandbox_op *op);
+int child_root(struct sandbox_child *child, const struct sandbox_op *op);
 int child_pivot(struct sandbox_child *child);
 int child_root_readonly(void);
 

@@ -4,12 +4,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <stdio.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -85,35 +83,12 @@ int child_tree(struct sandbox_child *child, const struct sandbox_op *op)
         fd, child_set_slot(child, (uint32_t)op->slot, clone_tree(fd, "", attributes)));
 }
 
-int child_unshare(void)
-{
-    if (unshare(CLONE_NEWNS) < 0)
-        return -1;
-    return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
-}
-
-/* On top of the host's "/", which this process does not see, being below it; pivot_root
- * then leaves it behind with the host's root. The kernel copies no part of a detached
- * mount. */
-int child_stage(struct sandbox_child *child, const struct sandbox_op *op)
-{
-    return move_mount(child->slots[op->slot], "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH);
-}
-
 int child_subtree(struct sandbox_child *child, const struct sandbox_op *op)
 {
     const char *source = child_text(child, op->text);
     const int fd = child_open(child->slots[op->slot], source ? source : "", false);
 
     return child_set_slot(child, (uint32_t)op->slot, fd);
-}
-
-int child_root(struct sandbox_child *child, const struct sandbox_op *op)
-{
-    child->root = child->slots[op->slot];
-    if (op->flags & OP_FLAG_CLASSIC)
-        return 0;
-    return child_stage(child, op);
 }
 
 /* For the host's /proc and /sys: nothing of them is a program or a device. */
@@ -431,28 +406,4 @@ int child_readonly(struct sandbox_child *child, const struct sandbox_op *op)
     const int tree = clone_tree(fd, "", MOUNT_ATTR_RDONLY);
     return child_close_after(fd,
                              tree < 0 ? -1 : child_close_after(tree, move_tree(tree, fd)));
-}
-
-/* pivot_root(2), "pivot_root(".", ".")": the old root ends on top of the new one and is
- * taken away with all its mounts, so no path leads to the host any more. */
-int child_pivot(struct sandbox_child *child)
-{
-    if (fchdir(child->root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 ||
-        umount2(".", MNT_DETACH) < 0)
-        return -1;
-    return chdir("/");
-}
-
-int child_root_readonly(void)
-{
-    const int fd = open("/", O_PATH | O_CLOEXEC | O_DIRECTORY);
-    struct statvfs st;
-
-    if (fd < 0 || fstatvfs(fd, &st) < 0)
-        return -1;
-    close(fd);
-    return mount(NULL, "/", NULL,
-                 MS_REMOUNT | MS_BIND | MS_RDONLY |
-                     (st.f_flag & (ST_NOSUID | ST_NODEV | ST_NOEXEC)),
-                 NULL);
 }

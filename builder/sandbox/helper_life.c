@@ -45,12 +45,31 @@ static int unsupported(struct error *err)
     return -1;
 }
 
+/* What a chroot that somebody made by hand may lack. */
+static int check_surroundings(struct error *err)
+{
+    static const char *const needed[] = {"/dev/null", "/proc/self/fd"};
+
+    for (size_t i = 0; i < ARRAY_COUNT(needed); i++) {
+        if (access(needed[i], R_OK) == 0)
+            continue;
+        error_sys(err, "%s", needed[i]);
+        err->code = ERROR_UNSUPPORTED;
+        return error_wrap(err, "the sandbox needs /dev and /proc of this machine (in a "
+                               "chroot: mount --bind /dev DIR/dev; mount -t proc proc "
+                               "DIR/proc)");
+    }
+    return 0;
+}
+
 struct sandbox_helper *sandbox_helper_start(enum sandbox_grade grade, struct error *err)
 {
     const bool plain = grade == SANDBOX_GRADE_NONE;
     int ends[2];
     int pidfd = -1;
 
+    if (check_surroundings(err) < 0)
+        return NULL;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) {
         error_sys(err, "socketpair");
         return NULL;

@@ -10,10 +10,14 @@
 #include <linux/capability.h>
 #include <stdio.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <unistd.h>
+
+/* Linux: PROC_USER_INIT_INO. */
+#define FIRST_USER_NAMESPACE 0xEFFFFFFDu
 
 enum {
     TTY_GROUP = 5,
@@ -74,6 +78,15 @@ static bool map_holds(const char *path, uint64_t id, uint64_t *largest)
     return held;
 }
 
+/* The first one also maps all ids, but so may one that its root made. Where /proc does not
+ * tell, the map has to do. */
+static bool is_first_namespace(void)
+{
+    struct stat st;
+
+    return stat("/proc/self/ns/user", &st) < 0 || st.st_ino == FIRST_USER_NAMESPACE;
+}
+
 /*
  * Half of what the machine has, at most. From Linux 6.14 on the number is one of the pid
  * namespace that writes it. Before, it was everybody's: nothing may be written there then.
@@ -104,7 +117,7 @@ struct sandbox_host sandbox_host_look(void)
     uint64_t largest = 0;
 
     map_holds("/proc/self/uid_map", 0, &largest);
-    host.user_namespace = largest != UINT32_MAX;
+    host.user_namespace = largest != UINT32_MAX || !is_first_namespace();
     host.mknod = !host.user_namespace && fs_capable(CAP_MKNOD);
     host.tty_group = map_holds("/proc/self/gid_map", TTY_GROUP, &largest);
     host.process_max = process_max();

@@ -17,14 +17,13 @@ exec \${TRACE:+strace -A -f -qq -e trace=openat -o "\$TRACE"} env -u DOCKER_CONF
     --runtime runc --cgroup-manager=cgroupfs --events-backend=none "\$@"
 END
     chmod +x "$PEER/bin/podman"
-    start_docker
+    peer_docker_start
     start_containerd
 }
 teardown_file() {
     "$PEER/bin/podman" system reset --force >/dev/null 2>&1 || true
-    stop containerd
-    stop dockerd
-    rm -rf "$DOCKER_DIR"
+    peer_stop "$PEER/containerd.pid"
+    peer_docker_end
     e2e_end
 }
 setup() {
@@ -35,33 +34,6 @@ setup() {
     printf 'FROM busybox\nRUN echo below >/below\nCOPY one /one\nCMD cat /one /below\n' >ctx/Dockerfile
 }
 
-# stop NAME: ends the daemon that was started under the name, and waits.
-stop() {
-    local pid
-    [ -e "$PEER/$1.pid" ] || return 0
-    pid=$(cat "$PEER/$1.pid")
-    kill "$pid" 2>/dev/null || return 0
-    tail --pid="$pid" -f /dev/null
-}
-# wait_for SOCKET PID: until somebody listens, at most a minute.
-wait_for() {
-    local try
-    for ((try = 0; try < 600; try++)); do
-        [ -S "$1" ] && return 0
-        kill -0 "$2" 2>/dev/null || return 1
-        sleep 0.1
-    done
-    return 1
-}
-# Paths of sockets are short, those of test directories are not.
-start_docker() {
-    export DOCKER_DIR
-    DOCKER_DIR=$(mktemp -d /tmp/ce2e.XXXXXX)
-    dockerd -H "unix://$DOCKER_DIR/sock" --data-root "$PEER/docker" --exec-root "$DOCKER_DIR/exec" \
-        --pidfile "$PEER/dockerd.pid" --iptables=false --ip6tables=false --bridge=none \
-        </dev/null >"$PEER/docker.log" 2>&1 3>&- 4>&- &
-    wait_for "$DOCKER_DIR/sock" $! || { tail -20 "$PEER/docker.log" >&2; return 1; }
-}
 start_containerd() {
     cat >"$PEER/containerd.toml" <<END
 version = 2
@@ -73,7 +45,7 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
 END
     containerd -c "$PEER/containerd.toml" </dev/null >"$PEER/containerd.log" 2>&1 3>&- 4>&- &
     echo $! >"$PEER/containerd.pid"
-    wait_for "$DOCKER_DIR/c.sock" $! || { tail -20 "$PEER/containerd.log" >&2; return 1; }
+    peer_wait_for "$DOCKER_DIR/c.sock" $! || { tail -20 "$PEER/containerd.log" >&2; return 1; }
 }
 use_docker() { export DOCKER_HOST=unix://$DOCKER_DIR/sock; }
 use_containerd() { export CONTAINERD_ADDRESS=$DOCKER_DIR/c.sock; }

@@ -29,6 +29,42 @@ peer_podman_end() {
     [ ! -d "$BATS_FILE_TMPDIR/podman" ] || "${peer_podman[@]}" system reset --force >/dev/null 2>&1 || true
 }
 
+# A dockerd of root's own, without network, at $DOCKER_DIR/sock until peer_docker_end. Paths of
+# sockets are short, those of test directories are not.
+peer_docker_start() {
+    export DOCKER_DIR
+    DOCKER_DIR=$(mktemp -d /tmp/ce2e.XXXXXX)
+    dockerd -H "unix://$DOCKER_DIR/sock" --data-root "$BATS_FILE_TMPDIR/docker" --exec-root "$DOCKER_DIR/exec" \
+        --pidfile "$DOCKER_DIR/dockerd.pid" --iptables=false --ip6tables=false --bridge=none \
+        </dev/null >"$BATS_FILE_TMPDIR/docker.log" 2>&1 3>&- 4>&- &
+    peer_wait_for "$DOCKER_DIR/sock" $! || { tail -20 "$BATS_FILE_TMPDIR/docker.log" >&2; return 1; }
+}
+
+peer_docker_end() {
+    peer_stop "$DOCKER_DIR/dockerd.pid"
+    rm -rf "$DOCKER_DIR"
+}
+
+# peer_stop FILE: ends the daemon whose process id is in the file, and waits.
+peer_stop() {
+    local pid
+    [ -e "$1" ] || return 0
+    pid=$(cat "$1")
+    kill "$pid" 2>/dev/null || return 0
+    tail --pid="$pid" -f /dev/null
+}
+
+# peer_wait_for SOCKET PID: until somebody listens, at most a minute.
+peer_wait_for() {
+    local try
+    for ((try = 0; try < 600; try++)); do
+        [ -S "$1" ] && return 0
+        kill -0 "$2" 2>/dev/null || return 1
+        sleep 0.1
+    done
+    return 1
+}
+
 # A port of the loopback address that nobody listens on.
 free_port() {
     python3 -c 'import socket
