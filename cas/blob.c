@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "base/fs.h"
 #include "cas/disk_size.h"
+#include "cas/hash_beside.h"
 #include "cas/ingest.h"
 #include "cas/store_priv.h"
 
@@ -155,7 +156,8 @@ struct doc *cas_blob_peek_doc(struct cas_store *s,
 struct cas_blob_writer {
     struct cas_store *store; /* borrowed */
     struct cas_ingest *ingest;
-    struct hasher *hasher; /* NULL: the digest is known elsewhere */
+    struct hasher *hasher;      /* NULL: the digest is known elsewhere */
+    struct hash_beside *beside; /* has the hasher, unless NULL */
 };
 
 struct cas_blob_writer *cas_blob_writer_new(struct cas_store *s,
@@ -178,7 +180,9 @@ int cas_blob_writer_write(struct cas_blob_writer *w,
                           size_t size,
                           struct error *err)
 {
-    if (w->hasher)
+    if (w->beside)
+        hash_beside_put(w->beside, data, size);
+    else if (w->hasher)
         hasher_update(w->hasher, data, size);
     return cas_ingest_write(w->ingest, data, size, err);
 }
@@ -195,6 +199,12 @@ void cas_blob_writer_took(struct cas_blob_writer *w, const void *data, size_t si
     cas_ingest_took(w->ingest, size);
 }
 
+void cas_blob_writer_hash_in(struct cas_blob_writer *w, struct pool *pool)
+{
+    hash_beside_free(w->beside);
+    w->beside = pool && w->hasher ? hash_beside_new(w->hasher, pool) : NULL;
+}
+
 int cas_blob_writer_rehash(struct cas_blob_writer *w,
                            enum digest_alg alg,
                            struct error *err)
@@ -208,6 +218,7 @@ int cas_blob_writer_rehash(struct cas_blob_writer *w,
         hasher_update(hasher, part, (size_t)n);
     if (fd < 0 || n < 0)
         return fd < 0 ? -1 : error_sys(err, "read what was written to the store");
+    cas_blob_writer_hash_in(w, NULL);
     struct hasher *old = w->hasher;
     w->hasher = hasher;
     hasher = old;
@@ -228,6 +239,7 @@ void cas_blob_writer_abort(struct cas_blob_writer *w)
 {
     if (!w)
         return;
+    hash_beside_free(w->beside);
     cas_ingest_abort(w->ingest);
     hasher_free(w->hasher);
     free(w);
@@ -290,6 +302,7 @@ static int check_content(struct cas_blob_writer *w,
         *got = *want;
         return 0;
     }
+    cas_blob_writer_hash_in(w, NULL);
     hasher_final(w->hasher, got);
     if (want && !digest_eq(want, got))
         return error_set(err, ERROR_CORRUPT, "content has digest %s, not %s",

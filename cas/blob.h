@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "base/error.h"
+#include "base/pool.h"
 #include "cas/descriptor.h"
 #include "cas/digest.h"
 #include "cas/store.h"
@@ -75,6 +76,9 @@ void cas_blob_writer_took(struct cas_blob_writer *w, const void *data, size_t si
 MUST_CHECK int cas_blob_writer_rehash(struct cas_blob_writer *w,
                                       enum digest_alg alg,
                                       struct error *err);
+/* From now on `pool` (borrowed) hashes what is written, beside the writing: worth it for
+ * large blobs. NULL: the writing thread does, and nobody in the pool has to do with it. */
+void cas_blob_writer_hash_in(struct cas_blob_writer *w, struct pool *pool);
 /* Bytes written so far. */
 uint64_t cas_blob_writer_size(const struct cas_blob_writer *w);
 /* A read-only descriptor of what was written so far, which stays good when the blob is

@@ -273,16 +273,17 @@ static int bring(struct serve_exchange *x,
 int serve_behind_bring(struct serve_exchange *x,
                        const struct descriptor *d,
                        bool *found,
+                       bool *is_sure,
                        struct error *err)
 {
     CLEANUP(error_clear) struct error failure = ERROR_INIT;
 
     *found = false;
+    *is_sure = true;
     if (bring(x, d, 0, found, &failure) == 0)
         return 0;
-    /* As if it had not been there: the client pushes it. */
     if (!error_is(&failure, ERROR_SYSTEM)) {
-        *found = false;
+        *found = *is_sure = false;
         return 0;
     }
     return error_move(err, &failure);

@@ -20,6 +20,7 @@ struct checking {
     struct serve_exchange *x;
     struct digests blobs;
     struct digests absent;
+    bool is_unsure; /* the upstream may have something, and did not say */
 };
 
 /* What a manifest names a thing as. */
@@ -91,11 +92,13 @@ static bool bring_named(struct checking *k,
     const bool is_manifest =
         registry_media_is_index(d->media_type) || registry_media_is_manifest(d->media_type);
     bool brought;
+    bool is_sure;
 
     if (*found && !is_manifest)
         return true;
-    if (serve_behind_bring(k->x, d, &brought, &err) < 0)
+    if (serve_behind_bring(k->x, d, &brought, &is_sure, &err) < 0)
         return fail(k->x, &err);
+    k->is_unsure = k->is_unsure || !is_sure;
     if (brought && !*found)
         *size = d->size; /* as the store's own check will find */
     *found = *found || brought;
@@ -104,10 +107,11 @@ static bool bring_named(struct checking *k,
 }
 
 /* An image that was copied for some platforms only, or without layers that everybody has
- * (cas/sparse.h). Without its config nobody could tell what it is. */
+ * (cas/sparse.h). Without its config nobody could tell what it is. And what a client was
+ * told to be at the upstream, which fails now, it is to push. */
 static bool accept_absent(struct checking *k, const struct descriptor *d, enum part part)
 {
-    if (part == PART_CONFIG || k->x->serve->options.is_whole_only)
+    if (part == PART_CONFIG || k->is_unsure || k->x->serve->options.is_whole_only)
         return cas_reach_may_be_absent(d->media_type) || unknown(k->x, &d->digest);
     add_digest(&k->absent, &d->digest);
     return true;

@@ -58,6 +58,7 @@ static void on_connection(void *context,
 
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
         assert(info);
+        serve_tune_socket(info->connect_fd);
         *socket_context = serve_guard_join(h->guard, info->connect_fd);
     } else if (*socket_context) {
         serve_guard_leave(h->guard, *socket_context);

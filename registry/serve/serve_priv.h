@@ -193,10 +193,11 @@ void serve_behind_manifest(struct serve_exchange *x,
                            struct descriptor *out);
 /* Has the upstream send what a pushed manifest names and the repository has only there: a
  * client that was told by HEAD that it is there does not push it. *found: all of it is in
- * the store now. */
+ * the store now. *is_sure: the upstream said so, or that it does not have it. */
 MUST_CHECK int serve_behind_bring(struct serve_exchange *x,
                                   const struct descriptor *d,
                                   bool *found,
+                                  bool *is_sure,
                                   struct error *err);
 /* Adds to *list what the upstream has after `last`. False if the request was answered. */
 MUST_CHECK bool serve_behind_tags(struct serve_exchange *x,

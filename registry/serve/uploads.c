@@ -15,6 +15,8 @@
 #define ID_BYTES 16
 /* A request waits so long for another one to let go of its session. */
 #define BUSY_WAIT_S 10
+/* Of a request's bytes: whoever sends so many sends many more. */
+#define HASH_BESIDE_FROM ((uint64_t)1 << 20)
 
 struct serve_upload {
     struct serve_uploads *all;
@@ -23,12 +25,15 @@ struct serve_upload {
     char *repository;
     enum digest_alg alg;
     struct cas_blob_writer *writer; /* the acquirer's */
+    uint64_t acquired_at;           /* the acquirer's: bytes that were there */
+    bool is_beside;                 /* the acquirer's: hashed by `hashers` */
     bool is_busy;                   /* under the lock of `all` */
     int64_t used_s;
 };
 
 struct serve_uploads {
     uint64_t size_max;
+    struct pool *hashers;
     pthread_mutex_t lock; /* guards everything below, and who acquired what */
     pthread_cond_t released;
     struct serve_upload *first;
@@ -48,6 +53,7 @@ struct serve_uploads *serve_uploads_new(uint64_t size_max)
     struct serve_uploads *u = base_alloc(sizeof *u);
 
     u->size_max = size_max ? size_max : LIMIT_LAYER_SIZE;
+    u->hashers = pool_new(0);
     pthread_mutex_init(&u->lock, NULL);
     pthread_cond_init(&u->released, NULL);
     return u;
@@ -70,6 +76,7 @@ void serve_uploads_free(struct serve_uploads *u)
         u->first = up->next;
         upload_free(up);
     }
+    pool_free(u->hashers);
     pthread_cond_destroy(&u->released);
     pthread_mutex_destroy(&u->lock);
     free(u);
@@ -185,8 +192,10 @@ struct serve_upload *serve_upload_acquire(struct serve_uploads *u,
     if (up && !is_busy)
         up->is_busy = true;
     pthread_mutex_unlock(&u->lock);
-    if (up && !is_busy)
+    if (up && !is_busy) {
+        up->acquired_at = serve_upload_size(up);
         return up;
+    }
     if (up)
         error_set(err, ERROR_EXISTS, "another request is at work on this upload");
     else
@@ -198,6 +207,9 @@ void serve_upload_release(struct serve_upload *up)
 {
     struct serve_uploads *u = up->all;
 
+    /* A session that waits for its next request costs no buffer. */
+    cas_blob_writer_hash_in(up->writer, NULL);
+    up->is_beside = false;
     pthread_mutex_lock(&u->lock);
     up->is_busy = false;
     up->used_s = now_s();
@@ -236,6 +248,10 @@ int serve_upload_write(struct serve_upload *up,
     if (size > max || serve_upload_size(up) > max - size)
         return error_set(err, ERROR_DENIED, "blobs may have %ju bytes at most",
                          (uintmax_t)max);
+    if (!up->is_beside && serve_upload_size(up) - up->acquired_at >= HASH_BESIDE_FROM) {
+        cas_blob_writer_hash_in(up->writer, up->all->hashers);
+        up->is_beside = true;
+    }
     return cas_blob_writer_write(up->writer, data, size, err);
 }
 

@@ -284,6 +284,26 @@ fetch() { # STATUS CURL-ARGUMENT...: fails unless the answer has that status; th
     [ "$(find "$COOPER_ROOT/ingest" -type f | wc -l)" -eq 0 ]
 }
 
+@test "a push past the limit is refused once, in words, and nothing is sent in pieces" {
+    export COOPER_ROOT=$PWD/store
+    head -c 30000000 /dev/urandom >noise
+    tar cf noise.tar noise
+    "$COOPER" --root "$PWD/elsewhere" import noise.tar noise:1 >/dev/null
+    "$COOPER" --root "$PWD/elsewhere" save -o noise.oci noise:1
+    COOPER_STORAGE_LIMIT=20m registry_serve
+    run skopeo copy -q --dest-tls-verify=false docker-archive:noise.oci "docker://$SERVED/noise:1"
+    [ "$status" -ne 0 ]
+    [[ $output == *denied*"the registry's storage has reached its limit"* ]]
+    "$COOPER" --root "$PWD/elsewhere" tag noise:1 "$SERVED/noise:1"
+    run "$COOPER" --root "$PWD/elsewhere" push -q "$SERVED/noise:1"
+    [ "$status" -eq 1 ]
+    [[ $output == *"storage has reached its limit"* ]]
+    [ "$(find "$COOPER_ROOT/ingest" -type f | wc -l)" -eq 0 ]
+    [ "$(jq -s '[.[] | select(.method == "PATCH")] | length' access.log)" -le 1 ]
+    fetch 404 "http://$SERVED/v2/noise/manifests/1"
+    grep -q -- --storage-limit serve.err
+}
+
 @test "forgotten uploads end after their time, and those of a killed server at the next start" {
     local path try
     registry_serve --upload-expiry 1

@@ -299,7 +299,11 @@ def check_push(upstream, registry):
 
     assert put("all", sha256(image), len(image))[0] == 201
     assert put("wrong", sha256(image), len(image) + 1)[0] == 400
-    status, body = put("none", sha256(b"none"), 4)
+    # It is nowhere, and may be; it is not if the upstream only fails to say so.
+    assert put("none", sha256(b"none"), 4)[0] == 201
+    registry.need(404, "GET", f"/v2/push/app/manifests/{sha256(b'none')}")
+    upstream.manifests[sha256(b"lie")] = image
+    status, body = put("lie", sha256(b"lie"), 3)
     assert status == 404 and b"MANIFEST_BLOB_UNKNOWN" in body, body
     assert registry.need(200, "GET", f"/v2/push/app/blobs/{sha256(layer)}")[1] == layer
     assert upstream.count("GET", sha256(layer)) == 1
