@@ -171,6 +171,21 @@ static void remember_scheme(struct registry_client *c, const char *host, bool is
     pthread_mutex_unlock(&c->lock);
 }
 
+static void forget_scheme(struct registry_client *c, const char *host)
+{
+    pthread_mutex_lock(&c->lock);
+    for (struct host_scheme **at = &c->schemes, *h; (h = *at) != NULL;) {
+        if (strcmp(h->name, host) != 0) {
+            at = &h->next;
+            continue;
+        }
+        *at = h->next;
+        free(h->name);
+        free(h);
+    }
+    pthread_mutex_unlock(&c->lock);
+}
+
 /* May the scheme of this host be found out by trying? */
 static bool is_open(const struct registry_client *c, const char *host)
 {
@@ -346,11 +361,12 @@ static bool speaks_https(struct registry_client *c,
     remember_scheme(c, host, true);
     if (send(c, call, authorization, response, &failure) == 0)
         return true;
-    /* Its certificate shows that it is TLS; all else says nothing new. */
+    /* Its certificate shows that it is TLS; all else says nothing new: both are tried again
+     * the next time. */
     if (error_is(&failure, ERROR_DENIED))
         (void)error_move(err, &failure);
     else
-        remember_scheme(c, host, false);
+        forget_scheme(c, host);
     error_clear(&failure);
     return false;
 }

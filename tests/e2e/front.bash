@@ -29,12 +29,11 @@ front_configure() { # PORT REGISTRY [DIRECTIVE...]
 }
 
 front_start() {
-    local attempt try port
+    local port try
 
     mkdir -p front.tmp
     certificate_make front
-    for attempt in 1 2 3 4 5; do
-        port=$((20000 + RANDOM % 20000))
+    for port in $(shuf -i 20000-39999 -n 5); do
         { [ "$EUID" -ne 0 ] || echo 'user root root;'; front_configure "$port" "$@"; } >front.conf
         nginx -c "$PWD/front.conf" </dev/null >front.out 2>&1 3>&- 4>&- &
         echo $! >front.job

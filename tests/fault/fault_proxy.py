@@ -3,6 +3,9 @@
     with FaultProxy(upstream, choose) as proxy:
         ... speak to proxy.address ...
 
+With certificate=(CERTIFICATE, KEY) it speaks TLS, and tells the registry so. `rewrite` is given each
+header (name, value) of an answer, and returns the value to be passed on.
+
 `choose` is asked once a request, with a struct of its method, path, headers and size, and answers
 with a fault or None:
 
@@ -22,6 +25,7 @@ import http.client
 import http.server
 import select
 import socket
+import ssl
 import struct
 import threading
 
@@ -106,6 +110,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         for name, value in q.pairs:
             if name.lower() not in ("connection", "expect"):
                 upstream.putheader(name, value)
+        if self.server.proxy.tls:
+            upstream.putheader("X-Forwarded-Proto", "https")
         upstream.endheaders()
         stop = arguments[0] if fault in ("cut-request", "stall-request") else None
         for piece in self.body(q):
@@ -152,7 +158,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(answer.status)
         for name, value in answer.getheaders():
             if name.lower() not in DROPPED and not (has_body and name.lower() == "content-length"):
-                self.send_header(name, value)
+                self.send_header(name, self.server.proxy.rewrite(name, value))
         if has_body:
             self.send_header("Content-Length", str(len(data)))
         self.end_headers()
@@ -169,15 +175,29 @@ class Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
+    def finish_request(self, request, client_address):
+        tls = self.proxy.tls
+        if not tls:
+            super().finish_request(request, client_address)
+            return
+        request.settimeout(300)
+        with tls.wrap_socket(request, server_side=True) as secured:
+            super().finish_request(secured, client_address)
+
     def handle_error(self, request, client_address):
         pass  # clients that go away are what this is about
 
 
 class FaultProxy:
-    def __init__(self, upstream, choose):
+    def __init__(self, upstream, choose, certificate=None, rewrite=lambda name, value: value):
         host, port = upstream.rsplit(":", 1)
         self.upstream = (host, int(port))
         self.choose = choose
+        self.rewrite = rewrite
+        self.tls = None
+        if certificate:
+            self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self.tls.load_cert_chain(*certificate)
         self.lock = threading.Lock()  # guards requests and calls of choose
         self.requests = []
         self.is_over = False

@@ -5,6 +5,11 @@
         as many images, each pushed and pulled back, under random faults: all must end well or with
         one clear error; the registry must have everything that was pushed, whole, and nothing
         else; so must the stores. FAULT_SEED repeats a run.
+    registry_faults.py secured COOPER REGISTRY DIR ROUNDS CERTIFICATE KEY [TOKENS]
+        the same with TLS on the way and a registry that wants the password of "me", or, with the
+        address of a token server, which fails as well, its tokens
+    registry_faults.py parts COOPER REGISTRY DIR
+        a large blob whose parts break off again and again arrives whole
     registry_faults.py resume COOPER REGISTRY DIR
         a push killed in the middle of a layer is gone on with by the next one
     registry_faults.py stall COOPER REGISTRY DIR
@@ -12,6 +17,7 @@
 
 Python 3.11, standard library only.
 """
+import base64
 import concurrent.futures
 import email.utils
 import hashlib
@@ -34,6 +40,8 @@ from fault_proxy import FaultProxy
 
 IMAGE = "application/vnd.oci.image.manifest.v1+json"
 TIME_LIMIT = 600
+PASSWORD = "s3cret/ pass"
+BASIC = "Basic " + base64.b64encode(f"me:{PASSWORD}".encode()).decode()
 # Of all operations: the rest may end with an error, as five tries may all fail.
 ENOUGH = 0.7
 
@@ -44,15 +52,15 @@ def require(condition, *what):
 
 
 class Cooper:
-    def __init__(self, program, store, stall="3"):
+    def __init__(self, program, store, stall="3", environment=None):
         self.program = program
         self.store = store
-        self.stall = stall
+        self.environment = dict(os.environ, COOPER_STALL_TIMEOUT=stall, **(environment or {}))
 
     def start(self, *words, stdin=subprocess.DEVNULL):
         return subprocess.Popen([self.program, "--root", self.store, *words], stdin=stdin,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                env=dict(os.environ, COOPER_STALL_TIMEOUT=self.stall))
+                                env=self.environment)
 
     def run(self, *words, data=None):
         process = self.start(*words, stdin=subprocess.PIPE)
@@ -73,8 +81,27 @@ class Cooper:
         self.must("import", "-", name, data=tar.getvalue())
 
 
-def get(registry, path, accept=IMAGE):
-    request = urllib.request.Request(f"http://{registry}/v2/{path}", headers={"Accept": accept})
+def anonymous(repository):
+    return {}
+
+
+def basic(repository):
+    return {"Authorization": BASIC}
+
+
+def bearer(tokens):
+    def headers(repository):
+        request = urllib.request.Request(
+            f"http://{tokens}/token?service=test&scope=repository:{repository}:pull",
+            headers={"Authorization": BASIC})
+        with urllib.request.urlopen(request, timeout=TIME_LIMIT) as answer:
+            return {"Authorization": "Bearer " + json.load(answer)["token"]}
+    return headers
+
+
+def get(registry, path, headers):
+    request = urllib.request.Request(f"http://{registry}/v2/{path}",
+                                     headers=dict(headers, Accept=IMAGE))
     try:
         with urllib.request.urlopen(request, timeout=TIME_LIMIT) as answer:
             return answer.read()
@@ -87,14 +114,15 @@ def digest(data):
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
-def check_at_registry(registry, repository, tag):
+def check_at_registry(registry, repository, tag, identify=anonymous):
     """Everything that the image names is there, whole; its digests."""
-    manifest = get(registry, f"{repository}/manifests/{tag}")
+    headers = identify(repository)
+    manifest = get(registry, f"{repository}/manifests/{tag}", headers)
     require(manifest is not None, f"{repository}:{tag} was pushed, and is not there")
     found = {digest(manifest)}
     document = json.loads(manifest)
     for blob in [document["config"]] + document["layers"]:
-        data = get(registry, f"{repository}/blobs/{blob['digest']}")
+        data = get(registry, f"{repository}/blobs/{blob['digest']}", headers)
         require(data is not None, "lost:", blob["digest"])
         require(len(data) == blob["size"] and digest(data) == blob["digest"], "damaged:",
                 blob["digest"])
@@ -106,6 +134,8 @@ def check_error(what, out, err):
     lines = [line for line in err.splitlines() if line.startswith("cooper: error: ")]
     require(len(lines) == 1 and len(lines[0]) > 30, what, "ended without one clear error:", err)
     require(not re.search("Sanitizer|[Aa]ssert", err), what, "crashed:", err)
+    for secret in (PASSWORD, BASIC.split()[1], "eyJ"):
+        require(secret not in err, what, "told a secret:", err)
 
 
 class Chooser:
@@ -135,23 +165,36 @@ class Chooser:
             all_of = [("stall-answer", 0)]
         return all_of
 
+    def faults_of_tokens(self, q):
+        return [("cut-answer", self.rng.randrange(1000)), ("lose-answer",),
+                self.rng.choice(self.statuses(q))]
+
+    def of_tokens(self, q):
+        """For the proxy before the token server."""
+        return self.choose(q, self.faults_of_tokens)
+
     def __call__(self, q):
+        return self.choose(q, self.faults)
+
+    def choose(self, q, faults):
         if not self.is_on or self.rng.randrange(6):
             return None
-        fault = self.rng.choice(self.faults(q))
+        fault = self.rng.choice(faults(q))
         name = " ".join(map(str, fault[:2] if fault[0] == "status" else fault[:1]))
         self.counts[name] = self.counts.get(name, 0) + 1
         return fault
 
 
 class Run:
-    def __init__(self, program, registry, top, seed):
+    def __init__(self, program, registry, top, seed, identify=anonymous, environment=None):
         self.program = program
+        self.identify = identify
+        self.environment = environment
         self.registry = registry
         self.top = top
         self.rng = random.Random(seed)
         self.chooser = Chooser(seed)
-        self.source = Cooper(program, top + "/source")
+        self.source = Cooper(program, top + "/source", environment=environment)
         self.expected = set()
         self.lock = threading.Lock()
         self.completed = 0
@@ -174,12 +217,12 @@ class Run:
         name = f"{proxy.address}/{repository}:{number}"
         store = f"{self.top}/pulled{number}"
         if self.note(f"push {number}", *self.source.run("push", "-q", name)):
-            blobs = check_at_registry(self.registry, repository, number)
+            blobs = check_at_registry(self.registry, repository, number, self.identify)
             with self.lock:
                 self.expected |= blobs
         else:
             return
-        puller = Cooper(self.program, store)
+        puller = Cooper(self.program, store, environment=self.environment)
         if self.note(f"pull {number}", *puller.run("pull", "-q", name)):
             require(puller.must("images", "-q", "--no-trunc") in blobs,
                     "another image was pulled")
@@ -202,7 +245,8 @@ class Run:
         for number in range(rounds):
             name = f"{proxy.address}/f/{number % 7}:{number}"
             self.source.must("push", "-q", name)
-            self.expected |= check_at_registry(self.registry, f"f/{number % 7}", number)
+            self.expected |= check_at_registry(self.registry, f"f/{number % 7}", number,
+                                               self.identify)
 
 
 def check_store(store):
@@ -212,20 +256,76 @@ def check_store(store):
     require(done.returncode == 0, "the store is not whole:", done.stdout, done.stderr)
 
 
-def under_faults(program, registry, top, rounds):
+def new_seed():
     seed = int(os.environ.get("FAULT_SEED") or random.randrange(1 << 30))
     print("FAULT_SEED=%d" % seed)
-    run = Run(program, registry, top, seed)
-    with FaultProxy(registry, run.chooser) as proxy:
-        run.all(proxy, rounds)
-        print("%d of %d ended well; faults: %s" % (run.completed, 2 * rounds, run.chooser.counts))
-        print("\n".join(run.failed))
-        run.push_the_rest(proxy, rounds)
+    return seed
+
+
+def go_through(run, proxy, rounds):
+    run.all(proxy, rounds)
+    print("%d of %d ended well; faults: %s" % (run.completed, 2 * rounds, run.chooser.counts))
+    print("\n".join(run.failed))
+    run.push_the_rest(proxy, rounds)
     require(sum(run.chooser.counts.values()) > rounds / 4, "hardly any faults")
     require(run.completed >= ENOUGH * 2 * rounds, "too few ended well")
     check_store(run.source.store)
-    with open(top + "/expected", "w", encoding="ascii") as f:
+    with open(run.top + "/expected", "w", encoding="ascii") as f:
         f.write("".join(sorted(d + "\n" for d in run.expected)))
+
+
+def under_faults(program, registry, top, rounds):
+    run = Run(program, registry, top, new_seed())
+    with FaultProxy(registry, run.chooser) as proxy:
+        go_through(run, proxy, rounds)
+
+
+def secured(program, registry, top, rounds, certificate, key, tokens=None):
+    environment = {"SSL_CERT_FILE": certificate, "DOCKER_CONFIG": top}
+    run = Run(program, registry, top, new_seed(), bearer(tokens) if tokens else basic,
+              environment)
+    known = {}
+
+    def realm(name, value):
+        if name.lower() != "www-authenticate" or not tokens:
+            return value
+        return value.replace(f"http://{tokens}/", f"https://{known['tokens']}/")
+
+    pair = (certificate, key)
+    with FaultProxy(registry, run.chooser, pair, realm) as proxy:
+        with open(top + "/config.json", "w", encoding="ascii") as f:
+            json.dump({"auths": {proxy.address: {"auth": BASIC.split()[1]}}}, f)
+        if not tokens:
+            go_through(run, proxy, rounds)
+            return
+        with FaultProxy(tokens, run.chooser.of_tokens, pair) as token_proxy:
+            known["tokens"] = token_proxy.address
+            go_through(run, proxy, rounds)
+            require(len(token_proxy.requests) >= rounds, "hardly any tokens")
+
+
+def parts(program, registry, top):
+    """Every second answer breaks off, somewhere after its first 16 KiB."""
+    rng = random.Random(new_seed())
+    name = "f/parts:1"
+
+    def choose(q):
+        large = q.method == "GET" and "/blobs/" in q.path and "Range" in q.headers
+        return ("cut-answer", rng.randrange(16 << 10, 8 << 20)) if large and rng.random() < 0.5 else None
+
+    source = Cooper(program, top + "/source")
+    source.make_image(f"{registry}/{name}", rng, 70 << 20)
+    source.must("push", "-q", f"{registry}/{name}")
+    with FaultProxy(registry, choose) as proxy:
+        puller = Cooper(program, top + "/pulled", stall="60")
+        puller.must("pull", "-q", f"{proxy.address}/{name}")
+        cut = sum(1 for q in proxy.requests if q.fault)
+        asked = sum(1 for q in proxy.requests if "Range" in q.headers)
+        print(f"{asked} parts asked for, {cut} broken off")
+        require(asked >= 10, "it did not come in parts")
+    require(puller.must("images", "-q", "--no-trunc") == source.must("images", "-q", "--no-trunc"),
+            "another image was pulled")
+    check_store(puller.store)
 
 
 def is_body(q):
@@ -279,8 +379,10 @@ def main():
     os.makedirs(top, exist_ok=True)
     if what == "random":
         under_faults(program, registry, top, int(sys.argv[5]))
+    elif what == "secured":
+        secured(program, registry, top, int(sys.argv[5]), *sys.argv[6:])
     else:
-        {"resume": resume, "stall": stall}[what](program, registry, top)
+        {"resume": resume, "stall": stall, "parts": parts}[what](program, registry, top)
 
 
 if __name__ == "__main__":
