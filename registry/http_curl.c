@@ -197,14 +197,15 @@ static size_t on_read(char *out, size_t size, size_t count, void *context)
     return (size_t)got;
 }
 
+/* libcurl would repeat a request by itself when a connection that was used before breaks.
+ * An upload session may have taken a part of the body by then, and would take it twice: who
+ * sends has to ask. Only a body of which nothing was sent begins again. */
 static int on_seek(void *context, curl_off_t offset, int origin)
 {
-    struct run *r = context;
+    const struct run *r = context;
 
-    if (origin != SEEK_SET || offset < 0)
-        return CURL_SEEKFUNC_CANTSEEK;
-    r->sent = (uint64_t)offset;
-    return CURL_SEEKFUNC_OK;
+    return origin == SEEK_SET && offset == 0 && r->sent == 0 ? CURL_SEEKFUNC_OK
+                                                             : CURL_SEEKFUNC_FAIL;
 }
 
 static size_t on_header(char *line, size_t size, size_t count, void *context)

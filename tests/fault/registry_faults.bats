@@ -32,6 +32,13 @@ faults() { # WHAT REGISTRY [ROUNDS]
     store_is_whole served
 }
 
+@test "an upload that breaks off gives no session the same bytes twice" {
+    faults broken "$REGISTRY"
+    COOPER_ROOT=$PWD/served registry_serve
+    rm -r run
+    faults broken "$SERVED"
+}
+
 @test "a push that was killed goes on where the registry stopped" {
     COOPER_ROOT=$PWD/served registry_serve
     faults resume "$SERVED"

@@ -10,6 +10,8 @@
         address of a token server, which fails as well, its tokens
     registry_faults.py parts COOPER REGISTRY DIR
         a large blob whose parts break off again and again arrives whole
+    registry_faults.py broken COOPER REGISTRY DIR
+        an upload that breaks off is gone on with or begun anew: no session gets bytes twice
     registry_faults.py resume COOPER REGISTRY DIR
         a push killed in the middle of a layer is gone on with by the next one
     registry_faults.py stall COOPER REGISTRY DIR
@@ -332,6 +334,27 @@ def is_body(q):
     return q.method in ("PUT", "PATCH") and "/blobs/uploads/" in q.path and q.size > 0
 
 
+def broken(program, registry, top):
+    cut = []
+
+    def choose(q):
+        if not is_body(q) or len(cut) >= 3 or any(q.path.split("?")[0] == c for c in cut):
+            return None
+        cut.append(q.path.split("?")[0])
+        return ("cut-request", q.size // 2)
+
+    source = Cooper(program, top + "/source")
+    with FaultProxy(registry, choose) as proxy:
+        name = f"{proxy.address}/f/broken:1"
+        source.make_image(name, random.Random(), 300000)
+        source.must("push", "-q", name)
+        check_at_registry(registry, "f/broken", 1)
+        require(len(cut) >= 2, "nothing broke off:", cut)
+        for q in proxy.requests:
+            if is_body(q) and not q.fault and q.path.split("?")[0] in cut:
+                require(q.headers.get("Content-Range"), "the same bytes for the same session:", q.path)
+
+
 def resume(program, registry, top):
     size = 24 << 20
     stop = 10 << 20
@@ -382,7 +405,7 @@ def main():
     elif what == "secured":
         secured(program, registry, top, int(sys.argv[5]), *sys.argv[6:])
     else:
-        {"resume": resume, "stall": stall, "parts": parts}[what](program, registry, top)
+        {"broken": broken, "resume": resume, "stall": stall, "parts": parts}[what](program, registry, top)
 
 
 if __name__ == "__main__":
