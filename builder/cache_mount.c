@@ -12,15 +12,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { LOCK_POLL_MS = 20, PRIVATE_MAX = 256 };
+enum { LOCK_POLL_MS = 20, INSTANCES_MAX = 256 };
 
-/* Same id, same starting content and owner: same directory. Ids are anything a user types,
- * so only their hash becomes a name. */
+/* Same id, same starting content and owner: same directory, whatever part of it is mounted.
+ * Ids are anything a user types, so only their hash becomes a name. */
 char *build_cache_mount_name(const struct build_mount *m,
                              struct cas_layer *const *layers,
                              size_t count)
@@ -31,8 +32,6 @@ char *build_cache_mount_name(const struct build_mount *m,
 
     hasher_update(h, m->id, strlen(m->id) + 1);
     hasher_update(h, owner, strlen(owner) + 1);
-    if (count > 0)
-        hasher_update(h, m->source, strlen(m->source) + 1);
     for (size_t i = 0; i < count; i++)
         hasher_update(h, cas_layer_diff_id(layers[i])->bytes, 32);
     hasher_final(h, &d);
@@ -50,17 +49,13 @@ static void nap(void)
 
 static bool is_cancelled(const struct build_cache_wait *wait)
 {
-    return wait->is_cancelled && wait->is_cancelled(wait->context);
+    return wait && wait->is_cancelled && wait->is_cancelled(wait->context);
 }
 
 /* Locks by flock on a file beside the directory: the kernel lets go when a process dies.
- * `wait` NULL: *got false where somebody else has it. */
-static int lock(int mounts_fd,
-                const char *name,
-                const struct build_cache_wait *wait,
-                int *lock_fd,
-                bool *got,
-                struct error *err)
+ * *got false where somebody else has it. */
+static int try_lock(
+    int mounts_fd, const char *name, int how, int *lock_fd, bool *got, struct error *err)
 {
     CLEANUP(base_freep) char *path = base_format("%s.lock", name);
     CLEANUP(fd_closep) int fd = fs_open_at(mounts_fd, path, O_RDWR | O_CREAT, 0600, err);
@@ -68,54 +63,33 @@ static int lock(int mounts_fd,
     *got = false;
     if (fd < 0)
         return -1;
-    while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-        if (errno != EWOULDBLOCK && errno != EINTR)
-            return error_sys(err, "lock cache mount");
-        if (!wait)
+    while (flock(fd, how | LOCK_NB) < 0) {
+        if (errno == EWOULDBLOCK)
             return 0;
-        if (is_cancelled(wait))
-            return error_set(err, ERROR_CANCELLED,
-                             "interrupted while waiting for a cache mount");
-        nap();
+        if (errno != EINTR)
+            return error_sys(err, "lock cache mount");
     }
     *got = true;
     *lock_fd = fd_take(&fd);
     return 0;
 }
 
-/* The starting content: the tree of from=, of which the wanted directory is moved out. */
+/* The starting content: the tree of from=. */
 static int fill(int store_fd,
-                const char *tree,
                 const char *temporary,
-                const char *source,
                 struct cas_layer *const *layers,
                 size_t count,
                 struct cas_owners *owners,
                 struct error *err)
 {
-    CLEANUP(fd_closep) int tree_fd = -1;
-    CLEANUP(fd_closep) int dir_fd = -1;
-    CLEANUP(base_freep) char *link = NULL;
-    CLEANUP(base_freep) char *real = NULL;
-    struct stat st;
+    CLEANUP(fd_closep)
+    int fd = fs_open_at(store_fd, temporary, O_RDONLY | O_DIRECTORY, 0, err);
 
-    if (mkdirat(store_fd, tree, 0700) < 0)
+    if (fd < 0)
+        return -1;
+    if (fchmod(fd, 0755) < 0)
         return error_sys(err, "create cache mount");
-    tree_fd = fs_open_at(store_fd, tree, O_RDONLY | O_DIRECTORY, 0, err);
-    if (tree_fd < 0 || cas_unpack_merged(layers, count, tree_fd, owners, err) < 0)
-        return -1;
-    dir_fd = fs_open_in_root(tree_fd, source, O_PATH, 0, err);
-    if (dir_fd < 0 || fstat(dir_fd, &st) < 0 || !S_ISDIR(st.st_mode))
-        return error_set(err, ERROR_NOT_FOUND,
-                         "cache mount: %s is no directory in the tree that from= names",
-                         source);
-    link = base_format("/proc/self/fd/%d", dir_fd);
-    real = fs_readlink_at(AT_FDCWD, link, err);
-    if (!real)
-        return -1;
-    return renameat(AT_FDCWD, real, store_fd, temporary) < 0
-               ? error_sys(err, "create cache mount")
-               : 0;
+    return cas_unpack_merged(layers, count, fd, owners, err);
 }
 
 /* Really, or on record. */
@@ -152,28 +126,27 @@ static int create(struct cas_store *s,
 {
     const int store_fd = cas_store_fd(s);
     CLEANUP(base_freep) char *temporary = cas_ingest_name(s);
-    CLEANUP(base_freep) char *tree = cas_ingest_name(s);
     CLEANUP(cas_owners_freep)
     struct cas_owners *owners = cas_owners_are_recorded() ? cas_owners_new() : NULL;
     int status;
 
-    if (count > 0)
-        status = fill(store_fd, tree, temporary, m->source, layers, count, owners, err);
+    if (mkdirat(store_fd, temporary, 0700) < 0)
+        return error_sys(err, "create cache mount");
+    /* One that is made for an owner is empty, whatever from= has; BuildKit mounts a new
+     * directory of that tree then. */
+    if (count > 0 && !m->has_owner)
+        status = fill(store_fd, temporary, layers, count, owners, err);
     else
-        status = mkdirat(store_fd, temporary, 0700) < 0
+        status = own(store_fd, temporary, m, owners) < 0 ||
+                         fchmodat(store_fd, temporary, m->mode, 0) < 0
                      ? error_sys(err, "create cache mount")
                      : 0;
-    if (status == 0 && (count == 0 || m->has_owner) &&
-        (own(store_fd, temporary, m, owners) < 0 ||
-         fchmodat(store_fd, temporary, m->mode, 0) < 0))
-        status = error_sys(err, "create cache mount");
     /* Somebody else may have made it meanwhile: theirs is as good. */
     if (status == 0 &&
         renameat2(store_fd, temporary, mounts_fd, name, RENAME_NOREPLACE) < 0 &&
         errno != EEXIST)
         status = error_sys(err, "create cache mount");
     remove_quietly(store_fd, temporary);
-    remove_quietly(store_fd, tree);
     return status;
 }
 
@@ -196,28 +169,82 @@ static int open_dir(struct cas_store *s,
     return fs_open_at(mounts_fd, name, O_RDONLY | O_DIRECTORY, 0, err);
 }
 
-/* A directory that nobody else has at the moment: NAME-0, NAME-1, ... */
-static int lock_private(int mounts_fd,
-                        char **name,
-                        struct build_cache_mount *out,
-                        struct error *err)
+static bool exists(int mounts_fd, const char *name)
 {
-    for (unsigned i = 0; i < PRIVATE_MAX; i++) {
-        CLEANUP(base_freep) char *numbered = base_format("%s-%u", *name, i);
-        bool got;
+    return faccessat(mounts_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
 
-        if (lock(mounts_fd, numbered, NULL, &out->lock_fd, &got, err) < 0)
+/*
+ * The first directory of the name that can be had: NAME, NAME-1, NAME-2, ... Mounts that
+ * share take one together; others have theirs alone. *got false: all that there are are in
+ * use, and this one would rather wait than have a new one.
+ */
+static int lock_first(int mounts_fd,
+                      const struct build_mount *m,
+                      char **name,
+                      int *lock_fd,
+                      bool *got,
+                      struct error *err)
+{
+    const bool alone =
+        m->sharing == DOCKERFILE_SHARING_PRIVATE || m->sharing == DOCKERFILE_SHARING_LOCKED;
+
+    for (unsigned i = 0; i < INSTANCES_MAX; i++) {
+        CLEANUP(base_freep)
+        char *numbered = i > 0 ? base_format("%s-%u", *name, i) : base_strdup(*name);
+
+        *got = false;
+        if (i > 0 && m->sharing == DOCKERFILE_SHARING_LOCKED &&
+            !exists(mounts_fd, numbered))
+            return 0;
+        if (try_lock(mounts_fd, numbered, alone ? LOCK_EX : LOCK_SH, lock_fd, got, err) < 0)
             return -1;
-        if (!got)
+        if (!*got)
             continue;
         free(*name);
         *name = numbered;
         numbered = NULL;
         return 0;
     }
-    return error_set(err, ERROR_LIMIT,
-                     "more than %d steps use this private cache mount at once",
-                     PRIVATE_MAX);
+    return error_set(err, ERROR_LIMIT, "more than %d steps use this cache mount at once",
+                     INSTANCES_MAX);
+}
+
+static int lock(int mounts_fd,
+                const struct build_mount *m,
+                const struct build_cache_wait *wait,
+                char **name,
+                int *lock_fd,
+                struct error *err)
+{
+    bool got = false;
+
+    for (;;) {
+        if (lock_first(mounts_fd, m, name, lock_fd, &got, err) < 0)
+            return -1;
+        if (got)
+            return 0;
+        if (is_cancelled(wait))
+            return error_set(err, ERROR_CANCELLED,
+                             "interrupted while waiting for a cache mount");
+        nap();
+    }
+}
+
+/* The part that is mounted: all of it, or what lies at `source`. */
+static int open_part(struct build_cache_mount *c,
+                     const struct build_mount *m,
+                     struct error *err)
+{
+    if (strcmp(m->source, "/") == 0)
+        c->dir_fd = fcntl(c->root_fd, F_DUPFD_CLOEXEC, 3);
+    else
+        c->dir_fd = fs_open_in_root(c->root_fd, m->source, O_PATH, 0, err);
+    if (c->dir_fd >= 0)
+        return 0;
+    if (strcmp(m->source, "/") == 0)
+        return error_sys(err, "cache mount");
+    return error_wrap(err, "there is no %s in the cache", m->source);
 }
 
 int build_cache_mount_open(struct cas_store *s,
@@ -231,32 +258,28 @@ int build_cache_mount_open(struct cas_store *s,
     CLEANUP(base_freep) char *name = build_cache_mount_name(m, layers, count);
     CLEANUP(fd_closep)
     int mounts_fd = fs_open_at(cas_store_fd(s), "mounts", O_RDONLY | O_DIRECTORY, 0, err);
-    int status = mounts_fd < 0 ? -1 : 0;
-    bool got;
 
-    *out = (struct build_cache_mount){.dir_fd = -1, .lock_fd = -1};
-    if (status == 0 && m->sharing == DOCKERFILE_SHARING_LOCKED)
-        status = lock(mounts_fd, name, wait, &out->lock_fd, &got, err);
-    if (status == 0 && m->sharing == DOCKERFILE_SHARING_PRIVATE)
-        status = lock_private(mounts_fd, &name, out, err);
-    if (status == 0)
-        out->dir_fd = open_dir(s, mounts_fd, name, m, layers, count, err);
-    if (out->dir_fd < 0)
-        build_cache_mount_close(out);
-    return out->dir_fd < 0 ? -1 : 0;
+    *out = BUILD_CACHE_MOUNT_NONE;
+    if (mounts_fd >= 0 && lock(mounts_fd, m, wait, &name, &out->lock_fd, err) == 0)
+        out->root_fd = open_dir(s, mounts_fd, name, m, layers, count, err);
+    if (out->root_fd >= 0 && open_part(out, m, err) == 0)
+        return 0;
+    build_cache_mount_close(out);
+    return -1;
 }
 
 int build_cache_mount_share(const struct build_cache_mount *from,
+                            const struct build_mount *m,
                             struct build_cache_mount *out,
                             struct error *err)
 {
-    *out = (struct build_cache_mount){.dir_fd = fcntl(from->dir_fd, F_DUPFD_CLOEXEC, 3),
-                                      .lock_fd = -1};
-    if (from->lock_fd >= 0)
-        out->lock_fd = fcntl(from->lock_fd, F_DUPFD_CLOEXEC, 3);
-    if (out->dir_fd >= 0 && (from->lock_fd < 0 || out->lock_fd >= 0))
+    *out = BUILD_CACHE_MOUNT_NONE;
+    out->root_fd = fcntl(from->root_fd, F_DUPFD_CLOEXEC, 3);
+    out->lock_fd = fcntl(from->lock_fd, F_DUPFD_CLOEXEC, 3);
+    if (out->root_fd < 0 || out->lock_fd < 0)
+        error_sys(err, "cache mount");
+    else if (open_part(out, m, err) == 0)
         return 0;
-    error_sys(err, "cache mount");
     build_cache_mount_close(out);
     return -1;
 }
@@ -264,5 +287,6 @@ int build_cache_mount_share(const struct build_cache_mount *from,
 void build_cache_mount_close(struct build_cache_mount *m)
 {
     fd_closep(&m->dir_fd);
+    fd_closep(&m->root_fd);
     fd_closep(&m->lock_fd);
 }

@@ -10,13 +10,20 @@
 #include "cas/layer.h"
 #include "cas/store.h"
 
-/* A cache directory that is held; the lock, if there is one, goes with it. */
+/* A cache directory that is held, with its lock. */
 struct build_cache_mount {
-    int dir_fd;
-    int lock_fd; /* -1: shared */
+    int dir_fd;  /* what is mounted: the directory, or what lies at `source` in it */
+    int root_fd; /* the directory */
+    int lock_fd;
 };
 
-/* The name that mounts of the same directory share: its id, owner, mode and starting
+#define BUILD_CACHE_MOUNT_NONE                                                             \
+    (struct build_cache_mount)                                                             \
+    {                                                                                      \
+        .dir_fd = -1, .root_fd = -1, .lock_fd = -1                                         \
+    }
+
+/* The name that mounts of the same directories share: their id, owner, mode and starting
  * content. malloc'ed. */
 char *build_cache_mount_name(const struct build_mount *m,
                              struct cas_layer *const *layers,
@@ -29,10 +36,11 @@ struct build_cache_wait {
 };
 
 /*
- * Opens the directory, making it if need be with the mount's owner and mode and the content
- * of `source` in `layers` (the mount's from=, written; count 0: empty). locked waits until
- * no other step has it; private takes another directory instead. One who opens several
- * opens them in the order of their names, or two may wait for each other.
+ * Opens the directory, making it if need be: empty, with the mount's owner and mode, or
+ * with all that `layers` hold (the mount's from=, written; count 0: nothing). Each name has
+ * one directory, and more while steps cannot have the same: those that share use one
+ * together, locked waits until no other step has it, private takes another instead. One who
+ * opens several opens them in the order of their names, or two may wait for each other.
  */
 MUST_CHECK int build_cache_mount_open(struct cas_store *s,
                                       const struct build_mount *m,
@@ -43,6 +51,7 @@ MUST_CHECK int build_cache_mount_open(struct cas_store *s,
                                       struct error *err);
 /* The same directory, and its lock, once more: for two mounts of it in one step. */
 MUST_CHECK int build_cache_mount_share(const struct build_cache_mount *from,
+                                       const struct build_mount *m,
                                        struct build_cache_mount *out,
                                        struct error *err);
 void build_cache_mount_close(struct build_cache_mount *m);

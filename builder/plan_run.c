@@ -112,7 +112,10 @@ static int read_secret(const struct plan_stage *s,
                          "secret mount: one of id, source, target is required");
     out->id = id ? base_strdup(id) : view_dup(path_base(view_of(m->target)));
     out->as_file = has_target || !m->env;
-    out->env = m->env ? base_strdup(*m->env ? m->env : out->id) : NULL;
+    if (m->env && !*m->env)
+        return error_set(err, ERROR_INVALID,
+                         "secret mount: env= names no variable: give it a name");
+    out->env = m->env ? base_strdup(m->env) : NULL;
     if (has_target) {
         out->target = mount_target(s, m->target);
     } else if (out->as_file) {
@@ -185,9 +188,21 @@ static int read_tree(struct planner *p,
     out->source = path_clean_rooted(view_of(m->source ? m->source : ""));
     if (m->type == DOCKERFILE_MOUNT_CACHE)
         out->id = cache_id(p, m);
-    if (!out->has_owner)
+    /* A part of a cache is what it is; only a whole one is made for its owner. */
+    if (strcmp(out->source, "/") != 0)
+        out->has_owner = false;
+    if (!out->has_owner) {
         out->mode = 0755;
-    return m->type == DOCKERFILE_MOUNT_TMPFS ? 0 : set_from(p, c, i, m, out, err);
+        out->uid = out->gid = 0;
+    }
+    if (m->type != DOCKERFILE_MOUNT_TMPFS)
+        return set_from(p, c, i, m, out, err);
+    if (strcmp(out->source, "/") != 0)
+        return error_set(err, ERROR_NOT_FOUND,
+                         "tmpfs mount at %s: there is no %s in an empty file system: leave "
+                         "source away",
+                         out->target, out->source);
+    return 0;
 }
 
 /* Without a target the sockets of an instruction are numbered. */
@@ -242,7 +257,7 @@ static int convert_mount(struct planner *p,
                              .read_only = m->read_only,
                              .required = m->required,
                              .has_owner = m->has_mode || m->has_uid || m->has_gid,
-                             .mode = m->has_mode ? m->mode & 07777 : default_mode(m->type),
+                             .mode = m->has_mode ? m->mode & 0777 : default_mode(m->type),
                              .uid = m->has_uid ? m->uid : 0,
                              .gid = m->has_gid ? m->gid : 0,
                              .size = m->size};
@@ -251,6 +266,33 @@ static int convert_mount(struct planner *p,
     if (m->type == DOCKERFILE_MOUNT_SSH)
         return read_ssh(s, m, op, out, err);
     return read_tree(p, s, c, i, m, out, err);
+}
+
+/* Secrets and sockets come last, as they are written; all else in the order of the targets,
+ * so that a directory is mounted before what is mounted in it. */
+static int compare_mounts(const struct build_mount *a, const struct build_mount *b)
+{
+    const bool a_last =
+        a->type == DOCKERFILE_MOUNT_SECRET || a->type == DOCKERFILE_MOUNT_SSH;
+    const bool b_last =
+        b->type == DOCKERFILE_MOUNT_SECRET || b->type == DOCKERFILE_MOUNT_SSH;
+
+    if (a_last || b_last)
+        return a_last - b_last;
+    return strcmp(a->target, b->target);
+}
+
+/* Stable, and of a handful: of two at one target the later one counts. */
+static void sort_mounts(struct build_run_op *op)
+{
+    for (size_t i = 1; i < op->mount_count; i++) {
+        const struct build_mount m = op->mounts[i];
+        size_t at = i;
+
+        for (; at > 0 && compare_mounts(&op->mounts[at - 1], &m) > 0; at--)
+            op->mounts[at] = op->mounts[at - 1];
+        op->mounts[at] = m;
+    }
 }
 
 static int set_mounts(struct planner *p,
@@ -270,6 +312,8 @@ static int set_mounts(struct planner *p,
         if (status == 0)
             status = convert_mount(p, s, c, i, &m, op, err);
     }
+    if (status == 0)
+        sort_mounts(op);
     return status;
 }
 

@@ -101,9 +101,9 @@ static int open_cache(struct step_run *r,
     const struct build_cache_wait wait = {step_run_is_cancelled, r};
     int status;
 
-    if (previous && strcmp(previous->name, c->name) == 0 &&
-        r->op->mounts[previous->at].sharing == m->sharing)
-        status = build_cache_mount_share(&r->caches[previous->at], &r->caches[c->at], err);
+    if (previous && strcmp(previous->name, c->name) == 0)
+        status =
+            build_cache_mount_share(&r->caches[previous->at], m, &r->caches[c->at], err);
     else
         status = build_cache_mount_open(
             r->n->solver->env->store, m, c->from ? c->from->layers : NULL,
@@ -149,6 +149,7 @@ static int add_mount(struct step_run *r, size_t i, struct error *err)
     case DOCKERFILE_MOUNT_TMPFS:
         step_run_mount(r, (struct sandbox_mount){.type = SANDBOX_MOUNT_TMPFS,
                                                  .target = m->target,
+                                                 .readonly = m->read_only,
                                                  .size = (uint64_t)m->size});
         return 0;
     case DOCKERFILE_MOUNT_SECRET:

@@ -34,7 +34,7 @@ void step_run_init(struct step_run *r, struct solve_node *n)
     r->caches = base_alloc_array(op->mount_count + 1, sizeof *r->caches);
     r->secrets = base_alloc_array(op->mount_count + 1, sizeof *r->secrets);
     for (size_t i = 0; i < op->mount_count; i++) {
-        r->caches[i] = (struct build_cache_mount){.dir_fd = -1, .lock_fd = -1};
+        r->caches[i] = BUILD_CACHE_MOUNT_NONE;
         buf_init(&r->secrets[i], LIMIT_SECRET_SIZE);
     }
 }
@@ -75,6 +75,15 @@ void step_run_release(struct step_run *r)
 
 void step_run_mount(struct step_run *r, struct sandbox_mount mount)
 {
+    /* The later one takes the place of one at the same target, but for sockets: those are
+     * known by their number. */
+    for (size_t i = 0; mount.type != SANDBOX_MOUNT_SOCKET && i < r->mount_count; i++) {
+        if (r->mounts[i].type == SANDBOX_MOUNT_SOCKET ||
+            strcmp(r->mounts[i].target, mount.target) != 0)
+            continue;
+        r->mounts[i] = mount;
+        return;
+    }
     r->mounts = base_grow(r->mounts, r->mount_count, &r->mount_room, sizeof *r->mounts);
     r->mounts[r->mount_count++] = mount;
 }

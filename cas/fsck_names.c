@@ -55,7 +55,7 @@ static bool knows_layer(const char *name, mode_t mode)
            strncmp(name + 1, "-sha256-", 8) == 0 && is_hex(name + 9, 64);
 }
 
-/* "HEX", "HEX-0", and their locks. */
+/* "HEX", "HEX-1", and their locks. */
 static bool knows_mount(const char *name, mode_t mode)
 {
     return is_hex(name, 64) && (S_ISDIR(mode) || view_ends(view_of(name), ".lock"));

@@ -207,8 +207,8 @@ static bool try_lock(struct removing *r, const char *path, int *fd)
     return *fd >= 0 ? flock(*fd, LOCK_EX | LOCK_NB) == 0 : errno == ENOENT;
 }
 
-/* Mounts that are not shared are locked beside their directory for as long as a step uses
- * them: longer than a lease may be old. */
+/* Mounts are locked beside their directory for as long as a step uses them: longer than a
+ * lease may be old. */
 static int remove_mount(struct removing *r,
                         const char *path,
                         bool *removed,

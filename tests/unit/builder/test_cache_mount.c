@@ -100,7 +100,7 @@ static void test_a_shared_lock_is_held_until_both_are_closed(void **state)
     const struct build_cache_wait wait = {at_third, &count};
 
     assert_int_equal(open_mount(r, &m, &wait, &a), 0);
-    assert_int_equal(build_cache_mount_share(&a, &b, &r->err), 0);
+    assert_int_equal(build_cache_mount_share(&a, &m, &b, &r->err), 0);
     assert_true(is_same(&a, &b));
     build_cache_mount_close(&a);
     assert_int_equal(open_mount(r, &m, &wait, &c), -1);
@@ -127,6 +127,55 @@ static void test_private_directories_are_taken_one_by_one_and_again(void **state
     assert_int_equal(first.st_ino, second.st_ino);
     build_cache_mount_close(&again);
     build_cache_mount_close(&b);
+}
+
+/* However a step shares it, the cache is the same one when nobody else uses it. */
+static void test_ways_of_sharing_see_the_same_cache(void **state)
+{
+    struct rig *r = *state;
+    const struct build_mount shared = mount_of(DOCKERFILE_SHARING_SHARED);
+    const struct build_mount private = mount_of(DOCKERFILE_SHARING_PRIVATE);
+    const struct build_mount locked = mount_of(DOCKERFILE_SHARING_LOCKED);
+    const struct build_mount *const ways[] = {&shared, &private, &locked};
+    struct build_cache_mount first, a;
+    unsigned count = 0;
+    const struct build_cache_wait wait = {at_third, &count};
+
+    assert_int_equal(open_mount(r, &shared, NULL, &first), 0);
+    assert_int_equal(open_mount(r, &private, NULL, &a), 0);
+    assert_false(is_same(&first, &a));
+    assert_int_equal(open_mount(r, &locked, &wait, &a), -1);
+    rig_expect_failure(r, ERROR_CANCELLED, "");
+    build_cache_mount_close(&first);
+    for (size_t i = 0; i < ARRAY_COUNT(ways); i++) {
+        assert_int_equal(open_mount(r, ways[i], NULL, &a), 0);
+        if (i == 0)
+            first = a;
+        else
+            build_cache_mount_close(&a);
+    }
+    build_cache_mount_close(&first);
+}
+
+static void test_a_part_of_a_cache_must_be_there(void **state)
+{
+    struct rig *r = *state;
+    struct build_mount m = mount_of(DOCKERFILE_SHARING_SHARED);
+    struct build_cache_mount whole, part, other;
+    char source[] = "/part";
+
+    assert_int_equal(open_mount(r, &m, NULL, &whole), 0);
+    m.source = source;
+    assert_int_equal(open_mount(r, &m, NULL, &part), -1);
+    rig_expect_failure(r, ERROR_NOT_FOUND, "/part");
+    assert_int_equal(mkdirat(whole.dir_fd, "part", 0755), 0);
+    assert_int_equal(open_mount(r, &m, NULL, &part), 0);
+    assert_int_equal(build_cache_mount_share(&whole, &m, &other, &r->err), 0);
+    assert_true(is_same(&part, &other));
+    assert_false(is_same(&part, &whole));
+    build_cache_mount_close(&other);
+    build_cache_mount_close(&part);
+    build_cache_mount_close(&whole);
 }
 
 /* Several processes make the same directory at once: all get it. */
@@ -165,6 +214,8 @@ int main(void)
         rig_test(test_locked_waits_until_it_is_cancelled_or_free),
         rig_test(test_a_shared_lock_is_held_until_both_are_closed),
         rig_test(test_private_directories_are_taken_one_by_one_and_again),
+        rig_test(test_ways_of_sharing_see_the_same_cache),
+        rig_test(test_a_part_of_a_cache_must_be_there),
         rig_test(test_processes_that_make_it_at_once_agree),
     };
 
