@@ -44,6 +44,7 @@ const struct cli_command *const cli_commands[] = {
     &cli_command_promote,
     &cli_command_log,
     &cli_command_doctor,
+    &cli_command_completion,
     &cli_command_version,
 };
 const size_t cli_command_count = ARRAY_COUNT(cli_commands);

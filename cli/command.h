@@ -41,6 +41,7 @@ struct cli_command {
 extern const struct cli_command cli_command_build;
 extern const struct cli_command cli_command_builds;
 extern const struct cli_command cli_command_check;
+extern const struct cli_command cli_command_completion;
 extern const struct cli_command cli_command_context;
 extern const struct cli_command cli_command_copy;
 extern const struct cli_command cli_command_debug;

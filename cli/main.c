@@ -4,42 +4,10 @@
 #include "base/log.h"
 #include "base/version.h"
 #include "cli/command.h"
+#include "cli/complete.h"
+#include "cli/globals.h"
 #include "cli/interrupt.h"
 #include "cli/message.h"
-
-#define COUNT_GLOBAL ARRAY_COUNT(global_options)
-
-struct globals {
-    const char *root;
-    const char *storage_budget;
-    const char *storage_limit;
-    struct cli_texts insecure_registries;
-    const char *isolation;
-    bool debug;
-    bool version;
-};
-
-static const struct cli_option global_options[] = {
-    {0, "root", CLI_OPTION_TEXT, "DIR",
-     "The store (default $COOPER_ROOT, else below $XDG_DATA_HOME)",
-     offsetof(struct globals, root)},
-    {0, "insecure-registry", CLI_OPTION_TEXTS, "HOST[:PORT]",
-     "Speak plain HTTP or unverified TLS to this registry",
-     offsetof(struct globals, insecure_registries)},
-    {0, "storage-budget", CLI_OPTION_TEXT, "SIZE|PERCENT%|none",
-     "What is used least recently is removed beyond this (default 10% of the disk)",
-     offsetof(struct globals, storage_budget)},
-    {0, "storage-limit", CLI_OPTION_TEXT, "SIZE|PERCENT%",
-     "A build that would make the store larger than this is ended",
-     offsetof(struct globals, storage_limit)},
-    {0, "isolation", CLI_OPTION_TEXT, "auto|root|subids|single|none",
-     "How steps are shut in, and whose ids they have (default auto)",
-     offsetof(struct globals, isolation)},
-    {'D', "debug", CLI_OPTION_SWITCH, NULL, "Log to standard error",
-     offsetof(struct globals, debug)},
-    {'v', "version", CLI_OPTION_SWITCH, NULL, "Print the version",
-     offsetof(struct globals, version)},
-};
 
 static void print_help(void)
 {
@@ -48,9 +16,9 @@ static void print_help(void)
     buf_append_text(&text, "Usage: cooper [OPTIONS] COMMAND\n\n"
                            "Builds container images: no daemon, no root\n\nCommands:\n");
     for (size_t i = 0; i < cli_command_count; i++)
-        buf_printf(&text, "  %-10s%s\n", cli_commands[i]->name, cli_commands[i]->summary);
-    buf_printf(&text, "  %-10s%s\n\nOptions:\n", "help", "Print the help of a command");
-    cli_args_describe(global_options, COUNT_GLOBAL, &text);
+        buf_printf(&text, "  %-16s%s\n", cli_commands[i]->name, cli_commands[i]->summary);
+    buf_printf(&text, "  %-16s%s\n\nOptions:\n", "help", "Print the help of a command");
+    cli_args_describe(cli_global_options, cli_global_option_count, &text);
     buf_printf(&text, "%-34s%s\n", "      --help", "Print this");
     buf_append_text(&text, "\n'cooper COMMAND --help' tells more about a command.\n");
     fputs(buf_text(&text), stdout);
@@ -91,6 +59,8 @@ static int run(struct cli_session *session,
 
     if (strcmp(arguments->items[0], "help") == 0)
         return run_help(arguments, err);
+    if (strcmp(arguments->items[0], CLI_COMPLETE_WORD) == 0)
+        return cli_complete(session, arguments->items + 1, arguments->count - 1, err);
     *command = cli_command_find(arguments->items[0], err);
     if (*command == NULL)
         return -1;
@@ -99,7 +69,7 @@ static int run(struct cli_session *session,
 }
 
 static int start(struct cli_session *session,
-                 struct globals *globals,
+                 struct cli_globals *globals,
                  int argc,
                  char **argv,
                  const struct cli_command **command,
@@ -108,8 +78,8 @@ static int start(struct cli_session *session,
     CLEANUP(cli_texts_release) struct cli_texts arguments = {0};
     bool help = false;
 
-    if (cli_args_parse(global_options, COUNT_GLOBAL, CLI_ARGS_PARSE_STOP, argc - 1,
-                       argv + 1, globals, &arguments, &help, err) < 0)
+    if (cli_args_parse(cli_global_options, cli_global_option_count, CLI_ARGS_PARSE_STOP,
+                       argc - 1, argv + 1, globals, &arguments, &help, err) < 0)
         return -1;
     if (globals->version) {
         puts("cooper version " COOPER_VERSION);
@@ -141,7 +111,7 @@ int main(int argc, char **argv)
 {
     CLEANUP(error_clear) struct error err = ERROR_INIT;
     const struct cli_command *command = NULL;
-    struct globals globals = {0};
+    struct cli_globals globals = {0};
     struct cli_session session;
     int status;
 
@@ -159,7 +129,7 @@ int main(int argc, char **argv)
     }
     fflush(stdout);
     cli_session_tidy(&session);
-    cli_args_release(global_options, COUNT_GLOBAL, &globals);
+    cli_args_release(cli_global_options, cli_global_option_count, &globals);
     cli_session_release(&session);
     return status;
 }

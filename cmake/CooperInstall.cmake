@@ -14,16 +14,22 @@ if(manuals)
   install(FILES ${manuals} DESTINATION "${CMAKE_INSTALL_MANDIR}/man1")
 endif()
 
-# completions/cooper.bash, _cooper (zsh), cooper.fish
-if(EXISTS "${PROJECT_SOURCE_DIR}/completions/cooper.bash")
-  install(FILES completions/cooper.bash RENAME cooper
+# What shells complete is asked of the program itself: only one that runs here can print it.
+if(TARGET cooper AND NOT CMAKE_CROSSCOMPILING)
+  set(completions "${CMAKE_CURRENT_BINARY_DIR}/completions")
+  file(MAKE_DIRECTORY "${completions}")
+  set(files)
+  foreach(shell bash zsh fish)
+    add_custom_command(OUTPUT "${completions}/cooper.${shell}"
+      COMMAND cooper completion ${shell} > "${completions}/cooper.${shell}"
+      DEPENDS cooper VERBATIM)
+    list(APPEND files "${completions}/cooper.${shell}")
+  endforeach()
+  add_custom_target(completions ALL DEPENDS ${files})
+  install(FILES "${completions}/cooper.bash" RENAME cooper
     DESTINATION "${CMAKE_INSTALL_DATADIR}/bash-completion/completions")
-endif()
-if(EXISTS "${PROJECT_SOURCE_DIR}/completions/_cooper")
-  install(FILES completions/_cooper
+  install(FILES "${completions}/cooper.zsh" RENAME _cooper
     DESTINATION "${CMAKE_INSTALL_DATADIR}/zsh/vendor-completions")
-endif()
-if(EXISTS "${PROJECT_SOURCE_DIR}/completions/cooper.fish")
-  install(FILES completions/cooper.fish
+  install(FILES "${completions}/cooper.fish"
     DESTINATION "${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d")
 endif()

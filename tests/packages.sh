@@ -40,6 +40,9 @@ tests=(
     libclang-rt-14-dev
     libcmocka-dev
     mandoc
+    # Shells, for what they complete.
+    fish
+    zsh
     # Other people's tools, which must accept what we make.
     chromium-headless-shell
     containerd
