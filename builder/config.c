@@ -73,7 +73,10 @@ const char *build_config_text(const struct build_config *c, const char *key)
 
 void build_config_set_text(struct build_config *c, const char *key, const char *text)
 {
-    doc_set_text(build_config_inner(c), key, text);
+    if (*text)
+        doc_set_text(build_config_inner(c), key, text);
+    else
+        doc_remove(build_config_inner(c), key);
 }
 
 void build_config_set_list(struct build_config *c,

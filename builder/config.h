@@ -30,6 +30,7 @@ void build_config_release(struct build_config *c); /* idempotent */
 struct doc *build_config_inner(struct build_config *c);
 /* A text member of "config"; "" where absent. */
 const char *build_config_text(const struct build_config *c, const char *member);
+/* "" removes the member. */
 void build_config_set_text(struct build_config *c, const char *member, const char *text);
 /* Replaces a member of "config" by a list of texts; NULL items: removes it. */
 void build_config_set_list(struct build_config *c,

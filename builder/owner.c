@@ -32,7 +32,8 @@ static int read_file(const struct build_user_files *files,
     return files->read(files->context, path, out, err);
 }
 
-/* The next line that has the fields asked for; lines that do not parse are passed over. */
+/* The next line with a user id; lines without are passed over. What else is missing is
+ * empty, a group 0, as BuildKit reads it. */
 static bool next_passwd(struct view *rest, struct passwd_line *out)
 {
     struct view line, field;
@@ -42,11 +43,12 @@ static bool next_passwd(struct view *rest, struct passwd_line *out)
         line = view_trim(line);
         if (!view_cut(line, ':', &out->name, &line) || !view_cut(line, ':', &field, &line))
             continue;
-        if (!view_cut(line, ':', &field, &line) || !view_to_u64(field, &out->uid))
+        view_cut(line, ':', &field, &line);
+        if (!view_to_u64(field, &out->uid))
             continue;
         view_cut(line, ':', &field, &line);
         if (!view_to_u64(field, &out->gid))
-            continue;
+            out->gid = 0;
         view_cut(line, ':', &field, &line);
         view_cut(line, ':', &out->home, &line);
         return true;
@@ -234,6 +236,16 @@ int build_user_of_process(struct cas_tree *tree,
     return build_user_of_process_in(&files, spec, out, err);
 }
 
+/* The home of the first line that has the id, whatever name was asked for: the process is
+ * started by its id, and runc then looks its home up. */
+static char *home_of(const struct buf *passwd, uint64_t uid)
+{
+    const struct view none = VIEW_LIT("");
+    struct passwd_line line;
+
+    return passwd_find(passwd, none, &uid, &line) ? view_dup(line.home) : base_strdup("/");
+}
+
 int build_user_of_process_in(const struct build_user_files *files,
                              const char *spec,
                              struct build_process_user *out,
@@ -254,7 +266,6 @@ int build_user_of_process_in(const struct build_user_files *files,
         line.gid <= UINT32_MAX) {
         out->uid = (uint32_t)line.uid;
         out->gid = (uint32_t)line.gid;
-        out->home = view_dup(line.home);
         if (!has_group && add_groups(files, line.name, out, err) < 0)
             return -1;
     } else if (by_id) {
@@ -265,10 +276,10 @@ int build_user_of_process_in(const struct build_user_files *files,
             "unable to find user %.*s: no matching entries in the image's /etc/passwd",
             VIEW_ARG(user));
     }
-    if (!out->home || !*out->home) {
-        free(out->home);
-        out->home = base_strdup("/");
-    }
+    if (out->uid > INT32_MAX)
+        return error_set(err, ERROR_INVALID, "user %.*s: ids are at most %d",
+                         VIEW_ARG(user), INT32_MAX);
+    out->home = home_of(&file, out->uid);
     if (has_group && group_id(files, group, &out->gid, err) < 0)
         return -1;
     add_own_group(out);

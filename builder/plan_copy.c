@@ -68,6 +68,7 @@ static int read_source(struct planner *p,
                        struct view word,
                        const char *checksum,
                        struct build_copy_source *out,
+                       struct buf *shown,
                        struct error *err)
 {
     const struct dockerfile_copy *copy = in->copy;
@@ -82,8 +83,10 @@ static int read_source(struct planner *p,
         /* As BuildKit: archives from elsewhere stay what they are, unless asked for. */
         out->unpack = copy->unpack == DOCKERFILE_SWITCH_ON &&
                       build_remote_kind_of(out->remote) == BUILD_REMOTE_FILE;
+        buf_printf(shown, " %s", build_remote_shown(out->remote));
         return 0;
     }
+    buf_printf(shown, " %s", typed);
     if (checksum)
         return error_set(err, ERROR_INVALID, "checksum requires HTTP(S) or Git sources");
     if (copy->parents)
@@ -101,6 +104,7 @@ static int read_inline(struct planner *p,
                        struct plan_stage *s,
                        const struct dockerfile_heredoc *doc,
                        struct build_copy_source *out,
+                       struct buf *shown,
                        struct error *err)
 {
     char *text = doc->expand
@@ -112,6 +116,7 @@ static int read_inline(struct planner *p,
     out->from = BUILD_FROM_TEXT;
     out->text = (struct view){text, doc->expand ? strlen(text) : doc->body.size};
     out->path = view_dup(doc->name.text);
+    buf_printf(shown, " <<%s", out->path);
     return 0;
 }
 
@@ -192,6 +197,7 @@ static int read_flags(struct planner *p,
 static void append_history(struct plan_stage *s,
                            const struct dockerfile_instruction *in,
                            const struct build_copy_op *op,
+                           const char *sources,
                            const char *dest)
 {
     CLEANUP(buf_release) struct buf text = BUF_INIT(LIMIT_TEXT_SIZE);
@@ -203,11 +209,7 @@ static void append_history(struct plan_stage *s,
         buf_printf(&text, " --chown=%s", op->chown);
     if (op->chmod)
         buf_printf(&text, " --chmod=%s", op->chmod);
-    for (size_t i = 0; i < op->source_count; i++)
-        buf_printf(&text, " %s%s", op->sources[i].from == BUILD_FROM_TEXT ? "<<" : "",
-                   op->sources[i].remote ? build_remote_shown(op->sources[i].remote)
-                                         : op->sources[i].path);
-    buf_printf(&text, " %s # cooper", dest);
+    buf_printf(&text, "%s %s # cooper", sources, dest);
     build_config_history(&s->config, buf_text(&text), false);
 }
 
@@ -242,6 +244,7 @@ int plan_copy(struct planner *p,
     struct build_copy_op *op = &n->copy;
     CLEANUP(base_freep) char *dest = plan_expand(p, s, copy->dest.text, err);
     CLEANUP(base_freep) char *checksum = NULL;
+    CLEANUP(buf_release) struct buf shown = BUF_INIT(LIMIT_TEXT_SIZE);
 
     op->sources = base_alloc_array(copy->sources.count + copy->inlines.count + 1,
                                    sizeof *op->sources);
@@ -251,16 +254,16 @@ int plan_copy(struct planner *p,
     op->dest = plan_path(s, dest);
     for (size_t i = 0; i < copy->sources.count; i++)
         if (read_source(p, s, c->instruction, copy->sources.items[i].text, checksum,
-                        &op->sources[op->source_count++], err) < 0)
+                        &op->sources[op->source_count++], &shown, err) < 0)
             return -1;
     for (size_t i = 0; i < copy->inlines.count; i++)
         if (read_inline(p, s, &copy->inlines.items[i], &op->sources[op->source_count++],
-                        err) < 0)
+                        &shown, err) < 0)
             return -1;
     if (set_origin(p, s, c, op, err) < 0)
         return -1;
     plan_run_beside(p, s, build_config_text(&s->config, "WorkingDir"), n);
-    append_history(s, c->instruction, op, dest);
+    append_history(s, c->instruction, op, buf_text(&shown), dest);
     s->node = n;
     return 0;
 }

@@ -33,6 +33,20 @@ void plan_env_set(struct plan_env *e, struct view name, struct view value)
     e->items[e->count++] = (struct plan_variable){.name = view_dup(name), .value = text};
 }
 
+void plan_env_put(struct plan_env *e, struct view name, struct view value)
+{
+    const size_t at = position(e, name);
+    char *text;
+
+    if (at == e->count) {
+        plan_env_set(e, name, value);
+        return;
+    }
+    text = base_strndup(value.data ? value.data : "", value.size);
+    free(e->items[at].value);
+    e->items[at].value = text;
+}
+
 int plan_env_check(const struct plan_env *e, struct error *err)
 {
     if (e->count > LIMIT_BUILD_VARIABLES)

@@ -124,7 +124,7 @@ static int meta_arg(struct planner *p,
             if (is_env_arg(name))
                 plan_env_set(&s->env, name, view_of(value));
         }
-        plan_env_set(&s->args, name, view_of(value ? value : ""));
+        plan_env_put(&s->args, name, view_of(value ? value : ""));
         free(value);
         if (plan_env_check(&s->args, err) < 0)
             return -1;
@@ -201,36 +201,11 @@ static void meta_shell(struct plan_stage *s, const struct dockerfile_command *c)
     char **list = command_list(s, &exec, &count);
 
     build_config_set_list(&s->config, "Shell", list, count);
-    buf_append_text(&text, "SHELL ");
-    append_list(&text, list, count);
+    buf_append_text(&text, "SHELL [");
+    for (size_t i = 0; i < count; i++)
+        buf_printf(&text, "%s%s", i ? " " : "", list[i]);
+    buf_append_char(&text, ']');
     free_list(list, count);
-    history(s, &text, true);
-}
-
-static void set_duration(struct doc *check, const char *member, int64_t value)
-{
-    if (value != 0)
-        doc_set_int(check, member, value);
-}
-
-static void meta_healthcheck(struct plan_stage *s, const struct dockerfile_healthcheck *h)
-{
-    CLEANUP(buf_release) struct buf text = BUF_INIT(LIMIT_TEXT_SIZE);
-    struct doc *check = doc_new_object();
-    struct doc *test = doc_new_array();
-
-    doc_append_text(test, h->none ? "NONE" : h->command.exec ? "CMD" : "CMD-SHELL");
-    for (size_t i = 0; !h->none && i < h->command.args.count; i++)
-        doc_append(test, doc_new_text(h->command.args.items[i].text));
-    doc_set(check, "Test", test);
-    set_duration(check, "Interval", h->interval_ns);
-    set_duration(check, "Timeout", h->timeout_ns);
-    set_duration(check, "StartPeriod", h->start_period_ns);
-    set_duration(check, "StartInterval", h->start_interval_ns);
-    set_duration(check, "Retries", h->retries);
-    buf_append_text(&text, "HEALTHCHECK ");
-    doc_write(check, DOC_WRITE_COMPACT, &text);
-    doc_set(build_config_inner(&s->config), "Healthcheck", check);
     history(s, &text, true);
 }
 
@@ -429,7 +404,7 @@ int plan_meta(struct planner *p,
         meta_shell(s, in->command);
         return 0;
     case DOCKERFILE_HEALTHCHECK:
-        meta_healthcheck(s, in->healthcheck);
+        plan_healthcheck(s, in->healthcheck);
         return 0;
     case DOCKERFILE_EXPOSE:
         return meta_expose(p, s, in->words, err);

@@ -20,6 +20,9 @@ struct plan_env {
     size_t capacity;
 };
 void plan_env_set(struct plan_env *e, struct view name, struct view value);
+/* The same, but a variable that is there keeps its place: the order of a RUN's arguments.
+ */
+void plan_env_put(struct plan_env *e, struct view name, struct view value);
 /* ERROR_LIMIT if there are too many. */
 int plan_env_check(const struct plan_env *e, struct error *err);
 bool plan_env_get(const struct plan_env *e, struct view name, struct view *value);
@@ -155,6 +158,8 @@ struct build_node *plan_context_node(struct planner *p,
                                      const char *path,
                                      struct source_pos pos,
                                      const char *title);
+/* plan_healthcheck.c */
+void plan_healthcheck(struct plan_stage *s, const struct dockerfile_healthcheck *h);
 /* plan_expose.c */
 int plan_expose(struct build_config *config,
                 const char *port,

@@ -76,7 +76,7 @@ static int read_platform(struct planner *p,
     char *text;
     int status = 0;
 
-    if (!dockerfile_word_given(from->platform))
+    if (!dockerfile_word_given(from->platform) || from->platform.text.size == 0)
         return 0;
     text = plan_expand_in(p, from->platform.text, &p->globals, 0, err);
     if (!text)
@@ -369,7 +369,9 @@ static int resolve_base(struct planner *p, struct plan_stage *s, struct error *e
 
     s->is_resolved = true;
     if (kind == BUILD_NAMED_NONE && strcmp(s->base_name, "scratch") == 0) {
-        build_config_init_empty(&s->config, platform);
+        /* As BuildKit: nothing is made for the platform that FROM names. */
+        s->has_platform = false;
+        build_config_init_empty(&s->config, &p->plan->platform);
         return 0;
     }
     if (kind == BUILD_NAMED_NONE) {

@@ -26,14 +26,20 @@ void step_env_set(struct step_run *r, const char *name, const char *value)
     r->env[r->env_count] = NULL;
 }
 
-bool step_env_has(const struct step_run *r, const char *name)
+/* NULL where it is not set. */
+static const char *find(const struct step_run *r, const char *name)
 {
     const size_t size = strlen(name);
 
     for (size_t i = 0; i < r->env_count; i++)
         if (strncmp(r->env[i], name, size) == 0 && r->env[i][size] == '=')
-            return true;
-    return false;
+            return r->env[i] + size + 1;
+    return NULL;
+}
+
+bool step_env_has(const struct step_run *r, const char *name)
+{
+    return find(r, name) != NULL;
 }
 
 void step_env_init(struct step_run *r)
@@ -46,11 +52,12 @@ void step_env_init(struct step_run *r)
         struct view name, value;
 
         view_cut(view_of(r->op->proxy_env[i]), '=', &name, &value);
-        char *text = view_dup(name);
-        if (!step_env_has(r, text))
-            step_env_set(r, text, value.data);
-        free(text);
+        CLEANUP(base_freep) char *text = view_dup(name);
+
+        step_env_set(r, text, value.data); /* over what the image says */
     }
-    if (!step_env_has(r, "HOME"))
+    const char *const home = find(r, "HOME");
+
+    if (!home || !*home) /* as runc: an empty one counts as none */
         step_env_set(r, "HOME", r->user.home);
 }

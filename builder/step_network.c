@@ -21,7 +21,11 @@ static struct build_network_way choose(struct step_run *r)
     case DOCKERFILE_NETWORK_NONE:
         break;
     }
-    return (struct build_network_way){.mode = SANDBOX_NETWORK_NONE, .netns_fd = -1};
+    /* The file is there all the same, as with BuildKit: it names whom it cannot reach. */
+    return (struct build_network_way){.mode = SANDBOX_NETWORK_NONE,
+                                      .netns_fd = -1,
+                                      .resolv_conf =
+                                          build_network_host(network).resolv_conf};
 }
 
 static int add_hosts(struct step_run *r, struct error *err)

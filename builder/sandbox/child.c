@@ -301,8 +301,8 @@ static int exec_in_path(char **argv, char **env, const char *path)
             if (size < sizeof file - 1)
                 file[size++] = *path;
         path += *path == ':';
-        if (size == 0)
-            continue; /* "" would be the working directory, which Docker does not search */
+        if (size == 0 || file[0] != '/')
+            continue; /* of the working directory: Docker does not search there */
         file[size++] = '/';
         for (const char *name = argv[0]; *name && size < sizeof file - 1; name++)
             file[size++] = *name;

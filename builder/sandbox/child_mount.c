@@ -123,6 +123,32 @@ int child_bind(struct sandbox_child *child, const struct sandbox_op *op)
     return bind_kernel(child, op, child_text(child, op->text));
 }
 
+/* What a mount of the step's becomes only when it is there. */
+static int finish_mount(struct sandbox_child *child,
+                        const struct sandbox_op *op,
+                        const struct stat *covered)
+{
+    const int fd = child_open(child->root, child_text(child, op->target), false);
+    const struct child_fd_path path = child_fd_path(fd < 0 ? 0 : fd);
+
+    if (fd < 0)
+        return -1;
+    if (covered && chmod(path.text, covered->st_mode & 07777) < 0)
+        return child_close_after(fd, -1);
+    return child_close_after(fd, op->flags & OP_FLAG_READONLY ? child_remount(fd, MS_RDONLY)
+                                                              : 0);
+}
+
+/* As runc: a tmpfs over a directory has its mode. */
+static bool find_covered(const struct sandbox_child *child,
+                         const struct sandbox_op *op,
+                         struct stat *out)
+{
+    const int fd = child_open(child->root, child_text(child, op->target), false);
+
+    return fd >= 0 && child_close_after(fd, fstat(fd, out)) == 0;
+}
+
 /*
  * In a container whose /proc or /sys are covered in part the kernel mounts nobody a new
  * one, as that would uncover it (mount_too_revealing). The container's own is shown then,
@@ -134,8 +160,11 @@ int child_mount(struct sandbox_child *child, const struct sandbox_op *op)
 {
     const char *type = child_text(child, op->text);
     const char *target = child_text(child, op->target);
-    const int fd = child_target(child, target, CHILD_TARGET_DIRECTORY,
-                                (op->flags & OP_FLAG_KERNEL) != 0);
+    const bool is_kernel = (op->flags & OP_FLAG_KERNEL) != 0;
+    struct stat covered;
+    const bool keep_mode =
+        op->flags & OP_FLAG_TARGET_MODE && find_covered(child, op, &covered);
+    const int fd = child_target(child, target, CHILD_TARGET_DIRECTORY, is_kernel);
 
     if (fd < 0)
         return -1;
@@ -145,6 +174,8 @@ int child_mount(struct sandbox_child *child, const struct sandbox_op *op)
                                     child_text(child, op->data)));
     if (result < 0 && errno == EPERM && (op->flags & OP_FLAG_OR_BIND))
         return bind_kernel(child, op, target);
+    if (result == 0 && !is_kernel)
+        return finish_mount(child, op, keep_mode ? &covered : NULL);
     return result;
 }
 

@@ -166,7 +166,7 @@ static int create_name(struct sandbox_child *child,
     const struct timespec times[2] = {st.st_atim, st.st_mtim};
     if (last && how->kind == CHILD_TARGET_FILE) {
         fd = openat(parent, name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC | O_NOFOLLOW,
-                    0644);
+                    0755); /* as runc; to be seen where a step moves it away */
         if (fd >= 0)
             close(fd);
     } else {

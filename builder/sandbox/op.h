@@ -71,6 +71,8 @@ enum sandbox_op_flags {
     OP_FLAG_NODEV = 32,      /* device nodes that a step makes there cannot be opened */
     OP_FLAG_DEVICE = 64,     /* a node that the step was given: it can be opened */
     OP_FLAG_OR_BIND = 128,   /* where it cannot be mounted, what this process has there */
+    OP_FLAG_TARGET_MODE =
+        256, /* the mode of the directory that it covers, if there was one */
 };
 
 /* What the members mean is said in plan.c, beside the function that writes each operation.

@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mount.h>
 
 static const uint64_t default_shm_size = UINT64_C(64) << 20;
@@ -276,7 +277,9 @@ static void plan_tmpfs(struct sandbox_plan *plan, const struct sandbox_mount *m)
         m->size ? base_format("mode=%o,size=%ju", (unsigned)mode, (uintmax_t)m->size)
                 : base_format("mode=%o", (unsigned)mode);
 
-    plan_mount(plan, OP_MOUNT, "tmpfs", m->target, MS_NOSUID, options)->flags = 0;
+    plan_mount(plan, OP_MOUNT, "tmpfs", m->target, MS_NOSUID, options)->flags =
+        (m->mode ? 0 : (uint32_t)OP_FLAG_TARGET_MODE) |
+        (m->readonly ? (uint32_t)OP_FLAG_READONLY : 0);
     free(options);
 }
 
@@ -350,6 +353,16 @@ static void plan_root(struct sandbox_plan *plan,
     plan_slot(plan, OP_ROOT, sources[0].slot);
 }
 
+/* What the step mounts there stands for the file: nothing could be mounted over one that
+ * has lost its name. */
+static bool is_target(const struct sandbox_spec *spec, const char *path)
+{
+    for (size_t i = 0; i < spec->mount_count; i++)
+        if (strcmp(spec->mounts[i].target, path) == 0)
+            return true;
+    return false;
+}
+
 void plan_file_systems(struct sandbox_plan *plan,
                        const struct sandbox_spec *spec,
                        const struct sandbox_host *host)
@@ -361,9 +374,9 @@ void plan_file_systems(struct sandbox_plan *plan,
 
     plan_root(plan, spec, sources, classic);
     plan_kernel_mounts(plan, spec, host);
-    if (spec->resolv_conf)
+    if (spec->resolv_conf && !is_target(spec, "/etc/resolv.conf"))
         plan_file(plan, "/etc/resolv.conf", view_of(spec->resolv_conf), 0644, 0, true);
-    if (spec->hosts)
+    if (spec->hosts && !is_target(spec, "/etc/hosts"))
         plan_file(plan, "/etc/hosts", view_of(spec->hosts), 0644, 0, true);
     for (size_t i = 0; i < spec->mount_count; i++)
         plan_user_mount(plan, &spec->mounts[i], &sources[i + 1]);

@@ -83,14 +83,15 @@ enum sandbox_mount_type {
 struct sandbox_mount {
     enum sandbox_mount_type type;
     const char *target;
-    bool readonly; /* BIND, SNAPSHOT, FILE; with all mounts below the source, which the
+    bool readonly; /* not of SOCKET, DEVICE; with all mounts below the source, which the
                     * classic API leaves away as it could not protect them */
     int source_fd;
     struct cas_snapshot_mount snapshot;
     const char *source;
     struct view content;
     uint64_t size; /* TMPFS, in bytes; 0: the kernel's default, half of memory */
-    mode_t mode;   /* TMPFS: 0 means 01777; FILE: 0 means 0400; SOCKET: 0 means 0600 */
+    mode_t mode;   /* TMPFS: 0 means that of the directory that it covers, 01777 where there
+                    * was none; FILE: 0 means 0400; SOCKET: 0 means 0600 */
     uid_t uid;     /* FILE, SOCKET */
     gid_t gid;
 };

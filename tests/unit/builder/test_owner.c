@@ -13,6 +13,8 @@ static const char PASSWD[] = "root:x:0:0:root:/root:/bin/sh\n"
                              "broken\n"
                              "bob:x:1000:100:Bob:/home/bob:/bin/sh\n"
                              "homeless:x:7:7::\n"
+                             "short:x:8\n"
+                             "twin:x:1000:12::/home/twin:\n"
                              "far:x:4294967296:1:::\n"
                              "neg:x:-1:1:::\n"
                              "bob:x:9:9:second::\n";
@@ -81,7 +83,9 @@ static void test_names_and_ids_are_looked_up(void **state)
     user_is("bob:wheel", 1000, 10, "/home/bob");
     user_is("bob:77", 1000, 77, "/home/bob");
     user_is("4321", 4321, 0, "/");
-    user_is("homeless", 7, 7, "/");
+    user_is("homeless", 7, 7, "");
+    user_is("short", 8, 0, "");
+    user_is("twin", 1000, 12, "/home/bob");
 }
 
 static void test_a_name_in_no_file_is_an_error(void **state)
@@ -93,6 +97,20 @@ static void test_a_name_in_no_file_is_an_error(void **state)
     user_fails("neg");
     user_fails("broken");
     user_fails("4294967296");
+}
+
+static void test_an_id_past_what_runc_takes_is_an_error(void **state)
+{
+    const struct build_user_files files = {.read = read_files};
+    struct build_process_user u;
+    struct error err = ERROR_INIT;
+
+    (void)state;
+    assert_int_equal(build_user_of_process_in(&files, "2147483648", &u, &err), -1);
+    assert_int_equal(err.code, ERROR_INVALID);
+    error_clear(&err);
+    build_process_user_release(&u);
+    user_is("2147483647", 2147483647, 0, "/");
 }
 
 static void test_supplementary_groups_list_the_user(void **state)
@@ -155,6 +173,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_names_and_ids_are_looked_up),
         cmocka_unit_test(test_a_name_in_no_file_is_an_error),
+        cmocka_unit_test(test_an_id_past_what_runc_takes_is_an_error),
         cmocka_unit_test(test_supplementary_groups_list_the_user),
         cmocka_unit_test(test_an_image_without_files_knows_ids_only),
         cmocka_unit_test(test_owners_of_files_without_passwd),

@@ -443,6 +443,34 @@ static void test_tmpfs_has_size_and_mode(void **state)
     }
 }
 
+static void test_tmpfs_has_the_mode_of_what_it_covers(void **state)
+{
+    for (each_api(api)) {
+        const struct sandbox_mount mounts[] = {
+            {.type = SANDBOX_MOUNT_TMPFS, .target = "/etc"},
+            {.type = SANDBOX_MOUNT_TMPFS, .target = "/bin/new"},
+            {.type = SANDBOX_MOUNT_TMPFS, .target = "/r", .readonly = true},
+        };
+        fixture_expect(*state, with_mounts(api, mounts, 3),
+                       "stat -c %a /etc /bin/new; ls -A /etc; echo x 2>/dev/null > /r/a || "
+                       "echo refused",
+                       "755\n1777\nrefused\n");
+    }
+}
+
+/* Nothing is mounted twice over: a mount of the step's stands for the network's file. */
+static void test_a_mount_stands_for_a_file_of_the_network(void **state)
+{
+    for (each_api(api)) {
+        const struct sandbox_mount hosts = {.type = SANDBOX_MOUNT_FILE,
+                                            .target = "/etc/hosts",
+                                            .content = VIEW_LIT("mine\n")};
+        struct sandbox_spec spec = with_mounts(api, &hosts, 1);
+        spec.hosts = "::1 localhost\n";
+        fixture_expect(*state, spec, "cat /etc/hosts", "mine\n");
+    }
+}
+
 static void test_shm_size(void **state)
 {
     fixture_expect(*state, (struct sandbox_spec){.shm_size = 65536},
@@ -616,6 +644,8 @@ static int group(void)
         cmocka_unit_test(test_target_of_a_mount_stays_in_the_root),
         cmocka_unit_test(test_secret_is_a_file_in_memory),
         cmocka_unit_test(test_tmpfs_has_size_and_mode),
+        cmocka_unit_test(test_tmpfs_has_the_mode_of_what_it_covers),
+        cmocka_unit_test(test_a_mount_stands_for_a_file_of_the_network),
         cmocka_unit_test(test_shm_size),
         cmocka_unit_test(test_snapshot_as_a_mount),
         cmocka_unit_test(test_many_layers),
