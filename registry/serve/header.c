@@ -35,10 +35,9 @@ enum serve_range serve_range_parse(const char *text,
     *last = size - 1;
     if (from.size == 0)
         return suffix(to, size, first);
-    if (!view_to_u64(from, first) ||
-        (to.size > 0 && (!view_to_u64(to, last) || *last < *first)))
+    if (!view_to_u64(from, first) || (to.size > 0 && !view_to_u64(to, last)))
         return SERVE_RANGE_ALL;
-    if (*first >= size)
+    if (*first >= size || *last < *first)
         return SERVE_RANGE_UNSATISFIABLE;
     if (to.size == 0 || *last >= size)
         *last = size - 1;

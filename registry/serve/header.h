@@ -14,8 +14,9 @@
 enum serve_range { SERVE_RANGE_ALL = 0, SERVE_RANGE_PART, SERVE_RANGE_UNSATISFIABLE };
 
 /* "bytes=A-B", "bytes=A-", "bytes=-N" of something with `size` bytes; *last is inclusive.
- * What is malformed, of another unit, or several ranges, means everything, as RFC 9110
- * allows; *first and *last are not to be read then. `text` may be NULL. */
+ * One that ends before it begins is as unsatisfiable as one beyond the end. What is
+ * malformed, of another unit, or several ranges, means everything, as RFC 9110 allows;
+ * *first and *last are not to be read then. `text` may be NULL. */
 enum serve_range serve_range_parse(const char *text,
                                    uint64_t size,
                                    uint64_t *first,

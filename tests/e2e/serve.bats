@@ -47,6 +47,13 @@ fetch() { # STATUS CURL-ARGUMENT...: fails unless the answer has that status; th
     "$COOPER_SOURCE_DIR/tests/e2e/serve_conformance.py" "$SERVED" --only sparse
     fetch 200 "http://$SERVED/v2/_catalog"
     repository=$(jq -r '.repositories[0]' <<<"$body")
+    fetch 201 -X PUT -H 'Content-Type: application/vnd.oci.image.index.v1+json' --data-binary '{
+        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": [{
+        "mediaType": "application/vnd.oci.image.manifest.v1+json", "size": 5, "digest":
+        "sha256:0000000000000000000000000000000000000000000000000000000000000000"}]}' \
+        "http://$SERVED/v2/bare/manifests/1"
+    fetch 200 "http://$SERVED/?repository=bare&tag=1"
+    [[ $body == *"not here"* ]]
     registry_stop
     # Nobody takes what never came for lost.
     cooper fsck

@@ -220,9 +220,10 @@ def blobs_have_heads_ranges_and_conditions(r):
         need(a.body == part, text, len(a.body))
         first = data.index(part) if text != "bytes=0-0" else 0
         need(a["Content-Range"].endswith(f"/{len(data)}"), a["Content-Range"], first)
-    a = r.do("GET", path, expect=416, Range=f"bytes={len(data)}-")
-    need(a["Content-Range"] == f"bytes */{len(data)}", a.headers)
-    for odd in ("bytes=5-2", "lines=1-2", "bytes=a-b", "bytes=0-1,4-5"):
+    for text in (f"bytes={len(data)}-", "bytes=5-2"):
+        a = r.do("GET", path, expect=416, Range=text)
+        need(a["Content-Range"] == f"bytes */{len(data)}", a.headers)
+    for odd in ("lines=1-2", "bytes=a-b", "bytes=0-1,4-5"):
         need(r.do("GET", path, expect=200, Range=odd).body == data, odd)
     tag = head["ETag"]
     need(r.do("GET", path, expect=304, If_None_Match=tag).body == b"")

@@ -136,16 +136,10 @@ static void range_is(const char *text, uint64_t size, uint64_t first, uint64_t l
 
 static void test_ranges(void **state)
 {
-    static const char *const all[] = {"",
-                                      "bytes",
-                                      "bytes=",
-                                      "bytes=-",
-                                      "bytes=5-2",
-                                      "bytes=a-b",
-                                      "bytes=1-2,4-5",
-                                      "items=1-2",
-                                      "bytes=1",
-                                      "bytes=99999999999999999999-"};
+    static const char *const all[] = {
+        "",          "bytes",     "bytes=",
+        "bytes=-",   "bytes=a-b", "bytes=1-2,4-5",
+        "items=1-2", "bytes=1",   "bytes=99999999999999999999-"};
     uint64_t first;
     uint64_t last;
 
@@ -158,6 +152,8 @@ static void test_ranges(void **state)
     assert_int_equal(serve_range_parse(NULL, 10, &first, &last), SERVE_RANGE_ALL);
     for (size_t i = 0; i < ARRAY_COUNT(all); i++)
         assert_int_equal(serve_range_parse(all[i], 10, &first, &last), SERVE_RANGE_ALL);
+    assert_int_equal(serve_range_parse("bytes=5-2", 10, &first, &last),
+                     SERVE_RANGE_UNSATISFIABLE);
     assert_int_equal(serve_range_parse("bytes=10-", 10, &first, &last),
                      SERVE_RANGE_UNSATISFIABLE);
     assert_int_equal(serve_range_parse("bytes=-0", 10, &first, &last),
