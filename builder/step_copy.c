@@ -11,6 +11,7 @@
 #include "builder/missing.h"
 #include "builder/owner.h"
 #include "builder/step_taken.h"
+#include "cas/unpack.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -289,6 +290,26 @@ static int copy_into(struct solve_node *n,
     return finish(n, delta, err);
 }
 
+/*
+ * The step looks at the base image's layers, and a later one will see their files: what is
+ * not unpacked yet is unpacked now, as that makes the indexes too. Otherwise a blob that
+ * comes from elsewhere would be read, and decompressed, once for each. Where it cannot be
+ * unpacked the step does without.
+ */
+static void unpack_base(const struct solve_node *n)
+{
+    CLEANUP(error_clear) struct error ignored = ERROR_INIT; /* who needs it tells again */
+    const struct build_node *base = n->node->base;
+
+    while (base && base->op != BUILD_OP_SOURCE)
+        base = base->base;
+    if (!base || !n->needs_files)
+        return;
+    const struct solve_node *source = solve_of(n->solver, base);
+
+    (void)!cas_layers_unpack(source->layers, source->count, &ignored);
+}
+
 int step_copy(struct solve_node *n, struct error *err)
 {
     struct build_archive_spool *spool =
@@ -297,6 +318,8 @@ int step_copy(struct solve_node *n, struct error *err)
     int status;
 
     open_trees(n, true, &trees);
+    if (!n->node->copy.link)
+        unpack_base(n);
     status = copy_into(n, &trees, spool, err);
     close_trees(&trees);
     build_archive_spool_free(spool);
@@ -315,6 +338,7 @@ int step_mkdir(struct solve_node *n, struct error *err)
     uint32_t gid = 0;
     int status = 0;
 
+    unpack_base(n);
     if (n->node->mkdir.user)
         status = build_owner_of_files(build_layer_tree_cas(tree), n->node->mkdir.user, &uid,
                                       &gid, err);

@@ -41,6 +41,22 @@ files() {
     skopeo inspect --tls-verify=false "docker://$REGISTRY/lazy:2" | jq -e '.Labels.a == "b"'
 }
 
+@test "a base that a COPY looks at and a RUN needs is read once" {
+    local layer
+
+    "$COOPER" tag busybox "$REGISTRY/once:1"
+    "$COOPER" push -q "$REGISTRY/once:1"
+    layer=$(skopeo inspect --raw --tls-verify=false "docker://$REGISTRY/once:1" |
+        jq -r '.layers[0].digest | sub("sha256:"; "")')
+    # WORKDIR looks too.
+    printf 'FROM %s/once:1\nWORKDIR /bin\nCOPY file /etc/file\nRUN cp /etc/file /copied\n' \
+        "$REGISTRY" >ctx/Dockerfile
+    export COOPER_ROOT=$PWD/fresh
+    strace -f -qq -o trace -e trace=openat "$COOPER" build -q -o out ctx
+    cmp ctx/file out/copied
+    [ "$(grep -c "blobs/sha256/$layer\", O_RDONLY" trace)" -eq 1 ]
+}
+
 @test "what no registry and no store has is named" {
     printf 'FROM %s/nothere:1\n' "$REGISTRY" >ctx/Dockerfile
     cooper build ctx
