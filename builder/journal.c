@@ -258,7 +258,12 @@ static int log_open(struct build_journal *j, struct journal_step *s, struct erro
     if (dir_make(j, err) < 0)
         return -1;
     s->fd = fs_open_at(j->dir_fd, name, O_WRONLY | O_CREAT | O_APPEND, 0600, err);
-    return s->fd < 0 ? -1 : 0;
+    if (s->fd < 0)
+        return -1;
+    /* Whoever follows the build learns of the step; those that print nothing cost nothing.
+     */
+    entry_write(j, entry_doc(j, "running"));
+    return 0;
 }
 
 /* A full disk ends the log, not the build. */

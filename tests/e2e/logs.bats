@@ -139,3 +139,71 @@ END
     [ "$("$COOPER" logs latest 3)" = 'it was ***' ]
     run ! grep -rq 'horse battery' "$COOPER_ROOT/builds" "$COOPER_ROOT/steps"
 }
+
+# A build in the background that waits for a file in a cache mount. What it prints stands in no
+# command as it is.
+slow_build() {
+    cat >ctx/Dockerfile <<'END'
+FROM busybox
+RUN --mount=type=cache,target=/gate,id=gate echo first""-line; until [ -e /gate/go ]; do sleep 0.1; done; echo last""-line
+RUN echo next""-step; printf 'without''" end"
+END
+    "$COOPER" build --no-cache --progress plain ctx >/dev/null 2>log 3>&- &
+    echo $! >pid
+    wait_for first-line log
+}
+
+wait_for() { # TEXT FILE
+    local try
+
+    for ((try = 0; try < 600; try++)); do
+        ! grep -q "$1" "$2" || return 0
+        sleep 0.1
+    done
+    return 1
+}
+
+open_gate() {
+    printf 'FROM busybox\nRUN --mount=type=cache,target=/gate,id=gate touch /gate/go\n' >gate.Dockerfile
+    "$COOPER" build --no-cache -q -f gate.Dockerfile ctx >/dev/null
+}
+
+@test "logs -f follows a running build until it ends" {
+    slow_build
+    build=$(latest)
+    "$COOPER" logs -f >followed 3>&- &
+    follower=$!
+    "$COOPER" logs --follow "$build" 3 >step 3>&- &
+    other=$!
+    wait_for first-line followed
+    # Nothing of what is still to come, and no end.
+    run ! grep -q last-line followed
+    kill -0 "$follower"
+    open_gate
+    wait "$(cat pid)"
+    wait "$follower"
+    wait "$other"
+    for text in first-line last-line next-step 'without end'; do
+        [ "$(grep -c "$text" followed)" -eq 1 ]
+    done
+    grep -q '^#3 DONE' followed
+    [ "$(cat step)" = "$(printf 'next-step\nwithout end')" ]
+    # A build that has ended is printed as without -f.
+    [ "$("$COOPER" logs -f "$build")" = "$("$COOPER" logs "$build")" ]
+}
+
+@test "logs -f ends when the build is killed" {
+    printf 'FROM busybox\nRUN echo st""arted; sleep 1000\n' >ctx/Dockerfile
+    "$COOPER" build --no-cache --progress plain ctx >/dev/null 2>log 3>&- &
+    local pid=$!
+    wait_for started log
+    "$COOPER" logs -f >followed 3>&- &
+    local follower=$!
+    wait_for started followed
+    kill -KILL "$pid"
+    wait "$pid" || true
+    wait "$follower"
+    grep -q '^#2 ' followed
+    cooper logs latest 99
+    [ "$status" -eq 1 ]
+}
