@@ -135,8 +135,8 @@ if(TARGET cooper)
     endforeach()
   endforeach()
   if(EXISTS "${PROJECT_SOURCE_DIR}/tests/conformance/run.sh")
-    # As root; as a user with subordinate ids, and with the one id.
-    foreach(who root subids single)
+    # As root; as a user with subordinate ids, with the one id, and without isolation.
+    foreach(who root subids single none)
       cooper_test(conformance_${who} conformance
         COMMAND "${PROJECT_SOURCE_DIR}/tests/conformance/run.sh" ${who}
         PROPERTIES TIMEOUT 3600 RUN_SERIAL ON)

@@ -53,6 +53,7 @@ static const struct {
     {SYS_geteuid, notify_geteuid},     {SYS_getegid, notify_getegid},
     {SYS_getresuid, notify_getresuid}, {SYS_getresgid, notify_getresgid},
     {SYS_getgroups, notify_getgroups}, {SYS_exit_group, notify_exit_group},
+    {SYS_execve, notify_execve},
 };
 
 /* --- The loop --- */
@@ -85,6 +86,8 @@ static int receive_listener(int socket)
 
 static struct notify_answer answer_call(const struct notify_call *c)
 {
+    if (notify_is_readonly(c))
+        return notify_return(-EROFS);
     for (size_t i = 0; i < ARRAY_COUNT(handlers); i++)
         if (handlers[i].number == c->request->data.nr)
             return handlers[i].handler(c);

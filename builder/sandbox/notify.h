@@ -14,6 +14,7 @@
  *     notify_file.c    chown, stat, mknod notify_create.c  open, mkdir, symlink
  *     notify_ids.c     setuid, getuid     notify_people.c  who is who
  *     notify_end.c     exit, of a traced program
+ *     notify_plain.c   mounts that are read-only, the environment, of a traced program
  *
  * The thread has no more rights than the step's user outside of the sandbox, but does have
  * more capabilities inside, and another root. So every path is resolved in the root of the
@@ -52,9 +53,14 @@ void sandbox_notify_stopp(struct sandbox_notify **n);
  * sandbox_kill has it. Before the step is started.
  */
 void sandbox_notify_watch_end(struct sandbox_notify *n, int socket);
+/*
+ * There too: the places beneath which nothing may be changed, ending with NULL; borrowed
+ * until the end. Before the step is started.
+ */
+void sandbox_notify_protect(struct sandbox_notify *n, const char *const *readonly);
 /* False: it did not end by itself. After the step's end. */
 bool sandbox_notify_exit_code(const struct sandbox_notify *n, int *code);
 
 /* Appends the filter, an array of struct sock_filter; its length. 0: this machine's calls
- * are not known here. */
-uint32_t sandbox_notify_filter(bool with_exit, struct buf *out);
+ * are not known here. `plain`: also for what a tracer does not tell (notify_plain.c). */
+uint32_t sandbox_notify_filter(bool plain, struct buf *out);

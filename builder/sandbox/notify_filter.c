@@ -46,6 +46,18 @@ static const uint32_t always[] = {
     SYS_getresuid, SYS_getresgid,  SYS_getgroups,
 };
 
+/* Where a tracer runs the step. */
+static const uint32_t traced[] = {
+#ifdef SYS_unlink
+    SYS_unlink,     SYS_rmdir,    SYS_link,      SYS_rename, SYS_chmod,
+#endif
+#ifdef SYS_renameat
+    SYS_renameat,
+#endif
+    SYS_exit_group, SYS_execve,   SYS_unlinkat,  SYS_linkat, SYS_renameat2,
+    SYS_fchmodat,   SYS_truncate, SYS_utimensat,
+};
+
 /* Only if they may create or write: `argument` has the flags. (openat2's lie in memory, so
  * that it is not looked at: what it creates belongs to root.) */
 static const struct {
@@ -64,7 +76,19 @@ static uint32_t argument_offset(uint32_t index)
     return (uint32_t)offsetof(struct seccomp_data, args) + index * 8;
 }
 
-uint32_t sandbox_notify_filter(bool with_exit, struct buf *out)
+static void append_stops(const uint32_t *numbers, size_t count, struct buf *out)
+{
+    const struct sock_filter stop = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF);
+
+    for (size_t i = 0; i < count; i++) {
+        const struct sock_filter test[] = {
+            BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, numbers[i], 0, 1), stop};
+
+        buf_append(out, test, sizeof test);
+    }
+}
+
+uint32_t sandbox_notify_filter(bool plain, struct buf *out)
 {
     const struct sock_filter stop = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF);
     const struct sock_filter go = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
@@ -81,18 +105,9 @@ uint32_t sandbox_notify_filter(bool with_exit, struct buf *out)
     if (OWN_ARCH == 0)
         return 0;
     buf_append(out, head, sizeof head);
-    for (size_t i = 0; i < ARRAY_COUNT(always); i++) {
-        const struct sock_filter test[] = {
-            BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, always[i], 0, 1), stop};
-
-        buf_append(out, test, sizeof test);
-    }
-    if (with_exit) {
-        const struct sock_filter test[] = {
-            BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_exit_group, 0, 1), stop};
-
-        buf_append(out, test, sizeof test);
-    }
+    append_stops(always, ARRAY_COUNT(always), out);
+    if (plain)
+        append_stops(traced, ARRAY_COUNT(traced), out);
     for (size_t i = 0; i < ARRAY_COUNT(opens); i++) {
         const struct sock_filter test[] = {
             BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, opens[i].number, 0, 4),

@@ -47,8 +47,9 @@ struct sandbox_notify {
     int upper_fd;              /* of the root; -1: none */
     struct cas_owners *owners; /* borrowed from the snapshot */
 
-    atomic_int step_socket; /* of a traced step: -1 otherwise */
-    atomic_int ended;       /* EXIT_UNKNOWN, or how its program ended */
+    atomic_int step_socket;      /* of a traced step: -1 otherwise */
+    atomic_int ended;            /* EXIT_UNKNOWN, or how its program ended */
+    const char *const *readonly; /* of a traced step; borrowed, NULL-terminated */
 
     pid_t first;    /* the step's first process; 0: not heard of yet */
     bool is_set;    /* the step's own user was set: what follows is its own */
@@ -124,6 +125,11 @@ pid_t notify_parent_of(pid_t pid);
 struct notify_person *notify_person_change(const struct notify_call *c);
 void notify_people_release(struct sandbox_notify *n);
 
+/* --- notify_plain.c --- */
+
+/* Would the call change what a traced step may only read? */
+bool notify_is_readonly(const struct notify_call *c);
+
 /* --- the handlers --- */
 
 typedef struct notify_answer notify_handler(const struct notify_call *c);
@@ -141,5 +147,5 @@ notify_handler notify_sys_open, notify_creat, notify_openat;
 notify_handler notify_setuid, notify_setgid, notify_setreuid, notify_setregid;
 notify_handler notify_setresuid, notify_setresgid, notify_setfsuid, notify_setfsgid;
 notify_handler notify_setgroups, notify_getgroups, notify_getresuid, notify_getresgid;
-notify_handler notify_exit_group;
+notify_handler notify_exit_group, notify_execve;
 notify_handler notify_getuid, notify_getgid, notify_geteuid, notify_getegid;

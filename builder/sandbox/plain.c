@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "base/fs.h"
 #include "base/limits.h"
+#include "cas/owner.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -25,10 +26,12 @@ struct texts {
 struct sandbox_plain {
     char *dir; /* what this step has; NULL: not made yet */
     int dir_fd;
-    unsigned names; /* given so far */
+    unsigned names;            /* given so far */
+    struct cas_owners *owners; /* borrowed from the step's root */
     struct texts argv;
     struct texts env;
     struct texts targets; /* of directories they end with a slash */
+    struct texts readonly;
 };
 
 /* Takes the text over. */
@@ -175,6 +178,8 @@ static int bind_descriptor(struct sandbox_plain *p,
     CLEANUP(fd_closep)
     int opened = fs_open_in_root(fd, *source ? source : ".", O_PATH, 0, err);
     char *const path = opened < 0 ? NULL : path_of(opened, err);
+    if (path && m->readonly)
+        texts_add(&p->readonly, base_strdup(path));
     return path ? bind_path(p, path, m->target, err) : -1;
 }
 
@@ -190,6 +195,7 @@ static int bind_file(struct sandbox_plain *p,
                      const char *target,
                      struct view content,
                      mode_t mode,
+                     const struct cas_owner *owner,
                      struct error *err)
 {
     CLEANUP(base_freep) char *name = new_name(p);
@@ -200,6 +206,9 @@ static int bind_file(struct sandbox_plain *p,
         return -1;
     if (fchmod(fd, mode) < 0)
         return error_sys(err, "chmod");
+    if ((owner->uid != 0 || owner->gid != 0) &&
+        cas_owner_write(p->owners, fd, "", owner) < 0)
+        return error_sys(err, "record the owner of %s", target);
     return bind_own(p, name, target, err);
 }
 
@@ -242,6 +251,8 @@ static int bind_mount(struct sandbox_plain *p,
                       int **listener,
                       struct error *err)
 {
+    const struct cas_owner owner = {.uid = m->uid, .gid = m->gid};
+
     switch (m->type) {
     case SANDBOX_MOUNT_BIND:
     case SANDBOX_MOUNT_DEVICE:
@@ -251,7 +262,7 @@ static int bind_mount(struct sandbox_plain *p,
     case SANDBOX_MOUNT_TMPFS:
         return bind_directory(p, m->target, m->mode ? m->mode : 01777, err);
     case SANDBOX_MOUNT_FILE:
-        return bind_file(p, m->target, m->content, m->mode ? m->mode : 0400, err);
+        return bind_file(p, m->target, m->content, m->mode ? m->mode : 0400, &owner, err);
     case SANDBOX_MOUNT_SOCKET:
         return bind_socket(p, m, (*listener)++, err);
     }
@@ -287,6 +298,7 @@ static int add_root(struct sandbox_plain *p,
                     struct error *err)
 {
     static const char *const kernel[] = {"/proc", "/sys", "/dev"};
+    const struct cas_owner own = {0};
     char *const root = path_of(spec->root.upper_fd, err);
 
     if (!root)
@@ -301,9 +313,10 @@ static int add_root(struct sandbox_plain *p,
         if (bind_path(p, base_strdup(kernel[i]), kernel[i], err) < 0)
             return -1;
     if (spec->resolv_conf &&
-        bind_file(p, "/etc/resolv.conf", view_of(spec->resolv_conf), 0644, err) < 0)
+        bind_file(p, "/etc/resolv.conf", view_of(spec->resolv_conf), 0644, &own, err) < 0)
         return -1;
-    if (spec->hosts && bind_file(p, "/etc/hosts", view_of(spec->hosts), 0644, err) < 0)
+    if (spec->hosts &&
+        bind_file(p, "/etc/hosts", view_of(spec->hosts), 0644, &own, err) < 0)
         return -1;
     return 0;
 }
@@ -333,6 +346,7 @@ static int fill(struct sandbox_plain *p,
     for (size_t i = 0; spec->argv[i]; i++)
         add(p, spec->argv[i]);
     texts_add(&p->argv, NULL);
+    texts_add(&p->readonly, NULL);
     add_env(p, spec);
     return 0;
 }
@@ -343,7 +357,7 @@ struct sandbox_plain *sandbox_plain_new(const struct sandbox_spec *spec,
 {
     struct sandbox_plain *const p = base_alloc(sizeof *p);
 
-    *p = (struct sandbox_plain){.dir_fd = -1};
+    *p = (struct sandbox_plain){.dir_fd = -1, .owners = spec->root.owners};
     if (fill(p, spec, listeners, err) == 0)
         return p;
     sandbox_plain_free(p);
@@ -363,6 +377,7 @@ void sandbox_plain_free(struct sandbox_plain *p)
     texts_release(&p->argv);
     texts_release(&p->env);
     texts_release(&p->targets);
+    texts_release(&p->readonly);
     free(p);
 }
 
@@ -387,4 +402,9 @@ const char *const *sandbox_plain_argv(const struct sandbox_plain *p)
 const char *const *sandbox_plain_env(const struct sandbox_plain *p)
 {
     return (const char *const *)p->env.items;
+}
+
+const char *const *sandbox_plain_readonly(const struct sandbox_plain *p)
+{
+    return (const char *const *)p->readonly.items;
 }

@@ -38,6 +38,8 @@ size_t sandbox_plain_target_count(const struct sandbox_plain *p);
 struct sandbox_plain_target sandbox_plain_target_at(const struct sandbox_plain *p,
                                                     size_t index);
 
+/* Where on the host nothing may be changed; ends with NULL; borrowed. */
+const char *const *sandbox_plain_readonly(const struct sandbox_plain *p);
 /* What to execute; borrowed. */
 const char *const *sandbox_plain_argv(const struct sandbox_plain *p);
 const char *const *sandbox_plain_env(const struct sandbox_plain *p);

@@ -160,8 +160,10 @@ static int process_start(struct sandbox_process *p,
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
         return error_sys(err, "socketpair");
     p->socket = ends[0];
-    if (p->plain)
+    if (p->plain) {
         sandbox_notify_watch_end(p->notify, p->socket);
+        sandbox_notify_protect(p->notify, sandbox_plain_readonly(p->plain));
+    }
     const int result = send_request(helper, p, ends[1], err);
     close(ends[1]);
     return result;

@@ -5,18 +5,9 @@
 bats_require_minimum_version 1.5.0
 load lib
 load rootless
+load reproducible
 
-setup_file() {
-    # Base images are kept between runs where the user's other caches are.
-    export XDG_CACHE_HOME=${XDG_CACHE_HOME:-$HOME/.cache}
-    e2e_begin
-    rootless_begin
-    export SOURCE_DATE_EPOCH=1700000000
-    "$COOPER_SOURCE_DIR/examples/bases.sh"
-    "$COOPER" save -o "$PLACE/bases.tar" debian:12 busybox
-    cp -r "$COOPER_SOURCE_DIR/examples" "$PLACE/examples"
-    chmod -R a+rX "$PLACE"
-}
+setup_file() { reproducible_begin; }
 
 teardown_file() {
     rootless_end
@@ -25,51 +16,12 @@ teardown_file() {
 
 setup() { e2e_setup; }
 
-# build root|user WORKERS EXAMPLE [OPTION...]: prints the digest; the log is in "log".
-build() {
-    local who=$1 workers=$2 example=$3 store
-
-    shift 3
-    if [ "$who" = root ]; then
-        store=$PLACE/store-$workers
-        [ -d "$store" ] || "$COOPER" --root "$store" load -q -i "$PLACE/bases.tar" >/dev/null
-        "$COOPER" --root "$store" build --progress plain --parallel "$workers" --iidfile id \
-            "$@" "$PLACE/examples/$example" 2>log 3>&- 4>&-
-    else
-        store=$PLACE/home/store-$workers
-        [ -d "$store" ] || as_user "$PLACE/bin/cooper" --root "$store" load -q -i "$PLACE/bases.tar" >/dev/null
-        (cd "$PLACE/home" && as_user "$PLACE/bin/cooper" --root "$store" build --progress plain \
-            --parallel "$workers" --iidfile id "$@" "$PLACE/examples/$example") 2>log 3>&- 4>&-
-        cp "$PLACE/home/id" id
-    fi || {
-        cat log >&2
-        return 1
-    }
-    cat id
-}
-
-# same EXAMPLE WHO:WORKERS...: cold in each of these stores, then from its cache.
-same() {
-    local example=$1 first='' who id
-
-    shift
-    for who in "$@"; do
-        id=$(build "${who%:*}" "${who#*:}" "$example")
-        grep -q 'not cached' log
-        [ -n "$first" ] || first=$id
-        echo "$example as $who: $id"
-        [ "$id" = "$first" ]
-        [ "$(build "${who%:*}" "${who#*:}" "$example")" = "$first" ]
-        run ! grep -q 'not cached' log
-    done
-}
-
 @test "web, which installs packages, has one digest" {
-    same web root:1 root:2 user:1 user:2
+    same web "root:1 root:2 user:1 user:2"
 }
 
 @test "hello, which is compiled, has one digest" {
-    same hello root:2 user:1
+    same hello "root:1 root:2 user:1 user:2"
 }
 
 @test "times of the context that are earlier than the epoch count, later ones do not" {

@@ -153,6 +153,24 @@ setup() {
     [[ $stderr == *'--network none cannot be had with --isolation none'* ]]
 }
 
+@test "--isolation none: what a step may only read it cannot change by accident, and no variable is the tracer's" {
+    mkdir -p only/d
+    echo content >only/file
+    cat >only/Dockerfile <<'END'
+FROM busybox
+RUN --mount=type=bind,target=/src --mount=type=bind,source=file,target=/one cd /src; \
+    for c in "rm -f file" "rm -rf d" "mv file other" "mv /bin/cat file" "touch file" "touch new" "mkdir new" "chmod 700 file" \
+        "ln -s x new" "ln /bin/cat new" "truncate -s 0 file" "chown 5 file" "rmdir d" "mkfifo new" "cp /bin/cat d" "dd if=/bin/cat of=/one"; do \
+        $c 2>/dev/null && echo "$c" >>/changed; done; cat file /one >/read; env >/env; cp file /copy && echo more >>/copy
+END
+    find only -exec ls -ldn {} + >before
+    restricted build --isolation none -q only -o type=tar,dest=out.tar
+    diff before <(find only -exec ls -ldn {} +)
+    [ "$(tar -xOf out.tar copy read | xargs)" = 'content more content content' ]
+    run ! tar -tf out.tar changed
+    [ "$(tar -xOf out.tar env | sed 's/=.*//' | sort | xargs)" = 'HOME OLDPWD PATH PWD SHLVL' ]
+}
+
 @test "--isolation none: nothing of a step outlives a killed cooper" {
     printf 'FROM busybox\nRUN touch /dev/shm/begun-%s; sleep 4321 & sleep 4321\n' "$$" >Dockerfile
     restricted build --isolation none -f Dockerfile . 3>&- 4>&- >/dev/null 2>&1 &
