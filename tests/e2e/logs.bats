@@ -106,7 +106,7 @@ END
 }
 
 @test "a build that was killed is told as such" {
-    printf 'FROM busybox\nRUN echo started; sleep 1000\n' >ctx/Dockerfile
+    printf 'FROM busybox\nRUN echo st""arted; sleep 1000\n' >ctx/Dockerfile
     "$COOPER" build --progress plain ctx >/dev/null 2>log 3>&- &
     local pid=$! try
     for ((try = 0; try < 600; try++)); do
@@ -146,7 +146,7 @@ slow_build() {
     cat >ctx/Dockerfile <<'END'
 FROM busybox
 RUN --mount=type=cache,target=/gate,id=gate echo first""-line; until [ -e /gate/go ]; do sleep 0.1; done; echo last""-line
-RUN echo next""-step; printf 'without''" end"
+RUN echo next""-step; printf 'without'" end"
 END
     "$COOPER" build --no-cache --progress plain ctx >/dev/null 2>log 3>&- &
     echo $! >pid
@@ -180,7 +180,7 @@ open_gate() {
     run ! grep -q last-line followed
     kill -0 "$follower"
     open_gate
-    wait "$(cat pid)"
+    wait "$(cat pid)" || { cat log; false; }
     wait "$follower"
     wait "$other"
     for text in first-line last-line next-step 'without end'; do
