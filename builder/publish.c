@@ -57,9 +57,8 @@ static int check_name(const struct build_output *o, size_t name_count, struct er
     if (o->type == BUILD_OUTPUT_REGISTRY && !is_named)
         return error_set(err, ERROR_USAGE,
                          "nothing to push to: give the image a name with -t NAME");
-    if (o->type == BUILD_OUTPUT_LOAD && !is_named)
-        return error_set(err, ERROR_USAGE,
-                         "nothing to load: give the image a name with -t NAME");
+    if (o->type == BUILD_OUTPUT_LOAD && o->into == BUILD_LOAD_CONTAINERD && !is_named)
+        return error_set(err, ERROR_USAGE, BUILD_LOAD_NEEDS_NAME);
     return 0;
 }
 

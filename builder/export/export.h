@@ -51,6 +51,8 @@ MUST_CHECK int build_export_archive(const struct build_export *x, struct error *
 /* export/registry.c */
 MUST_CHECK int build_export_registry(const struct build_export *x, struct error *err);
 /* export/load.c: a docker, podman or containerd of this machine. */
+#define BUILD_LOAD_NEEDS_NAME                                                              \
+    "containerd has no images without a name: give the image a name with -t NAME"
 MUST_CHECK int build_export_load(const struct build_export *x, struct error *err);
 /* export/local.c: the files, owned by whoever runs cooper; devices are left out. */
 MUST_CHECK int build_export_local(const struct build_export *x, struct error *err);

@@ -14,7 +14,7 @@
 struct build_load {
     const struct build_export *x;
     const struct registry_image *image;
-    const struct build_names *names; /* at least one */
+    const struct build_names *names; /* none: an image without a name, as docker has them */
 };
 
 /* The daemon's socket: $DOCKER_HOST if that is unix://, else the usual one. malloc'ed; NULL

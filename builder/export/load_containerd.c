@@ -64,6 +64,8 @@ int build_load_containerd(const struct build_load *l, struct error *err)
     CLEANUP(error_clear) struct error failure = ERROR_INIT;
     size_t count = 0;
 
+    if (l->names->count == 0)
+        return error_set(err, ERROR_USAGE, BUILD_LOAD_NEEDS_NAME);
     if (find_present(l, &present, &count, err) < 0)
         return -1;
     build_load_note(l, "containerd", count);

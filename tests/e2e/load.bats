@@ -143,10 +143,23 @@ use_containerd() { export CONTAINERD_ADDRESS=$DOCKER_DIR/c.sock; }
     fi
 }
 
-@test "an image without a name is not loaded" {
+@test "an image without a name is loaded without one" {
+    use_docker
+    "$COOPER" build -q --load --metadata-file meta --no-cache ctx
+    id=$(jq -r '."containerimage.config.digest"' meta)
+    [ "$(docker inspect -f '{{.RepoTags}}' "$id")" = '[]' ]
+    [ "$(docker run --rm --network=none "$id")" = $'one\nbelow' ]
+    echo other >ctx/one
+    PATH=$PEER/bin:$PATH "$COOPER" build -q --load=podman --metadata-file meta ctx
+    id=$(jq -r '."containerimage.config.digest"' meta)
+    [ "$("$PEER/bin/podman" run --rm --network=host "${peer_limits[@]}" "${id#sha256:}")" = $'other\nbelow' ]
+    [ "$("$PEER/bin/podman" inspect -f '{{.RepoTags}}' "${id#sha256:}")" = '[]' ]
+}
+
+@test "what needs a name says so before anything runs" {
     use_docker
     local flag
-    for flag in --load --push; do
+    for flag in --load=containerd --push; do
         cooper build --progress plain $flag ctx
         [ "$status" -eq 2 ]
         [[ $stderr == *"give the image a name with -t"* ]]
