@@ -5,11 +5,13 @@
 
 #include "base/buf.h"
 
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 static bool has_option(const struct cli_option *options, size_t count, const char *name)
 {
