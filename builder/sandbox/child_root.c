@@ -83,14 +83,37 @@ int child_root(struct sandbox_child *child, const struct sandbox_op *op)
     return child_stage(child, op);
 }
 
-/* pivot_root(2), "pivot_root(".", ".")": the old root ends on top of the new one and is
- * taken away with all its mounts, so no path leads to the host any more. */
+/* "/" is the mount that is this process's root; the way "/.." leads to what is mounted on
+ * top of it. */
+static int is_covered(bool *covered)
+{
+    const unsigned what = STATX_INO | STATX_MNT_ID;
+    struct statx root, top;
+
+    if (statx(AT_FDCWD, "/", AT_NO_AUTOMOUNT, what, &root) < 0 ||
+        statx(AT_FDCWD, "/..", AT_NO_AUTOMOUNT, what, &top) < 0)
+        return -1;
+    *covered = !is_same_place(&root, &top);
+    return 0;
+}
+
+/*
+ * pivot_root(2), "pivot_root(".", ".")": the old root ends on top of the new one and is
+ * taken away with all its mounts, so no path leads to the host any more. umount takes the
+ * topmost of what lies there, and that is a staged mount, if there are any, which lies on
+ * the old root: so it is taken away until nothing is left.
+ */
 int child_pivot(struct sandbox_child *child)
 {
+    bool covered = true;
+
     if (fchdir(child->root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 ||
-        umount2(".", MNT_DETACH) < 0)
+        umount2(".", MNT_DETACH) < 0 || chdir("/") < 0 || is_covered(&covered) < 0)
         return -1;
-    return chdir("/");
+    while (covered)
+        if (umount2("/..", MNT_DETACH) < 0 || is_covered(&covered) < 0)
+            return -1;
+    return 0;
 }
 
 int child_root_readonly(void)

@@ -2,6 +2,7 @@
 #include "builder/sandbox/notify_priv.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 
@@ -154,6 +155,15 @@ struct notify_answer notify_setfsgid(const struct notify_call *c)
     return set_fs(c, true);
 }
 
+static int compare_groups(const void *a, const void *b)
+{
+    const gid_t x = *(const gid_t *)a;
+    const gid_t y = *(const gid_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+/* The kernel hands them out in the order of their numbers. */
 struct notify_answer notify_setgroups(const struct notify_call *c)
 {
     const uint64_t count = notify_argument(c, 0);
@@ -166,6 +176,8 @@ struct notify_answer notify_setgroups(const struct notify_call *c)
     if (count > 0 &&
         notify_read(c, notify_argument(c, 1), groups, (size_t)count * sizeof *groups) < 0)
         return notify_return(-EFAULT);
+    if (count > 1)
+        qsort(groups, (size_t)count, sizeof *groups, compare_groups);
 
     const struct notify_person *const was = notify_person(c);
     if (was->group_count == count &&

@@ -110,6 +110,39 @@ static void test_device_nodes_cannot_be_used(void **state)
     }
 }
 
+/* Parts of layers are staged on the host's root while the step's is made: nothing of either
+ * may stay over it, where ".." leads. */
+static void test_nothing_lies_over_the_root(void **state)
+{
+    struct sandbox_fixture *f = *state;
+
+    for (each_api(api)) {
+        char name[32];
+        snprintf(name, sizeof name, "root-over%d", (int)api);
+        CLEANUP(fd_closep) int upper = open_directory(f, name);
+        snprintf(name, sizeof name, "root-overwork%d", (int)api);
+        CLEANUP(fd_closep) int work = open_directory(f, name);
+        snprintf(name, sizeof name, "root-other%d", (int)api);
+        CLEANUP(fd_closep) int other = open_directory(f, name);
+        snprintf(name, sizeof name, "root-otherwork%d", (int)api);
+        CLEANUP(fd_closep) int other_work = open_directory(f, name);
+        const struct sandbox_mount mounts[] = {
+            {.type = SANDBOX_MOUNT_SNAPSHOT,
+             .target = "/part",
+             .source = "tmp",
+             .snapshot = {true, f->grade != 0, &f->lower, 1, upper, work}},
+            {.type = SANDBOX_MOUNT_SNAPSHOT,
+             .target = "/other",
+             .source = "etc",
+             .snapshot = {true, f->grade != 0, &f->lower, 1, other, other_work}},
+        };
+        fixture_expect(f, with_mounts(api, mounts, 2),
+                       "ls -a /..; "
+                       "[ \"$(stat -c %d:%i /)\" = \"$(stat -c %d:%i /..)\" ] && echo same",
+                       ".\n..\nbin\ndev\netc\nother\npart\nproc\nsys\ntmp\nsame\n");
+    }
+}
+
 /* The step is root, and may do with its nodes what it likes. */
 static void test_the_hosts_device_nodes_are_out_of_reach(void **state)
 {
@@ -627,6 +660,7 @@ static int group(void)
         cmocka_unit_test(test_no_process_of_the_host_is_seen),
         cmocka_unit_test(test_devices_work),
         cmocka_unit_test(test_device_nodes_cannot_be_used),
+        cmocka_unit_test(test_nothing_lies_over_the_root),
         cmocka_unit_test(test_the_hosts_device_nodes_are_out_of_reach),
         cmocka_unit_test(test_changes_end_in_the_upper_directory),
         cmocka_unit_test(test_plain_directory_as_root),
