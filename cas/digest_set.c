@@ -58,3 +58,11 @@ bool digest_set_has(const struct digest_set *set, const struct digest *d)
 {
     return set->capacity > 0 && digest_is_set(&set->slots[find_slot(set, d)]);
 }
+
+void digest_set_add_all(struct digest_set *set, const struct digest_set *from)
+{
+    for (size_t i = 0; i < from->capacity; i++) {
+        if (digest_is_set(&from->slots[i]))
+            digest_set_add(set, &from->slots[i]);
+    }
+}

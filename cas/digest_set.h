@@ -17,4 +17,5 @@ struct digest_set {
 void digest_set_release(struct digest_set *set); /* idempotent; usable with CLEANUP */
 /* True if it was not there yet. */
 bool digest_set_add(struct digest_set *set, const struct digest *d);
+void digest_set_add_all(struct digest_set *set, const struct digest_set *from);
 bool digest_set_has(const struct digest_set *set, const struct digest *d);

@@ -230,14 +230,6 @@ static int mark_layers(struct marking *k, struct error *err)
     return q ? 0 : -1;
 }
 
-static void add_all(struct digest_set *to, const struct digest_set *from)
-{
-    for (size_t i = 0; i < from->capacity; i++) {
-        if (digest_is_set(&from->slots[i]))
-            digest_set_add(to, &from->slots[i]);
-    }
-}
-
 int gc_mark(struct cas_store *s,
             struct timespec limit,
             struct gc_marks *marks,
@@ -252,8 +244,8 @@ int gc_mark(struct cas_store *s,
         mark_held(&k, DIGEST_SHA512, limit, err) < 0 || mark_cache(&k, err) < 0 ||
         gc_kept_mark(s, marks, err) < 0)
         return -1;
-    add_all(&marks->blobs, &marks->reached);
-    add_all(&marks->blobs, &named);
-    add_all(&marks->layers, &named);
+    digest_set_add_all(&marks->blobs, &marks->reached);
+    digest_set_add_all(&marks->blobs, &named);
+    digest_set_add_all(&marks->layers, &named);
     return mark_layers(&k, err);
 }

@@ -327,17 +327,26 @@ int cas_repository_find_manifest(struct cas_store *s,
 int cas_repository_remove_manifest(struct cas_store *s,
                                    const char *repository,
                                    const struct digest *d,
+                                   const struct digest_set *parents,
                                    struct error *err)
 {
     CLEANUP(cas_meta_unlockp) struct cas_meta *m = cas_meta_lock(s->meta);
 
-    if (cas_meta_begin(m, CAS_META_DURABLE, err) < 0)
+    if (cas_meta_begin(m, CAS_META_DURABLE, err) < 0 ||
+        add_repository(m, repository, err) < 0)
         return -1;
     struct cas_stmt *q = prepare(m, sql_remove_manifest, repository, err);
     if (!q)
         return -1;
     cas_stmt_bind_digest(q, 2, d);
-    return cas_stmt_run(q, err) < 0 ? -1 : cas_meta_commit(m, err);
+    if (cas_stmt_run(q, err) < 0)
+        return -1;
+    for (size_t i = 0; parents && i < parents->capacity; i++) {
+        if (digest_is_set(&parents->slots[i]) &&
+            cas_sparse_add_locked(m, repository, &parents->slots[i], d, err) < 0)
+            return -1;
+    }
+    return cas_meta_commit(m, err);
 }
 
 static int read_referrers(struct cas_stmt *q,

@@ -19,6 +19,7 @@
 #include "base/error.h"
 #include "base/macros.h"
 #include "cas/descriptor.h"
+#include "cas/digest_set.h"
 #include "cas/ref.h"
 #include "cas/store.h"
 
@@ -113,9 +114,12 @@ MUST_CHECK int cas_repository_find_manifest(struct cas_store *s,
                                             bool *found,
                                             struct descriptor *out,
                                             struct error *err);
+/* `parents` (or NULL): indexes of the repository that name it, and do not show it any more.
+ */
 MUST_CHECK int cas_repository_remove_manifest(struct cas_store *s,
                                               const char *repository,
                                               const struct digest *d,
+                                              const struct digest_set *parents,
                                               struct error *err);
 
 struct cas_repository_manifests {

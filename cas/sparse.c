@@ -40,6 +40,22 @@ int cas_sparse_find(struct cas_store *s,
     }
 }
 
+int cas_sparse_add_locked(struct cas_meta *m,
+                          const char *repository,
+                          const struct digest *manifest,
+                          const struct digest *absent,
+                          struct error *err)
+{
+    struct cas_stmt *q = cas_meta_stmt(m, sql_add, err);
+
+    if (!q)
+        return -1;
+    cas_stmt_bind_text(q, 1, repository);
+    cas_stmt_bind_digest(q, 2, manifest);
+    cas_stmt_bind_digest(q, 3, absent);
+    return cas_stmt_run(q, err);
+}
+
 int cas_sparse_set_locked(struct cas_meta *m,
                           const char *repository,
                           const struct digest *manifest,
@@ -56,13 +72,7 @@ int cas_sparse_set_locked(struct cas_meta *m,
     if (cas_stmt_run(q, err) < 0)
         return -1;
     for (size_t i = 0; i < count; i++) {
-        q = cas_meta_stmt(m, sql_add, err);
-        if (!q)
-            return -1;
-        cas_stmt_bind_text(q, 1, repository);
-        cas_stmt_bind_digest(q, 2, manifest);
-        cas_stmt_bind_digest(q, 3, &absent[i]);
-        if (cas_stmt_run(q, err) < 0)
+        if (cas_sparse_add_locked(m, repository, manifest, &absent[i], err) < 0)
             return -1;
     }
     return 0;

@@ -5,9 +5,10 @@
  *
  * For each repository it is kept which digests a manifest named in vain, so that nobody
  * takes them for lost (cas_reach_walk), and nobody sees through the manifest what others
- * pushed elsewhere. What comes later is kept for it, but never was checked with it: only
- * when the manifest is pushed once more does it count as whole. Spec: OCI distribution-spec
- * "Push".
+ * pushed elsewhere. A manifest that was deleted there is as good as never pushed for the
+ * indexes that name it. What comes later is kept for it, but never was checked with it:
+ * only when the manifest is pushed once more does it count as whole. Spec: OCI
+ * distribution-spec "Push".
  */
 #pragma once
 
@@ -27,7 +28,13 @@ MUST_CHECK int cas_sparse_find(struct cas_store *s,
                                struct digest_set *out,
                                struct error *err);
 
-/* In the place of what was said before of this manifest; the repository's row is there. */
+/* The repository's row is there. */
+MUST_CHECK int cas_sparse_add_locked(struct cas_meta *m,
+                                     const char *repository,
+                                     const struct digest *manifest,
+                                     const struct digest *absent,
+                                     struct error *err);
+/* The same of several, in the place of what was said before of this manifest. */
 MUST_CHECK int cas_sparse_set_locked(struct cas_meta *m,
                                      const char *repository,
                                      const struct digest *manifest,

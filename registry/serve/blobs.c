@@ -97,7 +97,7 @@ static void delete_blob(struct serve_exchange *x)
     struct digest d;
     uint64_t size;
 
-    if (!find(x, &d, &size))
+    if (!find(x, &d, &size) || !serve_may_remove(x, &d))
         return;
     if (cas_repository_remove_blob(x->serve->store, x->target.repository, &d, &err) < 0)
         serve_fail(x, &err);

@@ -317,23 +317,6 @@ static void refuse_own(struct serve_exchange *x)
                  "with 'cooper rmi'");
 }
 
-/* Is the removal of this tag allowed? Answers if not. */
-static bool may_remove(struct serve_exchange *x, const char *tag, const struct digest *now)
-{
-    struct doc *detail;
-
-    if (!serve_names_fixed(x->serve, x->target.repository, tag))
-        return true;
-    CLEANUP(base_freep)
-    char *text = base_format("the tag '%s' is immutable and points to %s", tag,
-                             digest_format(now).text);
-    detail = doc_new_object();
-    doc_set_text(detail, "tag", tag);
-    doc_set_text(detail, "digest", digest_format(now).text);
-    serve_refuse_detail(x, 409, "DENIED", text, detail);
-    return false;
-}
-
 static int remove_ref(struct serve_exchange *x, const char *name, struct error *err)
 {
     CLEANUP(base_freep)
@@ -353,7 +336,7 @@ static int remove_tag(struct serve_exchange *x, const struct digest *now, struct
     CLEANUP(base_freep) char *prefix = serve_names_prefix(x->serve, x->target.repository);
     CLEANUP(base_freep) char *name = base_format("%s%s", prefix, x->target.reference);
 
-    return may_remove(x, x->target.reference, now) ? remove_ref(x, name, err) : 0;
+    return serve_may_remove_tag(x, x->target.reference, now) ? remove_ref(x, name, err) : 0;
 }
 
 /* The tags first: none is ever left that points to nothing. */
@@ -362,21 +345,21 @@ static int remove_digest(struct serve_exchange *x,
                          struct error *err)
 {
     CLEANUP(cas_ref_list_release) struct cas_ref_list refs = {0};
+    CLEANUP(digest_set_release) struct digest_set parents = {0};
     CLEANUP(base_freep) char *prefix = serve_names_prefix(x->serve, x->target.repository);
 
     if (cas_ref_page(x->serve->store, prefix, "", SIZE_MAX, &refs, err) < 0)
         return -1;
+    if (!serve_may_remove(x, d))
+        return 0;
     for (size_t i = 0; i < refs.count; i++) {
-        if (digest_eq(&refs.items[i].target.digest, d) &&
-            !may_remove(x, refs.items[i].name + strlen(prefix), d))
-            return 0;
-    }
-    for (size_t i = 0; i < refs.count; i++) {
+        serve_manifest_parents(x->serve, &refs.items[i].target, d, &parents);
         if (digest_eq(&refs.items[i].target.digest, d) &&
             remove_ref(x, refs.items[i].name, err) < 0)
             return -1;
     }
-    return cas_repository_remove_manifest(x->serve->store, x->target.repository, d, err);
+    return cas_repository_remove_manifest(x->serve->store, x->target.repository, d,
+                                          &parents, err);
 }
 
 static void delete_manifest(struct serve_exchange *x)

@@ -5,6 +5,7 @@
  *     exchange.c     one request: authentication, dispatch, access log
  *     reply.c        answers and the specification's errors
  *     names.c        repositories and tags <-> refs of the store
+ *     fixed.c        what immutable tags keep from being removed
  *     visible.c      which blobs and manifests a repository shows
  *     manifests.c, blobs.c, pushes.c, lists.c, status.c    what routes do
  *     page*.c, html.c    for people with a browser
@@ -17,6 +18,7 @@
 #include "base/doc.h"
 #include "base/error.h"
 #include "base/macros.h"
+#include "cas/digest_set.h"
 #include "cas/repository.h"
 #include "cas/store.h"
 #include "registry/serve/auth.h"
@@ -157,6 +159,15 @@ MUST_CHECK int serve_tag_find(struct serve *s,
                               struct descriptor *out,
                               struct error *err);
 
+/* --- Immutable tags (fixed.c) --- */
+
+/* Answers 409 with where the tag points unless it may be removed. */
+MUST_CHECK bool serve_may_remove_tag(struct serve_exchange *x,
+                                     const char *tag,
+                                     const struct digest *now);
+/* The same for a manifest or blob that an immutable tag of the repository may need. */
+MUST_CHECK bool serve_may_remove(struct serve_exchange *x, const struct digest *d);
+
 /* --- What is seen (visible.c) --- */
 
 MUST_CHECK int serve_blob_find(struct serve *s,
@@ -178,6 +189,18 @@ MUST_CHECK int serve_manifest_find(struct serve *s,
                                    bool *own,
                                    struct descriptor *out,
                                    struct error *err);
+
+/* Does it lead to `d`, as far as the repository shows? */
+bool serve_target_needs(struct serve *s,
+                        const char *repository,
+                        const struct descriptor *target,
+                        const struct digest *d);
+/* Adds the indexes that `target` leads to, itself among them, and that name the manifest.
+ */
+void serve_manifest_parents(struct serve *s,
+                            const struct descriptor *target,
+                            const struct digest *d,
+                            struct digest_set *out);
 
 /* --- What comes from the upstream (behind.c) --- */
 

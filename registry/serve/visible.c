@@ -168,3 +168,49 @@ int serve_manifest_find(struct serve *s,
         *own = q.found && is_own;
     return 0;
 }
+
+/* --- What needs it --- */
+
+bool serve_target_needs(struct serve *s,
+                        const char *repository,
+                        const struct descriptor *target,
+                        const struct digest *d)
+{
+    struct search q = {.store = s->store, .repository = repository, .wanted = d};
+
+    search_document(&q, target, 0);
+    return q.found;
+}
+
+static void collect_parents(struct serve *s,
+                            const struct descriptor *d,
+                            const struct digest *wanted,
+                            unsigned depth,
+                            struct digest_set *out)
+{
+    CLEANUP(error_clear) struct error ignored = ERROR_INIT; /* as in a search */
+
+    if (!registry_media_is_index(d->media_type) || depth > LIMIT_INDEX_DEPTH)
+        return;
+    CLEANUP(doc_unrefp)
+    struct doc *doc = cas_blob_read_doc(s->store, d, LIMIT_MANIFEST_SIZE, &ignored);
+    const struct doc *entries = doc_get(doc, "manifests");
+    for (size_t i = 0; i < doc_count(entries); i++) {
+        CLEANUP(descriptor_release) struct descriptor entry = {0};
+        CLEANUP(error_clear) struct error odd = ERROR_INIT;
+        if (descriptor_parse(doc_at(entries, i), &entry, &odd) < 0)
+            continue;
+        if (digest_eq(&entry.digest, wanted))
+            digest_set_add(out, &d->digest);
+        else
+            collect_parents(s, &entry, wanted, depth + 1, out);
+    }
+}
+
+void serve_manifest_parents(struct serve *s,
+                            const struct descriptor *target,
+                            const struct digest *d,
+                            struct digest_set *out)
+{
+    collect_parents(s, target, d, 0, out);
+}

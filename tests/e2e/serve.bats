@@ -194,8 +194,18 @@ fetch() { # STATUS CURL-ARGUMENT...: fails unless the answer has that status; th
         [[ $body == *'"digest":"'"$now"* ]]
     done
     fetch 409 -X DELETE "http://$SERVED/v2/app/manifests/$now"
+    # Nor is anything taken away from below it.
+    fetch 200 "http://$SERVED/v2/app/manifests/v1"
+    fetch 409 -X DELETE "http://$SERVED/v2/app/blobs/$(jq -r '.layers[0].digest' <<<"$body")"
+    [[ $body == *"immutable and points to $now"* ]]
+    fetch 201 -X PUT -H 'Content-Type: application/vnd.oci.image.index.v1+json' --data-binary "{
+        \"schemaVersion\": 2, \"mediaType\": \"application/vnd.oci.image.index.v1+json\", \"manifests\": [{
+        \"mediaType\": \"$(jq -r .mediaType <<<"$(curl -s "http://$SERVED/v2/app/manifests/latest")")\",
+        \"digest\": \"$(skopeo inspect --tls-verify=false "docker://$SERVED/app:latest" | jq -r .Digest)\",
+        \"size\": $(curl -s "http://$SERVED/v2/app/manifests/latest" | wc -c)}]}" "http://$SERVED/v2/app/manifests/v2"
+    fetch 409 -X DELETE "http://$SERVED/v2/app/manifests/$(skopeo inspect --tls-verify=false "docker://$SERVED/app:latest" | jq -r .Digest)"
     fetch 202 -X DELETE "http://$SERVED/v2/app/manifests/latest"
-    "$COOPER" rmi other "$SERVE_NAME/app:v1" "$SERVE_NAME/fixed/app" >/dev/null
+    "$COOPER" rmi other "$SERVE_NAME/app:v1" "$SERVE_NAME/app:v2" "$SERVE_NAME/fixed/app" >/dev/null
 }
 
 @test "a password is asked for, and a changed password file counts at once" {

@@ -736,6 +736,27 @@ def manifests_are_deleted_with_their_tags(r):
 
 
 @promise
+def an_image_of_an_index_is_deleted_at_once(r):
+    repo = new_repo()
+    one, two = as_bytes(r.image(repo)), as_bytes(r.image(repo))
+    for text in (one, two):
+        r.manifest(repo, sha256(text), text)
+    inner = as_bytes({"schemaVersion": 2, "mediaType": INDEX,
+                      "manifests": [descriptor(IMAGE, one), descriptor(IMAGE, two)]})
+    r.manifest(repo, sha256(inner), inner)
+    outer = as_bytes({"schemaVersion": 2, "mediaType": INDEX,
+                      "manifests": [descriptor(INDEX, inner), descriptor(IMAGE, one)]})
+    r.manifest(repo, "outer", outer)
+    r.do("DELETE", f"/v2/{repo}/manifests/{sha256(one)}", expect=202)
+    r.do("GET", f"/v2/{repo}/manifests/{sha256(one)}", expect=404)
+    for text in (two, inner, outer):
+        need(r.do("GET", f"/v2/{repo}/manifests/{sha256(text)}", expect=200).body == text)
+    r.manifest(repo, "again", one)
+    for reference in ("again", sha256(one)):
+        need(r.do("GET", f"/v2/{repo}/manifests/{reference}", expect=200).body == one)
+
+
+@promise
 def blobs_are_deleted_and_can_come_again(r):
     repo, other = new_repo(), new_repo()
     data = secrets.token_bytes(100)

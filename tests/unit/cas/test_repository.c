@@ -107,7 +107,8 @@ static void test_a_manifest_and_its_tag_come_together(void **state)
     assert_string_equal(names[0], REPO);
     free(names[0]);
     free(names);
-    assert_ok(f, cas_repository_remove_manifest(f->store, REPO, &image.digest, &f->err));
+    assert_ok(f,
+              cas_repository_remove_manifest(f->store, REPO, &image.digest, NULL, &f->err));
     assert_ok(f, cas_repository_find_manifest(f->store, REPO, &image.digest, &found, NULL,
                                               &f->err));
     assert_false(found);
@@ -168,7 +169,8 @@ static void test_guards_hold_tags(void **state)
     assert_ok(f, put(f, &two, NULL, &is_one, &verdict));
     /* Where the name is missing, another one can stand in. */
     assert_ok(f, cas_ref_delete(f->store, NAME, "rmi", &f->err));
-    assert_ok(f, cas_repository_remove_manifest(f->store, REPO, &one.digest, &f->err));
+    assert_ok(f,
+              cas_repository_remove_manifest(f->store, REPO, &one.digest, NULL, &f->err));
     assert_ok(f, cas_ref_set(f->store, "own", &two, "tag", &f->err));
     refused(f, &one, (struct cas_ref_guard){.stand_in = "own", .is_absent = true},
             CAS_REF_UNMET);
