@@ -189,6 +189,69 @@ def part_of_something_else(c, q, name):
     q.put(b"0123456789")
 
 
+# --- Large blobs, which are asked for in parts ---
+
+LARGE = 80 * MIB
+
+
+def large():
+    """What its manifest says is all that there is of it."""
+    image = Image()
+    image.document["layers"][0]["size"] = LARGE
+    return image
+
+
+def asked_for(q):
+    """The first byte and the one after the last, or None for the whole."""
+    bounds = re.fullmatch(r"bytes=(\d+)-(\d*)", q.headers.get("Range", ""))
+    return (int(bounds[1]), int(bounds[2] or LARGE - 1) + 1) if bounds else None
+
+
+def begin_part(q, first, end, **more):
+    q.head(206, {"Content-Range": f"bytes {first}-{end - 1}/{LARGE}"} | more)
+
+
+@case("longer than the [0-9]+ bytes", image=large())
+def endless_parts(c, q, name):
+    part = asked_for(q)
+    chunked = {"Transfer-Encoding": "chunked"}
+    if part:
+        begin_part(q, *part, **chunked)
+    else:
+        q.head(200, chunked)
+    while q.put(b"100000\r\n" + b"\0" * MIB + b"\r\n"):
+        pass
+
+
+@case("content has digest", image=large())
+def parts_of_other_bytes(c, q, name):
+    first, end = asked_for(q) or (0, LARGE)
+    begin_part(q, first, end, **{"Content-Length": str(end - first)})
+    q.put(b"\0" * (end - first))
+
+
+@case("ends after|another part", image=large())
+def parts_from_elsewhere_and_no_whole(c, q, name):
+    part = asked_for(q)
+    if not part:
+        q.answer(200, b"\0" * MIB)
+        return
+    first, end = part
+    begin_part(q, first + (first > 0), end, **{"Content-Length": str(end - first)})
+    q.put(b"\0" * (end - first))
+
+
+@case("too slow|timed out", image=large(), stall="1")
+def parts_that_never_come(c, q, name):
+    first, end = asked_for(q) or (0, LARGE)
+    begin_part(q, first, end, **{"Content-Length": str(end - first)})
+    if first == 0:
+        q.put(b"\0" * (end - first))
+        return
+    while q.put(b"\0"):
+        time.sleep(0.3)
+
+
 @case("too slow|timed out", stall="1")
 def slow_drip(c, q, name):
     q.head(200, {"Content-Length": str(len(c.image.layer))})
