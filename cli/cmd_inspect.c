@@ -222,7 +222,8 @@ const struct cli_command cli_command_inspect = {
     .summary = "Print everything about images as JSON",
     .details =
         "With --remote an image of a registry, which is not pulled: its manifest, config\n"
-        "and, of an index, the platforms that it has.",
+        "and, of an index, the platforms that it has. The places that 'cooper copy' knows\n"
+        "are looked at too: oci-layout://PATH, oci-archive:PATH, docker-archive:PATH.",
     CLI_OPTIONS(options, struct inspect_options),
     .argument_min = 1,
     .argument_max = CLI_ARGUMENTS_ANY,

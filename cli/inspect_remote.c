@@ -4,8 +4,8 @@
 #include "base/limits.h"
 #include "cli/output.h"
 #include "registry/image.h"
+#include "registry/place.h"
 #include "registry/platform.h"
-#include "registry/reference.h"
 
 #include <inttypes.h>
 
@@ -29,15 +29,35 @@ static void remote_release(struct remote *r)
     r->doc = NULL;
 }
 
-static int remote_get(struct registry_client *c,
-                      const struct registry_reference *reference,
-                      struct remote *out,
-                      struct error *err)
+static int remote_parse(struct remote *r, struct error *err)
 {
-    if (registry_manifest_get(c, reference, &out->bytes, &out->desc, err) < 0)
+    r->doc = doc_parse(buf_view(&r->bytes), err);
+    return r->doc != NULL ? 0 : -1;
+}
+
+static int remote_get(struct registry_place *p, struct remote *out, struct error *err)
+{
+    if (registry_place_root(p, &out->bytes, &out->desc, err) < 0)
         return -1;
-    out->doc = doc_parse(buf_view(&out->bytes), err);
-    return out->doc != NULL ? 0 : -1;
+    return remote_parse(out, err);
+}
+
+/* An entry of an index. */
+static int remote_get_entry(struct registry_place *p,
+                            const struct descriptor *entry,
+                            struct remote *out,
+                            struct error *err)
+{
+    if (registry_place_manifest(p, entry, &out->bytes, err) < 0 ||
+        remote_parse(out, err) < 0)
+        return -1;
+
+    const char *const type = registry_manifest_media_type(out->doc, entry->media_type, err);
+
+    if (type == NULL)
+        return -1;
+    descriptor_init(&out->desc, type, &entry->digest, out->bytes.size);
+    return 0;
 }
 
 static int platform_parse(const char *text,
@@ -51,14 +71,12 @@ static int platform_parse(const char *text,
 }
 
 /* From an index down to the manifest for the platform. */
-static int remote_descend(struct registry_client *c,
-                          const struct registry_reference *reference,
+static int remote_descend(struct registry_place *p,
                           const struct registry_platform *platform,
                           struct remote *r,
                           struct error *err)
 {
     for (int depth = 0; depth <= LIMIT_INDEX_DEPTH; depth++) {
-        CLEANUP(registry_reference_release) struct registry_reference pinned = {0};
         CLEANUP(descriptor_release) struct descriptor entry = {0};
         struct remote next = REMOTE_INIT;
 
@@ -66,9 +84,7 @@ static int remote_descend(struct registry_client *c,
             return 0;
         if (registry_index_choose(r->doc, platform, &entry, err) < 0)
             return -1;
-        registry_reference_copy(&pinned, reference);
-        pinned.digest = entry.digest;
-        const int result = remote_get(c, &pinned, &next, err);
+        const int result = remote_get_entry(p, &entry, &next, err);
         remote_release(r);
         *r = next;
         if (result < 0)
@@ -119,8 +135,7 @@ static int restart(void *context, struct error *err)
     return 0;
 }
 
-static int config_get(struct registry_client *c,
-                      const struct registry_reference *reference,
+static int config_get(struct registry_place *p,
                       const struct descriptor *config,
                       struct doc **out,
                       struct error *err)
@@ -133,14 +148,13 @@ static int config_get(struct registry_client *c,
         return error_set(err, ERROR_LIMIT,
                          "the config is said to have %" PRIu64 " bytes, more than %zu",
                          config->size, LIMIT_CONFIG_SIZE);
-    if (registry_blob_get(c, reference, config, &sink, NULL, err) < 0)
+    if (registry_place_blob(p, config, &sink, err) < 0)
         return -1;
     *out = doc_parse(buf_view(&bytes), err);
     return *out != NULL ? 0 : error_wrap(err, "config");
 }
 
-static int manifest_set(struct registry_client *c,
-                        const struct registry_reference *reference,
+static int manifest_set(struct registry_place *p,
                         const struct remote *manifest,
                         struct doc *out,
                         struct error *err)
@@ -154,17 +168,24 @@ static int manifest_set(struct registry_client *c,
     doc_set(out, "Manifest", doc_copy(manifest->doc));
     if (registry_image_check(&image, &artifact) < 0)
         return 0;
-    if (config_get(c, reference, &image.config, &config, err) < 0)
+    if (config_get(p, &image.config, &config, err) < 0)
         return -1;
     doc_set(out, "Config", config);
     return 0;
 }
 
-static void names_set(const struct registry_reference *reference,
+/* A registry's in full, host and all. */
+static char *full_name(const struct registry_location *l)
+{
+    return l->kind == REGISTRY_LOCATION_REGISTRY ? registry_reference_text(&l->reference)
+                                                 : registry_location_text(l);
+}
+
+static void names_set(const struct registry_location *l,
                       const struct descriptor *root,
                       struct doc *out)
 {
-    CLEANUP(base_freep) char *name = registry_reference_text(reference);
+    CLEANUP(base_freep) char *name = full_name(l);
 
     doc_set_text(out, "Name", name);
     doc_set_text(out, "Digest", digest_format(&root->digest).text);
@@ -172,8 +193,8 @@ static void names_set(const struct registry_reference *reference,
     doc_set_int(out, "Size", (int64_t)root->size);
 }
 
-static int remote_describe(struct registry_client *c,
-                           const struct registry_reference *reference,
+static int remote_describe(struct registry_place *p,
+                           const struct registry_location *l,
                            const struct registry_platform *platform,
                            bool must_fit,
                            struct doc *out,
@@ -182,26 +203,31 @@ static int remote_describe(struct registry_client *c,
     CLEANUP(remote_release) struct remote r = REMOTE_INIT;
     CLEANUP(error_clear) struct error failure = ERROR_INIT;
 
-    if (remote_get(c, reference, &r, err) < 0)
+    if (remote_get(p, &r, err) < 0)
         return -1;
-    names_set(reference, &r.desc, out);
+    names_set(l, &r.desc, out);
     if (registry_media_is_index(r.desc.media_type))
         doc_set(out, "Platforms", platforms_doc(r.doc));
     /* What has nothing for this machine still has platforms to be told. */
-    if (remote_descend(c, reference, platform, &r, &failure) < 0)
+    if (remote_descend(p, platform, &r, &failure) < 0)
         return !must_fit && error_is(&failure, ERROR_NOT_FOUND) ? 0
                                                                 : error_move(err, &failure);
-    return manifest_set(c, reference, &r, out, err);
+    return manifest_set(p, &r, out, err);
 }
 
-static int reference_parse(const char *text,
-                           struct registry_reference *out,
-                           struct error *err)
+/* The store is opened only for what is there. */
+static struct registry_place *place_open(struct cli_session *session,
+                                         const char *name,
+                                         struct registry_location *l,
+                                         struct error *err)
 {
-    if (registry_reference_parse(view_of(text), out, err) < 0)
-        return -1;
-    registry_reference_add_default_tag(out);
-    return 0;
+    struct cas_store *store = NULL;
+
+    if (registry_location_parse(view_of(name), l, err) < 0 ||
+        (l->kind == REGISTRY_LOCATION_STORE &&
+         (store = cli_session_store(session, err)) == NULL))
+        return NULL;
+    return registry_place_open(cli_session_registry(session), store, l, err);
 }
 
 int cli_inspect_remote(struct cli_session *session,
@@ -210,19 +236,20 @@ int cli_inspect_remote(struct cli_session *session,
                        struct doc *list,
                        struct error *err)
 {
-    struct registry_client *const c = cli_session_registry(session);
     struct registry_platform wanted;
 
     if (platform_parse(platform, &wanted, err) < 0)
         return -1;
     for (size_t i = 0; i < names->count; i++) {
-        CLEANUP(registry_reference_release) struct registry_reference reference = {0};
+        CLEANUP(registry_location_release) struct registry_location l = {0};
+        CLEANUP(registry_place_closep)
+        struct registry_place *p = place_open(session, names->items[i], &l, err);
         struct doc *const one = doc_new_object();
 
         doc_append(list, one);
-        if (reference_parse(names->items[i], &reference, err) < 0)
+        if (p == NULL)
             return -1;
-        if (remote_describe(c, &reference, &wanted, platform != NULL, one, err) < 0)
+        if (remote_describe(p, &l, &wanted, platform != NULL, one, err) < 0)
             return error_wrap(err, "%s", names->items[i]);
     }
     return 0;
@@ -233,19 +260,20 @@ int cli_inspect_remote_raw(struct cli_session *session,
                            const char *platform,
                            struct error *err)
 {
-    struct registry_client *const c = cli_session_registry(session);
     struct registry_platform wanted;
 
     if (platform_parse(platform, &wanted, err) < 0)
         return -1;
     for (size_t i = 0; i < names->count; i++) {
-        CLEANUP(registry_reference_release) struct registry_reference reference = {0};
+        CLEANUP(registry_location_release) struct registry_location l = {0};
+        CLEANUP(registry_place_closep)
+        struct registry_place *p = place_open(session, names->items[i], &l, err);
         CLEANUP(remote_release) struct remote r = REMOTE_INIT;
 
-        if (reference_parse(names->items[i], &reference, err) < 0)
+        if (p == NULL)
             return -1;
-        if (remote_get(c, &reference, &r, err) < 0 ||
-            (platform != NULL && remote_descend(c, &reference, &wanted, &r, err) < 0))
+        if (remote_get(p, &r, err) < 0 ||
+            (platform != NULL && remote_descend(p, &wanted, &r, err) < 0))
             return error_wrap(err, "%s", names->items[i]);
         cli_output_buf(&r.bytes);
     }

@@ -1,5 +1,6 @@
 /*
- * Images as a registry has them, without pulling them: `cooper inspect --remote`.
+ * Images as a registry has them, or a layout, an archive or the store, without fetching
+ * them: `cooper inspect --remote`. Names are those of registry/location.h.
  */
 #pragma once
 

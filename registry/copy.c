@@ -361,11 +361,11 @@ static int run(struct copy *c, struct error *err)
     return c->to->finish ? c->to->finish(c->to->self, root, err) : 0;
 }
 
-static int open_source(struct registry_client *c,
-                       struct cas_store *store,
-                       const struct registry_location *l,
-                       struct copy_source *out,
-                       struct error *err)
+int copy_source_open(struct registry_client *c,
+                     struct cas_store *store,
+                     const struct registry_location *l,
+                     struct copy_source *out,
+                     struct error *err)
 {
     switch (l->kind) {
     case REGISTRY_LOCATION_REGISTRY:
@@ -417,7 +417,7 @@ static int copy(struct registry_client *client,
                      .parallel = registry_client_parallel(client),
                      .lock = PTHREAD_MUTEX_INITIALIZER};
 
-    if (open_source(client, options->store, from, &source, err) < 0)
+    if (copy_source_open(client, options->store, from, &source, err) < 0)
         return -1;
     if (open_target(client, options->store, to, &target, err) < 0) {
         source.close(source.self);

@@ -66,6 +66,12 @@ struct copy_target {
     void (*close)(void *self);
 };
 
+/* The source of this kind; `store` for those in a store only. */
+MUST_CHECK int copy_source_open(struct registry_client *c,
+                                struct cas_store *store,
+                                const struct registry_location *l,
+                                struct copy_source *out,
+                                struct error *err);
 /* Sources and targets: 0, or -1 with nothing to close. The location is borrowed. */
 MUST_CHECK int copy_registry_source(struct registry_client *c,
                                     const struct registry_location *l,

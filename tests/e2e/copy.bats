@@ -304,6 +304,30 @@ referrers_survive() { # the registry $1 that is gone to
     [ "$status" -eq 1 ]
 }
 
+@test "inspect --remote looks into layouts, archives and the store as well" {
+    local digest place
+
+    "$COOPER" import -c 'LABEL a=b' "$BATS_FILE_TMPDIR/busybox" looked:1 >/dev/null
+    digest=$("$COOPER" inspect looked:1 | jq -r '.[0].Id')
+    "$COOPER" copy -q store:looked:1 oci-layout://layout:1 >/dev/null
+    "$COOPER" copy -q store:looked:1 oci-archive:archive.tar >/dev/null
+    "$COOPER" copy -q store:looked:1 docker-archive:docker.tar:looked:1 >/dev/null
+    for place in store:looked:1 oci-layout://layout:1 "oci:layout@$digest" oci-archive:archive.tar; do
+        "$COOPER" inspect --remote "$place" >told
+        jq -e --arg d "$digest" '.[0].Digest == $d and .[0].Config.config.Labels.a == "b"' told
+    done
+    "$COOPER" --root "$PWD/nothing" inspect --remote docker-archive:docker.tar |
+        jq -e '.[0].Config.config.Labels.a == "b" and (.[0].Manifest.layers | length) == 1'
+    [ ! -e nothing ]
+    [ "sha256:$("$COOPER" inspect --remote --raw oci-layout://layout:1 | sha256sum | cut -d' ' -f1)" = "$digest" ]
+    cooper inspect --remote "oci-layout://layout@sha256:$(printf '0%.0s' {1..64})"
+    [ "$status" -eq 1 ]
+    [[ $stderr == *"oci-layout://layout@sha256:000"* ]]
+    cooper inspect --remote oci-archive:absent.tar
+    [ "$status" -eq 1 ]
+    [[ $stderr == *"absent.tar"* ]]
+}
+
 @test "a layout that is damaged, and one that is none, end with a clear error" {
     cp -r "$BATS_FILE_TMPDIR/layout" bad
     local layer
