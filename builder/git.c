@@ -5,6 +5,7 @@
 #include "base/fs.h"
 #include "base/limits.h"
 #include "builder/secret.h"
+#include "builder/trust.h"
 #include "cas/lease.h"
 #include "cas/scratch.h"
 #include "registry/base64.h"
@@ -16,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -24,6 +26,14 @@
 
 /* Changes when the way trees are made changes. */
 #define TREE_VERSION "cooper-git-tree-1"
+
+static const struct build_ssh *default_ssh(const struct build_request *request)
+{
+    for (size_t i = 0; i < request->ssh_count; i++)
+        if (strcmp(request->ssh[i].id, "default") == 0)
+            return &request->ssh[i];
+    return NULL;
+}
 
 struct build_git *build_git_new(const struct build_git_options *options)
 {
@@ -35,13 +45,14 @@ struct build_git *build_git_new(const struct build_git_options *options)
     g->request = options->request;
     g->url = options->url;
     g->keep_git_dir = options->keep_git_dir;
-    g->tree_fd = -1;
+    g->tree_fd = g->ca_fd = -1;
     g->dir = base_format("%s/git/%.32s", store, digest_hex(&id).text);
     g->repo = base_format("%s/repo", g->dir);
     g->known_hosts = base_format("%s/git/known_hosts", store);
     g->run = (struct build_git_env){.shown = g->url->shown,
                                     .scope = g->url->scope,
                                     .known_hosts = g->known_hosts,
+                                    .ssh = default_ssh(options->request),
                                     .cancel = options->request->cancel};
     return g;
 }
@@ -58,6 +69,8 @@ void build_git_free(struct build_git *g)
     free(g->object);
     free(g->ref);
     fd_closep(&g->tree_fd);
+    fd_closep(&g->ca_fd);
+    free(g->ca_file);
     free(g->tree);
     free(g->place);
     free(g);
@@ -102,6 +115,31 @@ static int read_secret(struct build_git *g,
     return status;
 }
 
+/* --ca: besides what is trusted anyway. git, a child of ours, reads it of our memory. */
+static int make_trust(struct build_git *g, struct error *err)
+{
+    CLEANUP(buf_release) struct buf trusted = BUF_INIT(LIMIT_TEXT_SIZE);
+    CLEANUP(buf_release) struct buf all = BUF_INIT(LIMIT_TEXT_SIZE);
+    CLEANUP(error_clear) struct error ignored = ERROR_INIT; /* the system's, then */
+    const char *const given = getenv("SSL_CERT_FILE");
+
+    if (g->request->ca.size == 0 || g->ca_fd >= 0)
+        return 0;
+    if (!given || !*given || fs_read_file_at(AT_FDCWD, given, &trusted, &ignored) < 0) {
+        buf_clear(&trusted);
+        build_trust_system(&trusted);
+    }
+    build_trust_join(buf_view(&trusted), g->request->ca, &all);
+    g->ca_fd = memfd_create("cooper-ca", MFD_CLOEXEC);
+    if (g->ca_fd < 0)
+        return error_sys(err, "memfd_create");
+    g->ca_file = base_format("/proc/%d/fd/%d", (int)getpid(), g->ca_fd);
+    g->run.ca_file = g->ca_file;
+    return buf_ok(&all, "the certificates", err) < 0
+               ? -1
+               : fs_write_all(g->ca_fd, all.data, all.size, err);
+}
+
 /* As docker documents: the host's own before the general one, a header before a token. */
 static int find_credentials(struct build_git *g, struct error *err)
 {
@@ -136,7 +174,8 @@ int build_git_resolve(struct build_git *g, struct digest *key, struct error *err
     CLEANUP(base_freep) char *text = NULL;
     struct digest tree;
 
-    if (!g->commit && (find_credentials(g, err) < 0 || git_ask(g, err) < 0))
+    if (!g->commit &&
+        (make_trust(g, err) < 0 || find_credentials(g, err) < 0 || git_ask(g, err) < 0))
         return error_wrap(err, "git repository %s", g->url->shown);
     tree = tree_key(g);
     text = base_format("%s\n%s\n%d", digest_hex(&tree).text, g->url->subdir,

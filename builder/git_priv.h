@@ -14,6 +14,8 @@ struct build_git {
     struct build_git_env run;
     char *credentials; /* wiped */
     char *known_hosts;
+    int ca_fd; /* memory with the certificates of --ca; -1 */
+    char *ca_file;
     char *dir;    /* absolute: STORE/git/ID */
     char *repo;   /* absolute: STORE/git/ID/repo */
     char *commit; /* what is checked out; NULL before it is resolved */

@@ -4,6 +4,7 @@
 #include "base/fs.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "builder/build.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +13,7 @@
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -68,6 +70,25 @@ static char *quoted(const char *text)
     return buf_take(&out);
 }
 
+/* --ssh default: another agent, or key files that are used alone. */
+static void add_identity(struct texts *t, const struct build_ssh *ssh, struct buf *command)
+{
+    struct stat st;
+
+    if (!ssh || ssh->path_count == 0) {
+        pass_on(t, "SSH_AUTH_SOCK");
+    } else if (stat(ssh->paths[0], &st) == 0 && S_ISSOCK(st.st_mode)) {
+        add(t, base_format("SSH_AUTH_SOCK=%s", ssh->paths[0]));
+    } else {
+        buf_append_text(command, " -o IdentitiesOnly=yes");
+        for (size_t i = 0; i < ssh->path_count; i++) {
+            CLEANUP(base_freep) char *path = quoted(ssh->paths[i]);
+
+            buf_printf(command, " -i %s", path);
+        }
+    }
+}
+
 /* The user's agent and known hosts, but not his configuration, which could run commands. A
  * host that nobody knows is believed the first time and remembered in the store; one whose
  * key changed is refused. */
@@ -81,10 +102,14 @@ static void add_ssh(struct texts *t, const struct build_git_env *env)
                               env->known_hosts ? env->known_hosts : "/dev/null", user);
     CLEANUP(base_freep) char *option = quoted(files);
 
-    add(t, base_format("GIT_SSH_COMMAND=ssh -F /dev/null -o BatchMode=yes "
-                       "-o StrictHostKeyChecking=accept-new -o %s",
-                       option));
-    pass_on(t, "SSH_AUTH_SOCK");
+    CLEANUP(buf_release) struct buf command = BUF_INIT(LIMIT_TEXT_SIZE);
+
+    buf_printf(&command,
+               "GIT_SSH_COMMAND=ssh -F /dev/null -o BatchMode=yes "
+               "-o StrictHostKeyChecking=accept-new -o %s",
+               option);
+    add_identity(t, env->ssh, &command);
+    add(t, buf_take(&command));
 }
 
 /* Values that belong to a configuration, where other users cannot see them. */
@@ -116,7 +141,7 @@ static void make_environment(struct texts *t, const struct build_git_env *env)
         "PATH",       "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",  "ALL_PROXY",
         "http_proxy", "no_proxy",   "https_proxy", "all_proxy", "TMPDIR",
     };
-    const char *ca = getenv("SSL_CERT_FILE");
+    const char *ca = env->ca_file ? env->ca_file : getenv("SSL_CERT_FILE");
 
     for (size_t i = 0; i < ARRAY_COUNT(names); i++)
         pass_on(t, names[i]);

@@ -10,14 +10,18 @@
 
 #include <stdbool.h>
 
+struct build_ssh;
+
 /* What all calls about one repository have in common; borrowed. */
 struct build_git_env {
     const char *shown;       /* the repository, for messages */
     const char *scope;       /* of the credentials: a URL; or NULL */
     const char *credentials; /* value of an Authorization header, or NULL */
     const char *known_hosts; /* file where ssh keeps keys that it saw first, or NULL */
-    bool local;              /* repositories on this machine may be read */
-    const bool *cancel;      /* ends the program; or NULL */
+    const char *ca_file;     /* certificates to check servers with; NULL: the usual ones */
+    const struct build_ssh *ssh; /* its agent or keys; NULL: the agent of the environment */
+    bool local;                  /* repositories on this machine may be read */
+    const bool *cancel;          /* ends the program; or NULL */
 };
 
 /*

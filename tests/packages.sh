@@ -70,6 +70,9 @@ tests=(
     qemu-user-static
     nginx-light
     openssh-client
+    openssh-server
+    lighttpd
+    lighttpd-mod-openssl
     python3
     python3-yaml
     sqlite3
