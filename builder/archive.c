@@ -227,6 +227,31 @@ static char *place_of(struct unpacker *u, const char *name, struct error *err)
     return place;
 }
 
+/* Directories that an archive leaves out are made, but not behind a link that leads
+ * nowhere: there nothing can be created. */
+static int check_parent(struct unpacker *u,
+                        const char *name,
+                        const char *place,
+                        struct error *err)
+{
+    CLEANUP(base_freep) char *clean = path_clean_rooted(view_of(name));
+    CLEANUP(base_freep) char *typed = base_format("/%s%s", u->options->dest, clean);
+    CLEANUP(base_freep) char *typed_place = path_clean_rooted(view_of(typed));
+    const struct view parent = path_dir(view_of(place));
+    struct cas_entry e;
+    bool found;
+
+    if (u->options->is_beneath || view_eq_text(view_of(place), typed_place + 1))
+        return 0;
+    if (build_delta_find(u->delta, parent, &found, &e, err) < 0)
+        return -1;
+    if (!found)
+        return error_set(err, ERROR_INVALID,
+                         "a link in its path leads to /%.*s, which does not exist",
+                         VIEW_ARG(parent));
+    return 0;
+}
+
 /* What a hole costs is reading and packing zeros, of which a small archive can ask for any
  * number. */
 static int count_holes(struct unpacker *u, uint64_t size, uint64_t read, struct error *err)
@@ -284,6 +309,24 @@ static int read_content(struct unpacker *u,
     return 0;
 }
 
+/* Of an archive's extended attributes ADD keeps what BuildKit's layers can hold. */
+static void keep_xattrs(const struct unpacker *u,
+                        const struct build_archive_entry *from,
+                        struct cas_entry *e)
+{
+    e->xattrs = from->xattrs;
+    e->xattr_count = from->xattr_count;
+    if (u->options->is_beneath)
+        return;
+    e->xattr_count = 0;
+    for (size_t i = 0; i < from->xattr_count; i++) {
+        if (!view_eq_text(from->xattrs[i].name, "security.capability"))
+            continue;
+        e->xattrs = &from->xattrs[i];
+        e->xattr_count = 1;
+    }
+}
+
 /* Attributes of the entry, whose texts are borrowed. */
 static int attributes(const struct unpacker *u,
                       const struct build_archive_entry *from,
@@ -306,8 +349,7 @@ static int attributes(const struct unpacker *u,
         e->mode = 0777;
         e->target = view_of(from->symlink);
     }
-    e->xattrs = from->xattrs;
-    e->xattr_count = from->xattr_count;
+    keep_xattrs(u, from, e);
     return 0;
 }
 
@@ -462,7 +504,9 @@ static int unpack_entry(struct unpacker *u,
     place = place_of(u, name, err);
     if (!place)
         return error_wrap(err, "%s", name);
-    status = unpack_at(u, from, place, err);
+    status = check_parent(u, name, place, err);
+    if (status == 0)
+        status = unpack_at(u, from, place, err);
     free(place);
     return status < 0 ? error_wrap(err, "%s", name) : 0;
 }

@@ -72,14 +72,21 @@ static struct build_archive_reader *reader_new(const struct build_archive_source
     return NULL;
 }
 
+/* ARCHIVE_RETRY is a header with a wrong check sum. */
+static bool is_entry(int status)
+{
+    return status == ARCHIVE_OK || status == ARCHIVE_WARN;
+}
+
+/* One without any entry is as good as a file of zeros. */
 static bool is_tar(const struct build_archive_source *source)
 {
     CLEANUP(error_clear) struct error ignored = ERROR_INIT; /* no archive then */
     CLEANUP(reader_freep) struct build_archive_reader *r = reader_new(source, &ignored);
     struct archive_entry *entry;
+    const int status = r ? archive_read_next_header(r->archive, &entry) : ARCHIVE_FATAL;
 
-    return r && archive_read_next_header(r->archive, &entry) >= ARCHIVE_WARN &&
-           archive_format(r->archive) != ARCHIVE_FORMAT_EMPTY;
+    return is_entry(status);
 }
 
 static int damaged(const struct build_archive_reader *r, struct error *err)
@@ -135,7 +142,7 @@ static int next(struct build_archive_reader *r,
     *end = status == ARCHIVE_EOF;
     if (*end)
         return 0;
-    if (status < ARCHIVE_WARN)
+    if (!is_entry(status))
         return damaged(r, err);
     *out = (struct build_archive_entry){
         .path = archive_entry_pathname(from),

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 void inputs_main_release(struct build_inputs *in)
@@ -124,10 +125,12 @@ int build_inputs_dockerfile(struct build_inputs *in,
 
 /* --- .dockerignore --- */
 
-/* Reads the file if it exists; *found tells. */
+/* Reads the file if it exists; *found tells. A directory of that name ignores nothing. */
 static int read_ignore(const char *path, bool *found, struct buf *out, struct error *err)
 {
-    *found = access(path, F_OK) == 0;
+    struct stat st;
+
+    *found = stat(path, &st) == 0 && !S_ISDIR(st.st_mode);
     return *found ? fs_read_file_at(AT_FDCWD, path, out, err) : 0;
 }
 

@@ -21,6 +21,7 @@ struct clause {
     uint32_t who;  /* bits that the letters stand for; 0: none was given */
     uint32_t bits; /* what an action collects */
     bool has_sticky;
+    bool is_flushed; /* '=' has nothing to clear any more */
 };
 
 enum { BITS_ALL = 06777, BITS_OTHER = 0007, BIT_STICKY = 01000 };
@@ -71,7 +72,38 @@ static bool only_other(const struct clause *c)
     return c->who == BITS_OTHER;
 }
 
-static bool read_perm(struct clause *c, char op, uint32_t mode, bool any_x)
+static void change(uint32_t *mode, char op, uint32_t cleared, uint32_t bits)
+{
+    if (op == '=')
+        *mode &= ~cleared;
+    if (op == '-')
+        *mode &= ~bits;
+    else
+        *mode |= bits;
+}
+
+/* Applies what the letters so far ask for. */
+static void flush(struct clause *c, char op, uint32_t *mode)
+{
+    const uint32_t who = c->who ? c->who : BITS_ALL;
+
+    change(mode, op, who, (c->bits & who) | (c->has_sticky ? BIT_STICKY : 0u));
+    c->bits = 0;
+    c->has_sticky = false;
+}
+
+/* u, g or o as permission: the class as it is by then. Set-id bits stay out of it. */
+static void copy_class(struct clause *c, char op, uint32_t *mode)
+{
+    const uint32_t who = (c->who ? c->who : BITS_ALL) & 0777;
+
+    if (c->bits || c->has_sticky)
+        flush(c, op, mode);
+    change(mode, op, who, copied_bits(c->rest.data[0], *mode) & who);
+    c->is_flushed = true;
+}
+
+static bool read_perm(struct clause *c, char op, uint32_t *mode, bool any_x)
 {
     switch (c->rest.size > 0 ? c->rest.data[0] : '\0') {
     case 'r':
@@ -95,7 +127,7 @@ static bool read_perm(struct clause *c, char op, uint32_t mode, bool any_x)
     case 'u':
     case 'g':
     case 'o':
-        c->bits |= copied_bits(c->rest.data[0], mode);
+        copy_class(c, op, mode);
         break;
     default:
         return false;
@@ -108,21 +140,16 @@ static bool read_perm(struct clause *c, char op, uint32_t mode, bool any_x)
 static bool apply_action(struct clause *c, uint32_t *mode, bool any_x)
 {
     const char op = take(c);
-    const uint32_t who = c->who ? c->who : BITS_ALL;
 
     if (op != '+' && op != '-' && op != '=')
         return false;
     c->bits = 0;
     c->has_sticky = false;
-    while (read_perm(c, op, *mode, any_x))
+    c->is_flushed = false;
+    while (read_perm(c, op, mode, any_x))
         ;
-    const uint32_t bits = (c->bits & who) | (c->has_sticky ? BIT_STICKY : 0u);
-    if (op == '=')
-        *mode &= ~who;
-    if (op == '-')
-        *mode &= ~bits;
-    else
-        *mode |= bits;
+    if (c->bits || c->has_sticky || !c->is_flushed)
+        flush(c, op, mode);
     return true;
 }
 

@@ -99,9 +99,10 @@ static bool group_find(const struct buf *file, struct view name, uint64_t *gid)
     return false;
 }
 
+/* BuildKit and runc know ids of 31 bits. */
 static bool is_id(struct view text, uint64_t *id)
 {
-    return view_to_u64(text, id) && *id <= UINT32_MAX;
+    return view_to_u64(text, id) && *id <= INT32_MAX;
 }
 
 static int group_id(const struct build_user_files *files,
@@ -125,19 +126,45 @@ static int group_id(const struct build_user_files *files,
     return 0;
 }
 
+/* In --chown a number may have a plus; root is 0 whatever the files say, and
+ * so is an empty name. */
+static bool is_file_id(struct view text, uint32_t *id)
+{
+    uint64_t number = 0;
+
+    if (text.size > 1 && text.data[0] == '+' && text.data[1] != '+')
+        text = view_sub(text, 1, text.size);
+    if (text.size > 0 && !view_eq_text(text, "root") && !is_id(text, &number))
+        return false;
+    *id = (uint32_t)number;
+    return true;
+}
+
+static int no_files(struct view name, struct error *err)
+{
+    return error_set(err, ERROR_NOT_FOUND,
+                     "the image is empty: it has no /etc/passwd or /etc/group that could "
+                     "know '%.*s'; give a number",
+                     VIEW_ARG(name));
+}
+
 /* As group_id, but an unknown group is left at what it was. */
 static int group_of_files(const struct build_user_files *files,
                           struct view group,
                           uint32_t *gid,
                           struct error *err)
 {
-    struct error local = ERROR_INIT;
+    CLEANUP(buf_release) struct buf file = BUF_INIT(LIMIT_PASSWD_SIZE);
+    uint64_t id;
 
-    if (group_id(files, group, gid, &local) == 0)
+    if (is_file_id(group, gid))
         return 0;
-    if (!error_is(&local, ERROR_NOT_FOUND))
-        return error_move(err, &local);
-    error_clear(&local);
+    if (!files->context)
+        return no_files(group, err);
+    if (read_file(files, "etc/group", &file, err) < 0)
+        return -1;
+    if (group_find(&file, group, &id) && id <= UINT32_MAX)
+        *gid = (uint32_t)id;
     return 0;
 }
 
@@ -151,13 +178,14 @@ int build_owner_of_files(struct cas_tree *tree,
     struct view user, group;
     struct passwd_line line;
     const struct build_user_files files = {.read = read_from_tree, .context = tree};
-    uint64_t id;
-    const bool has_group = view_cut(view_of(spec), ':', &user, &group) && group.size > 0;
+    const bool has_group = view_cut(view_of(spec), ':', &user, &group);
 
     *uid = *gid = 0;
-    if (is_id(user, &id)) {
-        *uid = *gid = (uint32_t)id;
-    } else if (user.size > 0) {
+    if (is_file_id(user, uid)) {
+        *gid = *uid;
+    } else {
+        if (!tree)
+            return no_files(user, err);
         if (read_file(&files, "etc/passwd", &file, err) < 0)
             return -1;
         if (passwd_find(&file, user, NULL, &line) && line.uid <= UINT32_MAX &&

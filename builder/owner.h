@@ -23,8 +23,9 @@ struct build_user_files {
 
 /*
  * "USER[:GROUP]", names or ids, as owner of files. A name alone brings its primary group,
- * an id alone is the group too. A name that is in no file is root (0), as BuildKit has it.
- * `tree` NULL is an empty image.
+ * an id alone is the group too. As BuildKit has it, a name that is in no file is root (0),
+ * and so is "root" whatever the files say, and an empty name. `tree` NULL is an empty
+ * image, where a name is ERROR_NOT_FOUND.
  */
 MUST_CHECK int build_owner_of_files(struct cas_tree *tree,
                                     const char *spec,

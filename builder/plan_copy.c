@@ -94,6 +94,8 @@ static int read_source(struct planner *p,
     else
         out->path = path_clean_rooted(view_of(typed));
     out->wildcard = dockerfile_glob_has_wildcards(view_of(out->path));
+    if (out->wildcard && dockerfile_glob_check(view_of(out->path), err) < 0)
+        return -1;
     out->unpack = copy->unpack == DOCKERFILE_SWITCH_UNSET
                       ? is_add
                       : copy->unpack == DOCKERFILE_SWITCH_ON;

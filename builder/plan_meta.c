@@ -154,6 +154,9 @@ static char **command_list(const struct plan_stage *s,
     }
     for (size_t i = 0; i < c->args.count; i++)
         list[(*count)++] = view_dup(c->args.items[i].text);
+    /* A bare CMD is a shell's empty command line. */
+    if (!c->exec && c->args.count == 0)
+        list[(*count)++] = base_strdup("");
     return list;
 }
 

@@ -340,8 +340,8 @@ int step_mkdir(struct solve_node *n, struct error *err)
 
     unpack_base(n);
     if (n->node->mkdir.user)
-        status = build_owner_of_files(build_layer_tree_cas(tree), n->node->mkdir.user, &uid,
-                                      &gid, err);
+        status = build_owner_of_files(base ? build_layer_tree_cas(tree) : NULL,
+                                      n->node->mkdir.user, &uid, &gid, err);
     if (status == 0) {
         path = build_delta_resolve(delta, view_of(n->node->mkdir.path), err);
         status =

@@ -97,9 +97,28 @@ struct registry_platform registry_platform_host(void)
 static bool is_known_os(struct view word)
 {
     static const char *const known[] = {
-        "aix",    "android", "darwin", "dragonfly",    "freebsd", "illumos", "ios",
-        "js",     "linux",   "macos",  "netbsd",       "openbsd", "plan9",   "solaris",
-        "wasip1", "windows", "zos",    "freestanding", "wasi",
+        "aix",     "android", "darwin", "dragonfly", "freebsd", "hurd",
+        "illumos", "ios",     "js",     "linux",     "macos",   "nacl",
+        "netbsd",  "openbsd", "plan9",  "solaris",   "windows", "zos",
+    };
+
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        if (view_eq_nocase(word, known[i]))
+            return true;
+    }
+    return false;
+}
+
+/* A word alone must tell by itself which of the two it is. */
+static bool is_known_architecture(struct view word)
+{
+    static const char *const known[] = {
+        "386",         "aarch64", "amd64",  "amd64p32", "arm",       "arm64",
+        "arm64be",     "armbe",   "armel",  "armhf",    "i386",      "loong64",
+        "loongarch64", "mips",    "mips64", "mips64le", "mips64p32", "mips64p32le",
+        "mipsle",      "ppc",     "ppc64",  "ppc64le",  "riscv",     "riscv64",
+        "s390",        "s390x",   "sparc",  "sparc64",  "wasm",      "x86-64",
+        "x86_64",
     };
 
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
@@ -114,7 +133,7 @@ static bool set_words(struct registry_platform *p, const struct view *words, siz
     if (count == 1 && is_known_os(words[0]))
         return FIELD_SET(p->os, words[0]);
     if (count == 1)
-        return FIELD_SET(p->architecture, words[0]);
+        return is_known_architecture(words[0]) && FIELD_SET(p->architecture, words[0]);
     return FIELD_SET(p->os, words[0]) && FIELD_SET(p->architecture, words[1]) &&
            (count < 3 || FIELD_SET(p->variant, words[2]));
 }

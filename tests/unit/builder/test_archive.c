@@ -132,6 +132,17 @@ static void test_links_to_what_is_not_there_are_errors(void **state)
     add_fails(r, ERROR_INVALID, "hard link");
 }
 
+static void test_nothing_is_made_behind_links_to_nowhere(void **state)
+{
+    struct rig *r = *state;
+
+    TAR(r, {"l", '2', "/etc", 0}, {"l/passwd", 0, "x", 0});
+    add_fails(r, ERROR_INVALID, "does not exist");
+    TAR(r, {"l", '2', "real", 0}, {"real/", '5', NULL, 0}, {"l/f", 0, "x", 0});
+    add(r);
+    rig_assert_file(r, "in/real/f", "x");
+}
+
 static void test_later_entries_replace_earlier_ones(void **state)
 {
     struct rig *r = *state;
@@ -167,6 +178,10 @@ static void test_what_is_no_archive_is_copied(void **state)
     rig_write(r, "a.tar", "");
     add(r);
     rig_assert_file(r, "in/a.tar", "");
+    write_tar(r, "a.tar", NULL, 0, 0);
+    add(r);
+    CLEANUP(base_freep) char *empty = rig_read(r, "in/a.tar");
+    assert_non_null(empty);
     TAR(r, {"f", 0, "text", 0});
     rig_dockerfile(r,
                    "FROM scratch\nCOPY a.tar /copied\nADD --unpack=false a.tar /added\n");
@@ -211,6 +226,7 @@ int main(void)
         rig_test(test_files_directories_and_links),
         rig_test(test_names_cannot_leave_the_destination),
         rig_test(test_links_to_what_is_not_there_are_errors),
+        rig_test(test_nothing_is_made_behind_links_to_nowhere),
         rig_test(test_later_entries_replace_earlier_ones),
         rig_test(test_damaged_archives_are_errors),
         rig_test(test_what_is_no_archive_is_copied),

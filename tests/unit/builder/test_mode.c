@@ -72,6 +72,17 @@ static void test_set_id_and_sticky_bits(void **state)
     mode_is("o+s", 0755, false, 0755);
 }
 
+static void test_a_class_is_copied_without_set_id_bits(void **state)
+{
+    (void)state;
+    mode_is("u=g", 04750, false, 04550);
+    mode_is("u=", 04750, false, 0050);
+    mode_is("g=u", 02740, false, 02770);
+    mode_is("go=u-w", 0700, false, 0755);
+    mode_is("u=rg", 04710, false, 0110);
+    mode_is("o+u", 0710, false, 0717);
+}
+
 static void test_nonsense_is_refused(void **state)
 {
     static const char *const texts[] = {
@@ -103,6 +114,7 @@ int main(void)
         cmocka_unit_test(test_symbolic_changes_what_it_names),
         cmocka_unit_test(test_capital_x_is_for_directories_and_programs),
         cmocka_unit_test(test_set_id_and_sticky_bits),
+        cmocka_unit_test(test_a_class_is_copied_without_set_id_bits),
         cmocka_unit_test(test_nonsense_is_refused),
         cmocka_unit_test(test_only_octal_is_octal),
     };

@@ -1,5 +1,7 @@
 #include "builder/owner.h"
 
+#include "builder/source_tree.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -147,12 +149,33 @@ static void test_an_image_without_files_knows_ids_only(void **state)
 
 static void owner_is(const char *spec, uint32_t uid, uint32_t gid)
 {
+    struct build_layer_tree *tree = build_layer_tree_new(NULL, 0);
     struct error err = ERROR_INIT;
     uint32_t got_uid, got_gid;
 
-    assert_int_equal(build_owner_of_files(NULL, spec, &got_uid, &got_gid, &err), 0);
+    assert_int_equal(
+        build_owner_of_files(build_layer_tree_cas(tree), spec, &got_uid, &got_gid, &err),
+        0);
     assert_int_equal(got_uid, uid);
     assert_int_equal(got_gid, gid);
+    build_layer_tree_free(tree);
+}
+
+/* What is scratch has nowhere to look a name up. */
+static void test_an_empty_image_takes_numbers_only(void **state)
+{
+    struct error err = ERROR_INIT;
+    uint32_t uid, gid;
+
+    (void)state;
+    assert_int_equal(build_owner_of_files(NULL, "root:7", &uid, &gid, &err), 0);
+    assert_int_equal(uid, 0);
+    assert_int_equal(gid, 7);
+    assert_int_equal(build_owner_of_files(NULL, "app", &uid, &gid, &err), -1);
+    assert_true(error_is(&err, ERROR_NOT_FOUND));
+    error_clear(&err);
+    assert_int_equal(build_owner_of_files(NULL, "5:app", &uid, &gid, &err), -1);
+    error_clear(&err);
 }
 
 /* As BuildKit has it: an id alone is the group too, and an unknown name is root. */
@@ -161,11 +184,15 @@ static void test_owners_of_files_without_passwd(void **state)
     (void)state;
     owner_is("5", 5, 5);
     owner_is("5:6", 5, 6);
-    owner_is("5:", 5, 5);
+    owner_is("5:", 5, 0);
+    owner_is(":", 0, 0);
+    owner_is("+5", 5, 5);
+    owner_is("root", 0, 0);
     owner_is(":6", 0, 6);
     owner_is("name", 0, 0);
     owner_is("5:name", 5, 5);
-    owner_is("4294967295:4294967295", UINT32_MAX, UINT32_MAX);
+    owner_is("2147483647", INT32_MAX, INT32_MAX);
+    owner_is("2147483648", 0, 0);
 }
 
 int main(void)
@@ -177,6 +204,7 @@ int main(void)
         cmocka_unit_test(test_supplementary_groups_list_the_user),
         cmocka_unit_test(test_an_image_without_files_knows_ids_only),
         cmocka_unit_test(test_owners_of_files_without_passwd),
+        cmocka_unit_test(test_an_empty_image_takes_numbers_only),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
