@@ -99,10 +99,9 @@ static bool group_find(const struct buf *file, struct view name, uint64_t *gid)
     return false;
 }
 
-/* BuildKit and runc know ids of 31 bits. */
 static bool is_id(struct view text, uint64_t *id)
 {
-    return view_to_u64(text, id) && *id <= INT32_MAX;
+    return view_to_u64(text, id) && *id <= UINT32_MAX;
 }
 
 static int group_id(const struct build_user_files *files,
@@ -126,15 +125,16 @@ static int group_id(const struct build_user_files *files,
     return 0;
 }
 
-/* In --chown a number may have a plus; root is 0 whatever the files say, and
- * so is an empty name. */
+/* In --chown a number has 31 bits and may have a plus; root is 0 whatever the files say,
+ * and so is an empty name. */
 static bool is_file_id(struct view text, uint32_t *id)
 {
     uint64_t number = 0;
 
     if (text.size > 1 && text.data[0] == '+' && text.data[1] != '+')
         text = view_sub(text, 1, text.size);
-    if (text.size > 0 && !view_eq_text(text, "root") && !is_id(text, &number))
+    if (text.size > 0 && !view_eq_text(text, "root") &&
+        (!view_to_u64(text, &number) || number > INT32_MAX))
         return false;
     *id = (uint32_t)number;
     return true;
