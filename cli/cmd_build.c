@@ -31,6 +31,7 @@ struct build_options {
     const char *metadata_file;
     const char *provenance;
     const char *sbom;
+    struct cli_texts attest;
     const char *call;
     const char *on_failure;
     const char *format;
@@ -45,6 +46,7 @@ struct build_options {
     struct cli_texts no_cache_filter;
     struct cli_time epoch;
     unsigned parallel;
+    bool nothing_left; /* what is so anyhow */
     bool no_cache;
     bool pull;
     bool quiet;
@@ -60,6 +62,8 @@ static const struct cli_option options[] = {
      "Allow network.host, security.insecure or device[=NAME] to RUN", FIELD(run.allow)},
     {0, "annotation", CLI_OPTION_TEXTS, "[TYPE:]KEY=VALUE",
      "An annotation of the manifest (or manifest-descriptor:)", FIELD(out.annotations)},
+    {0, "attest", CLI_OPTION_TEXTS, "type=TYPE,disabled=true",
+     "Only disabled: attestations are not made", FIELD(attest)},
     {0, "build-arg", CLI_OPTION_TEXTS, "NAME[=VALUE]",
      "A value for ARG (default: from the environment)", FIELD(args)},
     {0, "build-context", CLI_OPTION_TEXTS, "NAME=SOURCE",
@@ -99,6 +103,7 @@ static const struct cli_option options[] = {
      "The Dockerfile (default PATH/Dockerfile; - is standard input)", FIELD(file)},
     {0, "force-compression", CLI_OPTION_SWITCH, NULL,
      "Compress the layers of base images as well", FIELD(out.force_compression)},
+    {0, "force-rm", CLI_OPTION_SWITCH, NULL, "As --rm", FIELD(nothing_left)},
     {0, "iidfile", CLI_OPTION_TEXT, "FILE", "Write the image's ID to this file",
      FIELD(iidfile)},
     {0, "label", CLI_OPTION_TEXTS, "KEY=VALUE", "A label of the image", FIELD(labels)},
@@ -137,6 +142,9 @@ static const struct cli_option options[] = {
      FIELD(quiet)},
     {0, "resource", CLI_OPTION_TEXTS, "KEY=VALUE[,...]",
      "Limits of a RUN step: memory=512m,cpus=1.5,pids=200", FIELD(run.resources)},
+    {0, "rm", CLI_OPTION_SWITCH, NULL,
+     "As docker build has it: of steps nothing is left here in any case",
+     FIELD(nothing_left)},
     {0, "sbom", CLI_OPTION_TEXT, "false", "Only false: attestations are not made",
      FIELD(sbom)},
     {0, "secret", CLI_OPTION_TEXTS, "id=ID[,src=FILE|,env=NAME]",
@@ -239,6 +247,10 @@ static int refusals_check(const struct build_options *o, struct error *err)
                          o->provenance);
     if (o->sbom != NULL && strcmp(o->sbom, "false") != 0)
         return error_set(err, ERROR_USAGE, "--sbom=%s: attestations are not made", o->sbom);
+    for (size_t i = 0; i < o->attest.count; i++)
+        if (strstr(o->attest.items[i], "disabled=true") == NULL)
+            return error_set(err, ERROR_USAGE, "--attest %s: attestations are not made",
+                             o->attest.items[i]);
     return 0;
 }
 

@@ -229,14 +229,15 @@ id_of() {
 }
 
 @test "values that cannot be had are wrong usage" {
-    for flag in --provenance=true --sbom=true --allow=everything --network=bridge --add-host=x \
+    for flag in --provenance=true --sbom=true --attest=type=sbom --allow=everything --network=bridge --add-host=x \
         --shm-size=big --platform=linux/amd64,a/b/c/d --secret=foo=1 --build-context=x \
         --annotation=index:a=b --source-date-epoch=-1 --parallel=many; do
         cooper build "$flag" ctx
         [ "$status" -eq 2 ]
         [[ $stderr == *"cooper: error: "* ]]
     done
-    cooper build --provenance=false --sbom=false -q ctx
+    cooper build --provenance=false --sbom=false --attest=type=sbom,disabled=true --rm --force-rm \
+        -q ctx
     [ "$status" -eq 0 ]
 }
 
