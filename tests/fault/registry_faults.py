@@ -57,7 +57,7 @@ class Cooper:
     def __init__(self, program, store, stall="3", environment=None):
         self.program = program
         self.store = store
-        self.environment = dict(os.environ, COOPER_STALL_TIMEOUT=stall, **(environment or {}))
+        self.environment = dict(os.environ, COOPER_STALL_TIMEOUT=stall) | (environment or {})
 
     def start(self, *words, stdin=subprocess.DEVNULL):
         return subprocess.Popen([self.program, "--root", self.store, *words], stdin=stdin,
@@ -283,7 +283,7 @@ def under_faults(program, registry, top, rounds):
 
 
 def secured(program, registry, top, rounds, certificate, key, tokens=None):
-    environment = {"SSL_CERT_FILE": certificate, "DOCKER_CONFIG": top}
+    environment = {"SSL_CERT_FILE": certificate, "DOCKER_CONFIG": top, "COOPER_STALL_TIMEOUT": "5"}
     run = Run(program, registry, top, new_seed(), bearer(tokens) if tokens else basic,
               environment)
     known = {}
@@ -307,13 +307,18 @@ def secured(program, registry, top, rounds, certificate, key, tokens=None):
 
 
 def parts(program, registry, top):
-    """Every second answer breaks off, somewhere after its first 16 KiB."""
+    """Every second answer breaks off, somewhere after its first 16 KiB; each part at most three
+    times, as all that was sent may be lost with the connection, and five tries are all."""
     rng = random.Random(new_seed())
     name = "f/parts:1"
+    cuts = {}
 
     def choose(q):
-        large = q.method == "GET" and "/blobs/" in q.path and "Range" in q.headers
-        return ("cut-answer", rng.randrange(16 << 10, 8 << 20)) if large and rng.random() < 0.5 else None
+        end = q.headers.get("Range", "").rpartition("-")[2]
+        if q.method != "GET" or not end or cuts.get(end, 0) == 3 or rng.random() < 0.5:
+            return None
+        cuts[end] = cuts.get(end, 0) + 1
+        return ("cut-answer", rng.randrange(16 << 10, 8 << 20))
 
     source = Cooper(program, top + "/source")
     source.make_image(f"{registry}/{name}", rng, 70 << 20)
