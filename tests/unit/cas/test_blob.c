@@ -100,6 +100,27 @@ static void test_a_writer_streams_into_a_blob(void **state)
     assert_true(is_there(f, &want));
 }
 
+/* Before, between and after bytes that are written as they come. */
+static void test_bytes_in_any_order_become_a_blob(void **state)
+{
+    struct fixture *f = *state;
+    struct cas_blob_writer *w = writer_with(f, DIGEST_SHA256, "one, ");
+    const struct digest want = digest_of(DIGEST_SHA256, VIEW_LIT("one, two, three, four"));
+    CLEANUP(buf_release) struct buf out = BUF_INIT(100);
+
+    const int fd = cas_blob_writer_reserve(w, 12, &f->err);
+    assert_true(fd >= 0);
+    assert_int_equal(pwrite(fd, "three, ", 7, 10), 7);
+    assert_int_equal(pwrite(fd, "two, ", 5, 5), 5);
+    assert_int_equal(cas_blob_writer_size(w), 5);
+    cas_blob_writer_took(w, "two, ", 5);
+    cas_blob_writer_took(w, "three, ", 7);
+    assert_ok(f, cas_blob_writer_write(w, "four", 4, &f->err));
+    assert_ok(f, cas_blob_writer_commit(w, &want, 21, NULL, NULL, &f->err));
+    assert_ok(f, cas_blob_read(f->store, &want, &out, &f->err));
+    assert_string_equal(buf_text(&out), "one, two, three, four");
+}
+
 static void test_commit_rejects_a_wrong_digest(void **state)
 {
     struct fixture *f = *state;
@@ -285,6 +306,7 @@ int main(void)
         fixture_test(test_a_published_blob_is_read_only),
         fixture_test(test_an_absent_blob_is_not_found),
         fixture_test(test_a_writer_streams_into_a_blob),
+        fixture_test(test_bytes_in_any_order_become_a_blob),
         fixture_test(test_commit_rejects_a_wrong_digest),
         fixture_test(test_commit_rejects_a_short_and_a_long_blob),
         fixture_test(test_an_aborted_writer_leaves_nothing),
