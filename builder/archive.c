@@ -6,99 +6,14 @@
 #include "base/limits.h"
 #include "base/module.h"
 #include "builder/archive_module.h"
+#include "builder/archive_spool.h"
 #include "cas/codec.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum { IMPLIED_DIR_MODE = 0755 };
-
-/* --- The spool --- */
-
-struct build_archive_spool {
-    struct build_tree tree; /* only `open` is there */
-    int store_fd;
-    int fd; /* -1 until something is written */
-    uint64_t size;
-    pthread_mutex_t lock; /* guards the mapping */
-    const char *map;
-};
-
-static int spool_open(void *self,
-                      const struct build_tree_place *place,
-                      struct cas_content *out,
-                      struct error *err)
-{
-    struct build_archive_spool *s = self;
-    const char *map;
-
-    pthread_mutex_lock(&s->lock);
-    if (!s->map) {
-        void *mapped = mmap(NULL, (size_t)s->size, PROT_READ, MAP_SHARED, s->fd, 0);
-
-        s->map = mapped == MAP_FAILED ? NULL : mapped;
-    }
-    map = s->map;
-    pthread_mutex_unlock(&s->lock);
-    if (!map)
-        return error_sys(err, "map unpacked archive");
-    *out = (struct cas_content){.fd = -1, .memory = {map + place->at, (size_t)place->size}};
-    return 0;
-}
-
-struct build_archive_spool *build_archive_spool_new(int store_fd)
-{
-    struct build_archive_spool *s = base_alloc(sizeof *s);
-
-    s->store_fd = store_fd;
-    s->fd = -1;
-    s->tree = (struct build_tree){.self = s, .open = spool_open};
-    pthread_mutex_init(&s->lock, NULL);
-    return s;
-}
-
-void build_archive_spool_free(struct build_archive_spool *s)
-{
-    union {
-        const char *in;
-        void *out;
-    } map;
-
-    if (!s)
-        return;
-    map.in = s->map;
-    if (map.out)
-        munmap(map.out, (size_t)s->size);
-    fd_closep(&s->fd);
-    pthread_mutex_destroy(&s->lock);
-    free(s);
-}
-
-static int spool_write(struct build_archive_spool *s,
-                       uint64_t at,
-                       const char *data,
-                       size_t size,
-                       struct error *err)
-{
-    while (size > 0) {
-        const ssize_t n = pwrite(s->fd, data, size, (off_t)at);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return error_sys(err, "write unpacked archive");
-        data += n;
-        at += (uint64_t)n;
-        size -= (size_t)n;
-    }
-    return 0;
-}
 
 /* --- Reading --- */
 
@@ -270,8 +185,7 @@ static int read_content(struct unpacker *u,
                         struct build_delta_content *out,
                         struct error *err)
 {
-    struct build_archive_spool *s = u->spool;
-    const uint64_t base = s->size;
+    const uint64_t base = build_archive_spool_size(u->spool);
     const uint64_t max = u->options->size_max ? u->options->size_max : LIMIT_LAYER_SIZE;
     uint64_t read = 0;
     struct view data;
@@ -282,11 +196,6 @@ static int read_content(struct unpacker *u,
         return error_set(err, ERROR_LIMIT, "the archive has more than %ju bytes unpacked",
                          (uintmax_t)max);
 
-    if (s->fd < 0) {
-        s->fd = openat(s->store_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-        if (s->fd < 0)
-            return error_sys(err, "create a temporary file in the store");
-    }
     for (;;) {
         if (u->module->content(u->reader, &end, &data, &at, err) < 0)
             return -1;
@@ -295,18 +204,13 @@ static int read_content(struct unpacker *u,
         if (at < 0 || (uint64_t)at > size || data.size > size - (uint64_t)at)
             return error_set(err, ERROR_CORRUPT,
                              "archive entry is larger than its header says");
-        if (spool_write(s, base + (uint64_t)at, data.data, data.size, err) < 0)
+        if (build_archive_spool_write(u->spool, (uint64_t)at, data, err) < 0)
             return -1;
         read += data.size;
     }
     if (count_holes(u, size, read, err) < 0)
         return -1;
-    s->size = base + size;
-    if (ftruncate(s->fd, (off_t)s->size) < 0)
-        return error_sys(err, "write unpacked archive");
-    *out =
-        (struct build_delta_content){.tree = &s->tree, .place = {.at = base, .size = size}};
-    return 0;
+    return build_archive_spool_end(u->spool, size, out, err);
 }
 
 /* Of an archive's extended attributes ADD keeps what BuildKit's layers can hold. */
