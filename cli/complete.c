@@ -10,6 +10,7 @@
 #include "cli/globals.h"
 #include "registry/reference.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
