@@ -43,7 +43,7 @@ static void test_metadata_is_that_of_the_last_word(void **state)
 
     config_is(r, "FROM scratch\nENV A=1 B=$A\nENV A=2 C=${A:-x}${D:-y}\n",
               "{\"Env\":[" PATH_ENV ",\"A=2\",\"B=\",\"C=1y\"],\"WorkingDir\":\"/\"}");
-    config_is(r, "FROM scratch\nUSER a\nUSER b:c\nSTOPSIGNAL 9\nWORKDIR x\nWORKDIR ../y\n",
+    config_is(r, "FROM scratch\nWORKDIR x\nWORKDIR ../y\nUSER a\nUSER b:c\nSTOPSIGNAL 9\n",
               "{\"Env\":[" PATH_ENV
               "],\"WorkingDir\":\"/y\",\"User\":\"b:c\",\"StopSignal\":\"9\"}");
 }

@@ -164,8 +164,9 @@ static void test_artifacts_and_too_many_layers_are_no_images(void **state)
     put_blob(f->store, MEDIA_OCI_MANIFEST, VIEW_LIT(artifact), &root);
     assert_int_equal(registry_image_load(f->store, &root, NULL, &image, &f->err), -1);
     assert_int_equal(f->err.code, ERROR_UNSUPPORTED);
-    buf_append_text(&many,
-                    "{\"schemaVersion\":2,\"config\":" ENTRY("1", "") ",\"layers\":[");
+    buf_append_text(&many, "{\"schemaVersion\":2,\"config\":{\"mediaType\":\"application/"
+                           "vnd.oci.image.config.v1+json\",\"digest\":\"sha256:" HEX
+                           "1\",\"size\":2},\"layers\":[");
     for (int i = 0; i < 501; i++)
         buf_printf(&many, "%s%s", i ? "," : "", ENTRY("2", ""));
     buf_append_text(&many, "]}");
