@@ -230,7 +230,7 @@ int registry_layout_resolve(struct registry_layout *l,
 
     if (!entry && by_digest)
         return describe_blob(l, digest, out, err);
-    if (!entry && doc_count(entries) == 1)
+    if (!entry && doc_count(entries) == 1 && (!tag || !ref_name(doc_at(entries, 0))))
         entry = doc_at(entries, 0);
     if (!entry)
         return not_found(l, tag, entries, err);

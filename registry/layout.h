@@ -38,8 +38,8 @@ void registry_layout_close(struct registry_layout *l); /* NULL is fine */
 void registry_layout_closep(struct registry_layout **l);
 
 /* The entry of index.json: by digest if given; else the one with that tag ("latest" if
- * NULL) as its org.opencontainers.image.ref.name; else the only one. ERROR_NOT_FOUND lists
- * what there is. */
+ * NULL) as its org.opencontainers.image.ref.name; else the only one, unless it is one of
+ * another name than was asked for. ERROR_NOT_FOUND lists what there is. */
 MUST_CHECK int registry_layout_resolve(struct registry_layout *l,
                                        const char *tag,
                                        const struct digest *digest,

@@ -403,6 +403,9 @@ static void test_damaged_layouts_leave_the_store_alone(void **state)
     assert_int_equal(run(f, "mkdir x && tar xf oci.tar -C x && chmod -R u+w x"), 0);
     struct registry_layout *l = open_layout(f, "x");
     OK(registry_layout_resolve(l, "1", NULL, &got, &f->err), &f->err);
+    assert_int_equal(registry_layout_resolve(l, "absent", NULL, &got, &f->err), -1);
+    assert_int_equal(f->err.code, ERROR_NOT_FOUND);
+    error_clear(&f->err);
     OK(registry_layout_load(l, other, &got, NULL, true, &image, &f->err), &f->err);
     command = base_format(
         "printf X | dd of=x/blobs/sha256/%s bs=1 seek=5000 conv=notrunc 2>/dev/null",
