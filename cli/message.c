@@ -4,6 +4,7 @@
 #include "cli/interrupt.h"
 
 #include <stdarg.h>
+#include <string.h>
 
 /* Lines shown around what is marked, as buildx: more around a single line. */
 #define LINES_AROUND_ONE  4u
@@ -13,21 +14,25 @@
 /* Of one line, in bytes. */
 #define LINE_SIZE_MAX ((size_t)400)
 
-/* Texts quote what comes from outside, names in archives and words of registries: they must
- * not speak to the terminal. C1 controls are "\xc2\x80" to "\xc2\x9f" in UTF-8. */
+/* C1 controls are "\xc2\x80" to "\xc2\x9f" in UTF-8. */
+void cli_message_clean(char *text, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        const unsigned char byte = (unsigned char)text[i];
+
+        if (byte == 0xc2 && i + 1 < size && ((unsigned char)text[i + 1] & 0xe0) == 0x80)
+            text[i++] = '?';
+        else if ((byte >= ' ' && byte != 0x7f) || byte == '\n' || byte == '\t')
+            continue;
+        text[i] = '?';
+    }
+}
+
 static char *printable(const char *text)
 {
     char *const copy = base_strdup(text);
 
-    for (char *c = copy; *c != '\0'; c++) {
-        const unsigned char byte = (unsigned char)*c;
-
-        if (byte == 0xc2 && ((unsigned char)c[1] & 0xe0) == 0x80)
-            *c++ = '?';
-        else if ((byte >= ' ' && byte != 0x7f) || byte == '\n' || byte == '\t')
-            continue;
-        *c = '?';
-    }
+    cli_message_clean(copy, strlen(copy));
     return copy;
 }
 

@@ -8,6 +8,11 @@
 #include "base/error.h"
 #include "base/view.h"
 
+/* Texts quote what comes from outside, names in archives and images, words of registries:
+ * they must not speak to the terminal. Control characters but newline and tab become "?".
+ */
+void cli_message_clean(char *text, size_t size);
+
 /* "cooper: error: TEXT"; a further hint line for usage errors of `command` (may be NULL).
  */
 void cli_message_error(const struct error *err, const char *command);

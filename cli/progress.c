@@ -2,6 +2,7 @@
 
 #include "base/alloc.h"
 #include "base/limits.h"
+#include "cli/message.h"
 #include "cli/progress_priv.h"
 
 #include <pthread.h>
@@ -350,7 +351,9 @@ void cli_progress_failures(struct cli_progress *p, struct buf *out)
 
         if (step->state != CLI_STEP_FAILED)
             continue;
+        const size_t before = out->size;
         buf_printf(out, "------\n > %s:\n", step->name);
+        cli_message_clean(out->data + before, out->size - before);
         for (size_t n = step->line_count - kept; n < step->line_count; n++) {
             const struct cli_line *const line = &step->tail[n % CLI_PROGRESS_TAIL];
 

@@ -1,5 +1,6 @@
 /* One line after the other, each with its step's number, as buildx --progress=plain. */
 #include "cli/format.h"
+#include "cli/message.h"
 #include "cli/progress_priv.h"
 
 #include "base/alloc.h"
@@ -63,6 +64,8 @@ static void plain_event(void *self, const struct event *event, struct cli_step *
     case EVENT_WARNING:
         break;
     }
+    if (d->out.size > 0)
+        cli_message_clean(d->out.data, d->out.size);
     flush(d);
 }
 
