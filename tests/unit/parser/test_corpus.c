@@ -39,7 +39,8 @@ static bool is_syntax_error(const char *message)
     return strncmp(message, "dockerfile parse error", 22) == 0 ||
            strstr(message, "Syntax error - ") || strstr(message, "unterminated heredoc") ||
            strstr(message, "file with no instructions") ||
-           strstr(message, "parser directive");
+           strstr(message, "parser directive") ||
+           strstr(message, "arrays must be comprised of strings only");
 }
 
 /* The message names a line of its own ("the first is on line 1") or the position does. */
