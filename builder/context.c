@@ -286,6 +286,11 @@ void build_context_close(struct build_context *c)
     free(c);
 }
 
+bool build_context_is_whole(const struct build_context *c)
+{
+    return c->tar || c->is_checkout;
+}
+
 const char *build_context_path(const struct build_context *c)
 {
     return c->path;

@@ -48,6 +48,9 @@ MUST_CHECK struct build_context *build_context_open_tar(struct context_tar *tar,
 void build_context_close(struct build_context *c);
 
 const char *build_context_path(const struct build_context *c); /* as typed; borrowed */
+/* Did it come as a whole, an archive or a repository, rather than as the directory of
+ * whoever builds? */
+bool build_context_is_whole(const struct build_context *c);
 /* The tree of the context; lives as long as the context. */
 struct build_tree *build_context_tree(struct build_context *c);
 /* A file that was read elsewhere (while its layer was written) has this digest. */

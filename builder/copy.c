@@ -6,7 +6,7 @@
 #include "base/limits.h"
 #include "builder/link_names.h"
 #include "builder/mode.h"
-#include "parser/glob.h"
+#include "builder/wildcard.h"
 #include "parser/ignore.h"
 
 #include <stdlib.h>
@@ -282,14 +282,6 @@ static int visit(void *context, const struct build_tree_entry *e, struct error *
 
 /* --- Where to --- */
 
-/* "/a/b/" -> "a/b": as a path of the delta. */
-static struct view strip_root(struct view path)
-{
-    while (path.size > 0 && path.data[0] == '/')
-        path = view_sub(path, 1, path.size);
-    return path;
-}
-
 /* Everything before the last component, if that is a name; else all of it. */
 static struct view parent_to_make(const char *dest)
 {
@@ -434,77 +426,23 @@ static int copy_path(struct copier *c, const char *path, struct error *err)
     return status;
 }
 
-/* --- Wildcards --- */
-
-struct matches {
-    struct view base; /* resolved directory that the pattern applies to */
-    struct view pattern;
-    char **paths;
-    size_t count;
-    size_t capacity;
-};
-
-static int match_visit(void *context, const struct build_tree_entry *e, struct error *err)
-{
-    struct matches *m = context;
-    struct view relative = view_sub(e->entry.path, m->base.size, e->entry.path.size);
-
-    (void)err;
-    relative = strip_root(relative);
-    if (relative.size == 0 || !dockerfile_glob_match(m->pattern, relative))
-        return 1;
-    m->paths = base_grow(m->paths, m->count, &m->capacity, sizeof(char *));
-    m->paths[m->count++] = base_format("/%.*s", VIEW_ARG(e->entry.path));
-    return 0;
-}
-
-/* Splits before the first component with a wildcard: "/a/b*.c/d" -> "/a", "b*.c/d". */
-static void split_pattern(struct view path, struct view *dir, struct view *pattern)
-{
-    size_t start = 0;
-
-    *dir = path;
-    *pattern = (struct view){0};
-    while (start < path.size) {
-        size_t end = start;
-
-        while (end < path.size && path.data[end] != '/')
-            end++;
-        if (dockerfile_glob_has_wildcards(view_sub(path, start, end - start))) {
-            *dir = view_sub(path, 0, start);
-            *pattern = view_sub(path, start, path.size);
-            return;
-        }
-        start = end + 1;
-    }
-}
-
 static int copy_matches(struct copier *c,
                         struct view dir,
                         struct view pattern,
                         struct error *err)
 {
-    struct matches m = {.pattern = pattern};
-    struct build_tree_entry e;
-    char *resolved = NULL;
+    CLEANUP(build_matches_release) struct build_matches m = {0};
     bool found;
-    int status;
+    int status = 0;
 
-    if (build_tree_resolve(c->request->tree, dir, true, &found, &e, &resolved, err) < 0)
+    if (build_wildcard_match(c->request->tree, dir, pattern, &found, &m, err) < 0)
         return -1;
-    if (!found) {
-        free(resolved);
+    if (!found)
         return not_found(c, c->request->source->path, err);
-    }
-    m.base = view_of(resolved);
-    status = c->request->tree->walk(c->request->tree->self, m.base, match_visit, &m, err);
-    for (size_t i = 0; i < m.count; i++) {
-        if (status == 0)
-            status = copy_path(c, m.paths[i], err);
-        free(m.paths[i]);
-    }
-    free(m.paths);
-    free(resolved);
+    if (c->request->no_match)
+        *c->request->no_match = m.count == 0;
+    for (size_t i = 0; i < m.count && status == 0; i++)
+        status = copy_path(c, m.paths[i], err);
     return status;
 }
 
@@ -554,7 +492,7 @@ int build_copy_apply(struct build_delta *delta,
     if (status == 0)
         status = check_required(&c, err);
     if (request->source->wildcard)
-        split_pattern(view_of(clean), &dir, &pattern);
+        build_wildcard_split(view_of(clean), &dir, &pattern);
     if (status == 0)
         status = pattern.size > 0 ? copy_matches(&c, dir, pattern, err)
                                   : copy_path(&c, clean, err);

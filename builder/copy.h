@@ -20,6 +20,7 @@ struct build_copy_request {
     uint32_t uid;
     uint32_t gid;
     struct build_archive_spool *spool; /* where unpacked archives' bytes go */
+    bool *no_match; /* set if a wildcard matched nothing where it looks; or NULL */
 };
 
 /*

@@ -5,12 +5,15 @@
 #include "builder/solve_priv.h"
 
 #include "base/alloc.h"
+#include "base/fs.h"
 #include "base/limits.h"
 #include "builder/copy.h"
 #include "builder/delta.h"
 #include "builder/missing.h"
 #include "builder/owner.h"
+#include "builder/step_sent.h"
 #include "builder/step_taken.h"
+#include "builder/wildcard.h"
 #include "cas/unpack.h"
 
 #include <stdlib.h>
@@ -94,6 +97,26 @@ static int explain_missing(const struct build_copy_source *s,
     return error_set(err, ERROR_NOT_FOUND, "%s", buf_text(&text));
 }
 
+/* A wildcard matches nothing: is there what it looks into, as docker would have it? */
+static int check_sent(const struct solve_node *n,
+                      const struct build_copy_source *s,
+                      struct error *err)
+{
+    CLEANUP(base_freep) char *path = path_clean_rooted(view_of(s->path));
+    struct view dir, pattern;
+    bool sent;
+
+    build_wildcard_split(view_of(path), &dir, &pattern);
+    if (dir.size <= 1)
+        return 0;
+    if (step_sent_has(n->solver, s, dir, &sent, err) < 0)
+        return -1;
+    return sent ? 0
+                : error_set(err, ERROR_NOT_FOUND,
+                            "%s: nothing matches, and no step takes anything else of %.*s",
+                            s->path, VIEW_ARG(dir));
+}
+
 static int apply_sources(struct solve_node *n,
                          const struct step_trees *t,
                          struct build_delta *delta,
@@ -105,11 +128,13 @@ static int apply_sources(struct solve_node *n,
     for (size_t i = 0; i < op->source_count; i++) {
         struct build_copy_request request = *common;
         struct build_copy_source source = op->sources[i];
+        bool no_match = false;
 
         /* For a selection its key stands for it. */
         if (source.from == BUILD_FROM_REMOTE && !request.spool)
             continue;
         request.source = &source;
+        request.no_match = &no_match;
         request.tree = tree_of(t, &source, i, err);
         if (!request.tree)
             return -1;
@@ -119,6 +144,9 @@ static int apply_sources(struct solve_node *n,
             return error_set(err, ERROR_CANCELLED, "interrupted");
         if (build_copy_apply(delta, &request, err) < 0)
             return explain_missing(&source, request.tree, err);
+        if (no_match && source.from == BUILD_FROM_CONTEXT &&
+            check_sent(n, &source, err) < 0)
+            return -1;
     }
     return 0;
 }
