@@ -297,6 +297,16 @@ static void tell_isolation(const struct solver *s)
     step_shared_note(s->shared, text);
 }
 
+/* Limits that were asked for are held or refused: this is about steps without any. */
+static void tell_bounds(const struct solver *s)
+{
+    if (!sandbox_helper_is_plain(s->env->sandbox) &&
+        sandbox_helper_process_max(s->env->sandbox) == 0)
+        step_shared_note(s->shared,
+                         "processes of the steps: not bounded, as this kernel or container "
+                         "gives no way to ('cooper doctor' tells more)");
+}
+
 int step_run(struct solve_node *n, struct error *err)
 {
     struct step_run r;
@@ -307,6 +317,7 @@ int step_run(struct solve_node *n, struct error *err)
                          "RUN needs a sandbox, which this process could not start: cooper "
                          "doctor tells why; --isolation none runs steps without one");
     tell_isolation(n->solver);
+    tell_bounds(n->solver);
     step_run_init(&r, n);
     status = step_run_prepare(&r, err);
     if (status == 0)

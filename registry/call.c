@@ -312,9 +312,10 @@ static int send(struct registry_client *c,
 }
 
 /* Did a 400 mean that the host wants TLS? An answer to HEAD cannot say so: it is asked
- * again. */
+ * again, unless another thread found out meanwhile. */
 static bool wants_https(struct registry_client *c,
                         const struct registry_call *call,
+                        bool was_plain,
                         const struct registry_http_response *response)
 {
     CLEANUP(error_clear)
@@ -324,9 +325,12 @@ static bool wants_https(struct registry_client *c,
         REGISTRY_HTTP_RESPONSE_INIT(REGISTRY_ERROR_TEXT_MAX);
     const struct registry_call get = {.repository = call->repository,
                                       .method = REGISTRY_HTTP_GET};
+    bool is_https;
 
-    if (call->url || response->status != 400 || !is_plain(c, call->repository->host))
+    if (call->url || response->status != 400 || !was_plain)
         return false;
+    if (find_scheme(c, call->repository->host, &is_https) && is_https)
+        return true;
     if (call->method != REGISTRY_HTTP_HEAD)
         return is_tls_complaint(response);
     return send(c, &get, NULL, &probe, &ignored) == 0 && is_tls_complaint(&probe);
@@ -378,6 +382,9 @@ static int send_either_scheme(struct registry_client *c,
                               struct error *err)
 {
     const char *host = call->repository->host;
+    /* Of what is sent now: another thread may find out more before the answer comes. */
+    const bool was_plain = is_plain(c, host);
+    bool known;
 
     if (send(c, call, authorization, response, err) < 0) {
         if (speaks_https(c, call, authorization, response, err)) {
@@ -390,9 +397,9 @@ static int send_either_scheme(struct registry_client *c,
         error_clear(err);
         return send(c, call, authorization, response, err);
     }
-    if (!wants_https(c, call, response)) {
-        if (!call->url && is_open(c, host))
-            remember_scheme(c, host, !is_plain(c, host));
+    if (!wants_https(c, call, was_plain, response)) {
+        if (!call->url && is_open(c, host) && !find_scheme(c, host, &known))
+            remember_scheme(c, host, !was_plain);
         return 0;
     }
     remember_scheme(c, host, true);

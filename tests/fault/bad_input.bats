@@ -273,10 +273,13 @@ escapes=(
         foreign tar ctx/bad.tar $entries
         dockerfile 'FROM busybox' 'ADD bad.tar /d/e/' 'RUN rm -r /d/e && ! find / -xdev -name escape | grep .'
         echo "$entries"
-        # Hard links to what is not beneath the destination are errors; all else stays beneath.
+        # Hard links to what is not beneath the destination are errors, and so is what lies behind
+        # a link to what is not there; all else stays beneath.
         cooper build ctx
         if [[ $entries == *h:* ]]; then
             failed_with escape
+        elif [[ $entries == *l:out=*/tmp* ]]; then
+            failed_with 'leads to /d/e/tmp, which does not exist'
         else
             [ "$status" -eq 0 ]
         fi
