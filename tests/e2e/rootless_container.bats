@@ -84,6 +84,7 @@ setup() {
     diff <(tar --numeric-owner -tvf root/out.tar) <(tar --numeric-owner -tvf "$PLACE/root.tar")
     [ "$(cat root/id)" = "$(cat "$PLACE/root.id")" ]
     grep -q 'isolation of the steps: subordinate ids' log
+    grep -q 'processes of the steps: not bounded' log
     grep -q '^isolation *subids' out
 }
 
